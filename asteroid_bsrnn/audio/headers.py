@@ -1,0 +1,105 @@
+"""What the headers of audio files promise, where libsndfile mends or guesses without a word.
+
+libsndfile shortens a cut file's length to what is there, and guesses the length of an MP3 that
+does not tell it; both would pass a part of the music off as the whole.
+"""
+
+import os
+import re
+import struct
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+# What programs that write to a pipe put where the length belongs, not knowing it: ffmpeg all
+# ones, sox and others a limit of signed 32-bit numbers, some nothing.
+_UNKNOWN_SIZES = frozenset({0, 0xFFFFFFFF, 0x7FFFF000, 0x7FFFFFFF, 0x80000000})
+
+_TRUNCATED_LOG = re.compile(r"^ *(?:riff|Data Size) *: (\d+) \(should be (\d+)\)", re.MULTILINE)
+
+
+class DataChunk(NamedTuple):
+    """The samples of a WAV or AIFF file.
+
+    Attributes:
+        promised: their size in bytes by the header, None where it leaves that open.
+        held: the bytes from their start to the end of the file.
+        closed: whether the file is exactly as long as its outermost header says.
+    """
+
+    promised: int | None
+    held: int
+    closed: bool
+
+
+def read_data_chunk(path: Path) -> DataChunk | None:
+    """Finds the chunk of samples in a WAV (RIFF, RIFX, RF64, BW64) or AIFF file.
+
+    Returns:
+        The chunk, None for other types of files and where there is no such chunk.
+    """
+    with open(path, "rb") as file:
+        length = os.fstat(file.fileno()).st_size
+        container = file.read(12)
+        if len(container) < 12 or container[8:] not in (b"WAVE", b"AIFF", b"AIFC"):
+            return None
+        order = ">" if container[:4] in (b"FORM", b"RIFX") else "<"
+        closed = struct.unpack(order + "I", container[4:8])[0] + 8 == length
+        long_size = None
+        while len(head := file.read(8)) == 8:
+            name, size = struct.unpack(order + "4sI", head)
+            start = file.tell()
+            if name in (b"data", b"SSND"):
+                if long_size is not None and size == 0xFFFFFFFF:
+                    size = long_size
+                promised = None if size in _UNKNOWN_SIZES else size
+                return DataChunk(promised, length - start, closed)
+            if name == b"ds64":  # RF64 keeps its 64-bit sizes here: of the file, of the samples
+                sizes = file.read(16)
+                long_size = struct.unpack("<8xQ", sizes)[0] if len(sizes) == 16 else None
+            file.seek(start + size + size % 2)
+    return None
+
+
+def is_cut_short(path: Path, log: str) -> bool:
+    """Tells whether a file that libsndfile opened holds less than its header promises.
+
+    Args:
+        path: the file.
+        log: what libsndfile noted while opening it (`SoundFile.extra_info`), for the types whose
+            headers hold no text before the samples that could crowd the note out.
+    """
+    chunk = read_data_chunk(path)
+    if chunk is not None:
+        return chunk.promised is not None and chunk.promised > chunk.held
+    note = _TRUNCATED_LOG.search(log)
+    if note is not None:
+        return int(note[1]) > int(note[2])
+    # An Ogg stream that ends in the middle of a page. One that merely lacks its last page may be
+    # a recording that was stopped, and is whole as far as it goes.
+    return "Junk after the last page" in log and "lacks an end-of-stream bit" in log
+
+
+def mp3_tells_length(path: Path) -> bool:
+    """Tells whether an MP3 counts its frames in a Xing or Info header.
+
+    Without one libsndfile takes the first frame's bit rate for the whole file's: it stops in the
+    middle of the music where that was high, and finds too little where it was low.
+    """
+    with open(path, "rb") as file:
+        _skip_id3(file)
+        start = file.read(4096)
+    found = re.search(rb"(?:Xing|Info)\0\0\0(.)", start, re.DOTALL)
+    return found is not None and bool(found[1][0] & 1)
+
+
+def _skip_id3(file: BinaryIO) -> None:
+    while True:
+        start = file.tell()
+        head = file.read(10)
+        if len(head) < 10 or head[:3] != b"ID3":
+            file.seek(start)
+            return
+        # Seven bits of each byte count: no tag may look like the start of a frame.
+        size = head[6] << 21 | head[7] << 14 | head[8] << 7 | head[9]
+        has_footer = bool(head[5] & 0x10)
+        file.seek(start + 10 + size + 10 * has_footer)

@@ -1,0 +1,142 @@
+"""How a spectrogram is cut into bands: tables in hertz, turned into widths in bins.
+
+A table is a sequence of `(count, hertz)` pairs, read from 0 Hz upwards: `count` neighbouring bands
+of `hertz` each. What is left up to the Nyquist frequency is one last band. Bands written this way
+can neither overlap nor leave gaps. The named tables are those of Band-Split RNN
+(arXiv 2209.15174), as its replication (arXiv 2603.09187) uses them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import groupby
+from typing import NamedTuple
+
+BandTable = Sequence[Sequence[float]]
+
+TABLES: dict[str, tuple[tuple[int, float], ...]] = {
+    "vocals": ((10, 100), (12, 250), (8, 500), (8, 1000), (2, 2000)),
+    "bass": ((10, 50), (5, 100), (6, 500), (4, 1000), (4, 2000)),
+    "drums": ((20, 50), (10, 100), (8, 250), (8, 500), (8, 1000)),
+    "other": ((10, 100), (12, 250), (8, 500), (8, 1000), (2, 2000)),
+    "joint": ((20, 50), (10, 100), (8, 250), (8, 500), (8, 1000), (2, 2000)),
+}
+
+
+class Run(NamedTuple):
+    """Neighbouring bands of one width, which share one batched product.
+
+    Attributes:
+        n_bands: number of bands.
+        width: width of each band in bins.
+        first_band: index of the first band.
+        first_bin: index of the first bin.
+    """
+
+    n_bands: int
+    width: int
+    first_band: int
+    first_bin: int
+
+    @property
+    def bands(self) -> slice:
+        """Where the run lies among the bands."""
+        return slice(self.first_band, self.first_band + self.n_bands)
+
+    @property
+    def bins(self) -> slice:
+        """Where the run lies among the bins."""
+        return slice(self.first_bin, self.first_bin + self.n_bands * self.width)
+
+
+def default_table(sources: Sequence[str]) -> str:
+    """Name of the table for `sources`: a single source's own one where there is one, else joint."""
+    return sources[0] if len(sources) == 1 and sources[0] in TABLES else "joint"
+
+
+def band_widths(
+    table: str | BandTable, sample_rate: float = 44100, n_filters: int = 2048
+) -> tuple[int, ...]:
+    """Widths in bins of the bands of a table; they sum to `n_filters // 2 + 1`.
+
+    A band of `h` hertz has `floor(h / (nyquist / n_bins))` bins. A named table ends where the
+    Nyquist frequency cuts it, so that it serves any sample rate.
+
+    Args:
+        table: name of a table (a key of `TABLES`) or `(count, hertz)` pairs.
+        sample_rate: in hertz.
+        n_filters: size of the FFT.
+
+    Returns:
+        One width a band, from 0 Hz upwards.
+
+    Raises:
+        ValueError: for an unknown name, a malformed table, or a band that would hold no bin.
+
+    Example:
+        >>> band_widths([(3, 2000)], sample_rate=16000, n_filters=32)
+        (4, 4, 4, 5)
+    """
+    n_bins = n_filters // 2 + 1
+    hertz_per_bin = sample_rate / 2 / n_bins
+    widths: list[int] = []
+    for index, hertz in enumerate(_band_hertz(table)):
+        width = math.floor(hertz / hertz_per_bin)
+        left = n_bins - sum(widths)
+        if width < 1:
+            raise ValueError(
+                f"band {index} of table {table!r} is {hertz:g} Hz wide and would hold no bin: at "
+                f"{sample_rate:g} Hz with n_filters={n_filters} a bin spans {hertz_per_bin:.4g} Hz;"
+                f" use a larger n_filters or wider bands"
+            )
+        if width > left:
+            if isinstance(table, str):
+                break
+            raise ValueError(
+                f"band {index} of table {table!r} would reach beyond the Nyquist frequency of "
+                f"{sample_rate / 2:g} Hz and hold no bin there; remove it or make it narrower"
+            )
+        widths.append(width)
+    rest = n_bins - sum(widths)
+    return (*widths, rest) if rest else tuple(widths)
+
+
+def runs_of_equal_width(widths: Sequence[int]) -> list[Run]:
+    """Group neighbouring bands of equal width.
+
+    Args:
+        widths: width of each band in bins.
+
+    Returns:
+        The runs in order; together they hold every band and every bin once.
+
+    Example:
+        >>> [(run.n_bands, run.width) for run in runs_of_equal_width([4, 4, 4, 5])]
+        [(3, 4), (1, 5)]
+    """
+    runs: list[Run] = []
+    first_band = first_bin = 0
+    for width, group in groupby(widths):
+        n_bands = len(list(group))
+        runs.append(Run(n_bands, width, first_band, first_bin))
+        first_band += n_bands
+        first_bin += n_bands * width
+    return runs
+
+
+def _band_hertz(table: str | BandTable) -> list[float]:
+    """Width of each band in hertz, without the last one that takes the rest."""
+    if isinstance(table, str):
+        if table not in TABLES:
+            raise ValueError(f"unknown band table {table!r}; valid names: {', '.join(TABLES)}")
+        table = TABLES[table]
+    hertz: list[float] = []
+    for pair in table:
+        if len(pair) != 2 or int(pair[0]) != pair[0] or pair[0] < 1 or not pair[1] > 0:
+            raise ValueError(
+                f"band table entry {pair!r} is not a (count, hertz) pair of a whole number of "
+                "bands and a positive width"
+            )
+        hertz.extend([float(pair[1])] * int(pair[0]))
+    return hertz

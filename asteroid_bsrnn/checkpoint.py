@@ -1,0 +1,185 @@
+"""Files of weights: read without executing anything in them, written for safe reading.
+
+A published model is a dict of plain types and tensors (`model_name`, `model_args`, `state_dict`,
+`infos`), which `torch.load(weights_only=True)` and Asteroid's `from_pretrained` both take.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from asteroid import models
+
+from .errors import UserError
+from .models import SourceModel
+from .models.arguments import plain
+
+
+def save_model(model: SourceModel, path: str | os.PathLike, infos: Mapping | None = None) -> Path:
+    """Write a model as a published file.
+
+    Args:
+        model: the model.
+        path: of the file, which is replaced as a whole or not at all.
+        infos: plain facts to store beside the weights (data, licence, figures).
+
+    Returns:
+        The path.
+
+    Raises:
+        UserError: if the file can't be written.
+    """
+    conf = model.serialize()
+    conf["infos"] = {**conf["infos"], **plain(dict(infos or {}))}
+    return save_dict(conf, path)
+
+
+def save_dict(conf: Mapping, path: str | os.PathLike) -> Path:
+    """Write a dict of plain types and tensors, as a whole or not at all.
+
+    Raises:
+        UserError: if the file can't be written.
+    """
+    path = Path(path)
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise UserError(f"{path}: can't be written: {error.strerror}") from error
+    try:
+        os.close(handle)
+        torch.save(dict(conf), temporary)
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    except (OSError, RuntimeError) as error:
+        raise UserError(f"{path}: can't be written: {error}") from error
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+    return path
+
+
+def load_model(path: str | os.PathLike, **overrides) -> SourceModel:
+    """The model of a published file, in evaluation mode.
+
+    Args:
+        path: of the file.
+        **overrides: constructor arguments that replace the stored ones.
+
+    Raises:
+        UserError: if the file is missing, damaged, not safe to read or not of a model that is
+            registered with Asteroid.
+    """
+    conf = load_dict(path)
+    missing = [key for key in ("model_name", "model_args", "state_dict") if key not in conf]
+    if missing:
+        hint = "; convert it first: asteroid-bsrnn convert" if "state_dict" in conf else ""
+        raise UserError(f"{path}: not a published model, it has no {missing[0]!r}{hint}")
+    try:
+        model_class = models.get(conf["model_name"])
+        model = model_class(**{**conf["model_args"], **overrides})
+        model.load_state_dict(conf["state_dict"])
+    except (RuntimeError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path}: the model can't be made from it: {reason}") from error
+    return model.eval()
+
+
+def load_dict(path: str | os.PathLike) -> dict[str, Any]:
+    """What `torch.save` wrote, if it holds nothing but plain types and tensors.
+
+    Raises:
+        UserError: if the file is missing, damaged, or would have to execute code.
+    """
+    return _load(path)
+
+
+def load_lightning(path: str | os.PathLike) -> dict[str, Any]:
+    """A Lightning checkpoint, foreign objects in it as plain data and none of them executed.
+
+    Every class or function that the pickle names and that torch does not trust is replaced by an
+    inert stand-in, which only remembers its contents.
+
+    Returns:
+        The checkpoint; OmegaConf containers as dicts and lists.
+
+    Raises:
+        UserError: if the file is missing or damaged.
+    """
+    _check_readable(path)
+    try:
+        names = torch.serialization.get_unsafe_globals_in_checkpoint(os.fspath(path))
+    except (ValueError, RuntimeError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path}: not a checkpoint, or damaged: {error}") from error
+    with torch.serialization.safe_globals([_stand_in(name) for name in names]):
+        return _without_stand_ins(_load(path))
+
+
+def _load(path: str | os.PathLike) -> dict[str, Any]:
+    """`torch.load` with one-line errors."""
+    _check_readable(path)
+    try:
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        if "Unsupported" not in str(error) and "GLOBAL" not in str(error):
+            raise UserError(f"{path}: not a file of weights, or damaged") from error
+        raise UserError(
+            f"{path}: holds objects other than plain types and tensors and is not loaded, since "
+            "that could execute code; a checkpoint of the reference can be converted: "
+            "asteroid-bsrnn convert"
+        ) from error
+    except (EOFError, KeyError, OSError, RuntimeError, ValueError) as error:
+        raise UserError(f"{path}: not a file of weights, or damaged") from error
+    if not isinstance(loaded, Mapping):
+        raise UserError(f"{path}: not a file of weights: it holds a {type(loaded).__name__}")
+    return dict(loaded)
+
+
+def _check_readable(path: str | os.PathLike) -> None:
+    try:
+        with open(path, "rb"):
+            pass
+    except OSError as error:
+        raise UserError(f"{path}: can't be read: {error.strerror}") from error
+
+
+class _StandIn:
+    """Remembers what an object of another class was made of, and does nothing."""
+
+    def __init__(self, *args, **kwargs):
+        self.arguments = args
+
+    def __setstate__(self, state):
+        self.contents = state
+
+
+def _stand_in(name: str) -> type:
+    """A stand-in that the safe unpickler takes for the class or function `name`."""
+    module, _, qualified = name.rpartition(".")
+    return type(qualified, (_StandIn,), {"__module__": module})
+
+
+def _without_stand_ins(value: Any) -> Any:
+    """`value` with OmegaConf's containers and nodes as what they contain."""
+    if isinstance(value, _StandIn):
+        contents = getattr(value, "contents", None)
+        if not isinstance(contents, Mapping):
+            return None
+        inner = contents.get("_content", contents.get("_val"))
+        return _without_stand_ins(inner)
+    if isinstance(value, Mapping):
+        return {key: _without_stand_ins(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_stand_ins(item) for item in value]
+    return value
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

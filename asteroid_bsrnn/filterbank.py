@@ -1,0 +1,186 @@
+"""The short-time Fourier transform as an `asteroid_filterbanks` filterbank that runs by FFT.
+
+`FFTSTFTFB` has no learned weights and stores nothing in a state dict. With the toolkit's own
+`Encoder` and `Decoder` it runs as the convolution that `TorchSTFTFB` is; with the two of this
+module it runs as `torch.stft` and `torch.istft`, which is many times faster for long windows.
+"""
+
+from __future__ import annotations
+
+import asteroid_filterbanks
+import torch
+from asteroid_filterbanks import Filterbank, TorchSTFTFB
+from scipy.signal import get_window
+
+
+class FFTSTFTFB(TorchSTFTFB):
+    """STFT filterbank with the conventions of `torch.stft` and `torch.istft`.
+
+    Analysis and synthesis share one window, and synthesis divides by the overlapped squared
+    window, so that a spectrogram turns back into its waveform.
+
+    Args:
+        n_filters: size of the FFT; must be even. There are `n_filters // 2 + 1` bins.
+        kernel_size: length of the window; must equal `n_filters`. None means `n_filters`.
+        stride: hop in samples; None means a quarter of the window.
+        window: name of a periodic window, as `scipy.signal.get_window` takes it.
+        center: whether frames are centred on multiples of the hop, the ends being padded.
+        pad_mode: how the ends are padded, as in `torch.stft`.
+        sample_rate: in hertz.
+
+    Raises:
+        ValueError: if `n_filters` is odd, `kernel_size` differs from it or `stride` is not in
+            1 ... `n_filters // 2`.
+    """
+
+    def __init__(
+        self,
+        n_filters: int = 2048,
+        kernel_size: int | None = None,
+        stride: int | None = None,
+        window: str = "hann",
+        center: bool = True,
+        pad_mode: str = "reflect",
+        sample_rate: float = 44100.0,
+    ):
+        kernel_size = n_filters if kernel_size is None else kernel_size
+        stride = kernel_size // 4 if stride is None else stride
+        if n_filters < 2 or n_filters % 2:
+            raise ValueError(f"n_filters must be even and positive, got {n_filters}")
+        if kernel_size != n_filters:
+            raise ValueError(f"kernel_size ({kernel_size}) must equal n_filters ({n_filters})")
+        if not 1 <= stride <= n_filters // 2:
+            raise ValueError(f"stride must be in 1 ... {n_filters // 2}, got {stride}")
+        # TorchSTFTFB's own constructor would store its convolution kernels, n_filters squared.
+        Filterbank.__init__(self, n_filters, kernel_size, stride, sample_rate)
+        self.cutoff = n_filters // 2 + 1
+        self.n_feats_out = 2 * self.cutoff
+        self.window_name, self.center, self.pad_mode = window, center, pad_mode
+        self.window = get_window(window, kernel_size)
+        self.register_buffer("torch_window", torch.from_numpy(self.window).float(), False)
+
+    def _apply(self, fn, recurse=True):
+        # The window follows the module to its device, but never to half precision, and to float64
+        # from its own values, not from those rounded to float32.
+        super()._apply(fn, recurse)
+        dtype = torch.promote_types(self.torch_window.dtype, torch.float32)
+        device = self.torch_window.device
+        self.torch_window = torch.as_tensor(self.window, dtype=dtype, device=device)
+        return self
+
+    def filters(self) -> torch.Tensor:
+        """The transform as convolution kernels of shape (n_filters + 2, 1, kernel_size)."""
+        window = torch.from_numpy(self.window)
+        twin = TorchSTFTFB(self.n_filters, self.kernel_size, self.stride, window=window)
+        return twin.filters().to(self.torch_window)
+
+    def stft(self, waveform: torch.Tensor) -> torch.Tensor:
+        """Complex spectrogram (..., bins, frames) of a waveform (..., time), by FFT.
+
+        Half-precision input is transformed in float32.
+
+        Raises:
+            ValueError: if `waveform` is too short for the padding at its ends.
+        """
+        shortest = self.n_filters // 2 + 1 if self.center and self.pad_mode == "reflect" else 1
+        _refuse_shorter(waveform, shortest)
+        waveform = waveform.to(torch.promote_types(waveform.dtype, torch.float32))
+        spectrogram = torch.stft(
+            waveform.reshape(-1, waveform.shape[-1]),
+            self.n_filters,
+            self.stride,
+            window=self.torch_window.to(waveform.dtype),
+            center=self.center,
+            pad_mode=self.pad_mode,
+            return_complex=True,
+        )
+        return spectrogram.reshape(waveform.shape[:-1] + spectrogram.shape[-2:])
+
+    def istft(self, spectrogram: torch.Tensor, length: int | None = None) -> torch.Tensor:
+        """Waveform (..., time) of a complex spectrogram (..., bins, frames), by FFT.
+
+        Args:
+            spectrogram: complex64 or complex128.
+            length: samples wanted; None gives all that the frames hold.
+        """
+        waveform = torch.istft(
+            spectrogram.reshape((-1,) + spectrogram.shape[-2:]),
+            self.n_filters,
+            self.stride,
+            window=self.torch_window.to(spectrogram.real.dtype),
+            center=self.center,
+            length=length,
+        )
+        return waveform.reshape(spectrogram.shape[:-2] + waveform.shape[-1:])
+
+    def get_config(self) -> dict:
+        """Arguments that make this filterbank again, and its name."""
+        config = super().get_config()
+        config.update(window=self.window_name, center=self.center, pad_mode=self.pad_mode)
+        return config
+
+
+class Encoder(asteroid_filterbanks.Encoder):
+    """Waveform -> spectrogram by FFT, with the shapes of the toolkit's own encoder.
+
+    Real and imaginary parts are stacked over frequency, as everywhere in `asteroid_filterbanks`.
+
+    Args:
+        filterbank: an `FFTSTFTFB`.
+        is_pinv: as in the toolkit; True runs as its convolution.
+        as_conv1d: as in the toolkit; False keeps the channel dimension of mono input.
+        padding: as in the toolkit; other than 0 runs as its convolution.
+
+    Shapes:
+        >>> (time,) -> (2 * bins, frames)
+        >>> (batch, time) -> (batch, 2 * bins, frames)
+        >>> (batch, 1, time) -> (batch, 2 * bins, frames)           # as_conv1d
+        >>> (batch, channels, time) -> (batch, channels, 2 * bins, frames)
+    """
+
+    def forward(self, waveform: torch.Tensor) -> torch.Tensor:
+        """Transform `waveform`; half precision comes out as float32."""
+        if self.is_pinv or self.padding:
+            return super().forward(waveform)
+        if self.as_conv1d and waveform.ndim == 3 and waveform.shape[1] == 1:
+            waveform = waveform.squeeze(1)
+        spectrogram = self.filterbank.stft(waveform)
+        return torch.cat([spectrogram.real, spectrogram.imag], dim=-2)
+
+
+class Decoder(asteroid_filterbanks.Decoder):
+    """Spectrogram -> waveform by FFT, with the shapes of the toolkit's own decoder.
+
+    Args:
+        filterbank: an `FFTSTFTFB`.
+        is_pinv: as in the toolkit; True runs as its convolution.
+        padding: as in the toolkit; other than 0 runs as its convolution.
+        output_padding: as in the toolkit; other than 0 runs as its convolution.
+
+    Shapes:
+        >>> (2 * bins, frames) -> (time,)
+        >>> (batch, 2 * bins, frames) -> (batch, 1, time)
+        >>> (batch, ..., 2 * bins, frames) -> (batch, ..., time)
+    """
+
+    def forward(self, spec: torch.Tensor, length: int | None = None) -> torch.Tensor:
+        """Transform `spec` back to `length` samples (None: all that the frames hold)."""
+        if self.is_pinv or self.padding or self.output_padding:
+            return super().forward(spec, length)
+        spec = spec.to(torch.promote_types(spec.dtype, torch.float32))
+        real, imag = spec.chunk(2, dim=-2)
+        waveform = self.filterbank.istft(torch.complex(real, imag), length)
+        return waveform.unsqueeze(1) if spec.ndim == 3 else waveform
+
+
+def _refuse_shorter(waveform: torch.Tensor, shortest: int) -> None:
+    """Say in words what `torch.stft` says in terms of its padding."""
+    # A traced length is a tensor; the check would only freeze it.
+    if not torch.jit.is_tracing() and waveform.shape[-1] < shortest:
+        raise ValueError(
+            f"a waveform of {waveform.shape[-1]} samples is too short for this STFT, "
+            f"which needs at least {shortest}"
+        )
+
+
+fft_stft = FFTSTFTFB

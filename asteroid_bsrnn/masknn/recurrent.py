@@ -1,0 +1,52 @@
+"""Residual recurrent layers along time or bands (arXiv 2209.15174)."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from .norm import SequenceNorm
+
+RECURRENT = {"lstm": nn.LSTM, "gru": nn.GRU}
+
+
+class ResidualRecurrent(nn.Module):
+    """Normalisation, a recurrent layer and a linear layer, added to the input.
+
+    Args:
+        n_features: number of features N.
+        cell: "lstm" or "gru".
+        expansion: hidden size of each direction as a multiple of N.
+        bidirectional: whether the sequence is read in both directions.
+        n_groups: groups of the normalisation.
+        eps: added to the variance.
+        causal: whether no step may depend on a later one: each step is normalised on its own and
+            the sequence is read forward only.
+
+    Shape:
+        (steps, ..., N) -> (steps, ..., N); every sequence is processed on its own.
+    """
+
+    def __init__(
+        self,
+        n_features: int,
+        *,
+        cell: str = "lstm",
+        expansion: int = 2,
+        bidirectional: bool = True,
+        n_groups: int = 1,
+        eps: float = 1e-7,
+        causal: bool = False,
+    ):
+        super().__init__()
+        n_hidden = expansion * n_features
+        bidirectional = bidirectional and not causal
+        self.norm = SequenceNorm(n_features, n_groups=n_groups, eps=eps, step_wise=causal)
+        self.rnn = RECURRENT[cell](n_features, n_hidden, bidirectional=bidirectional)
+        self.linear = nn.Linear(2 * n_hidden if bidirectional else n_hidden, n_features)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Process every sequence of `x` along its first dimension."""
+        sequences = self.norm(x).flatten(1, -2)
+        hidden, _ = self.rnn(sequences)
+        return x + self.linear(hidden).reshape(x.shape)

@@ -1,0 +1,71 @@
+"""The dual-path separator: layers along time and along bands by turns (arXiv 2209.15174)."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+
+class DualPathBlock(nn.Module):
+    """A layer along time, one along bands, then channels (TAC) and attention where given.
+
+    Args:
+        time_layer: processes (steps, ..., N) along time; None leaves it out.
+        band_layer: the same along bands.
+        tac: processes (..., C, N); None leaves it out.
+        attention: processes (T, K, B, N); None leaves it out.
+        feature_groups: the N features are split into so many groups, which the time and the band
+            layer process alike and apart, each on N / feature_groups features.
+
+    Shape:
+        (T, K, B * C, N) -> (T, K, B * C, N)
+    """
+
+    def __init__(
+        self,
+        time_layer: nn.Module | None,
+        band_layer: nn.Module | None,
+        *,
+        tac: nn.Module | None = None,
+        attention: nn.Module | None = None,
+        feature_groups: int = 1,
+    ):
+        super().__init__()
+        self.time_layer, self.band_layer = time_layer, band_layer
+        self.tac, self.attention = tac, attention
+        self.feature_groups = feature_groups
+
+    def forward(self, x: torch.Tensor, n_channels: int) -> torch.Tensor:
+        """Process features of `n_channels` channels."""
+        grouped = x.unflatten(-1, (self.feature_groups, -1))
+        if self.time_layer is not None:
+            grouped = self.time_layer(grouped)
+        if self.band_layer is not None:
+            grouped = self.band_layer(grouped.transpose(0, 1)).transpose(0, 1)
+        x = grouped.flatten(-2)
+        if self.tac is not None:
+            x = self.tac(x.unflatten(2, (-1, n_channels))).flatten(2, 3)
+        if self.attention is not None:
+            x = self.attention(x)
+        return x
+
+
+class DualPathSeparator(nn.Module):
+    """Dual-path blocks, one after the other.
+
+    Args:
+        blocks: the blocks.
+
+    Shape:
+        (T, K, B * C, N) -> (T, K, B * C, N)
+    """
+
+    def __init__(self, blocks: list[DualPathBlock]):
+        super().__init__()
+        self.blocks = nn.ModuleList(blocks)
+
+    def forward(self, x: torch.Tensor, n_channels: int) -> torch.Tensor:
+        """Process features of `n_channels` channels."""
+        for block in self.blocks:
+            x = block(x, n_channels)
+        return x

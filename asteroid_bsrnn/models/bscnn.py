@@ -1,0 +1,115 @@
+"""Band-split network of dilated convolutions (arXiv 2603.09187)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import nn
+
+from ..bands import BandTable
+from ..masknn import ResidualDilatedConvs
+from .arguments import check_positive, records_arguments
+from .base import BandSplitModel
+
+
+class BSCNN(BandSplitModel):
+    """Band-Split CNN: BSRNN with stacks of dilated convolutions in place of recurrent layers.
+
+    The defaults are the network of the replication study for vocals, with the bands of its source
+    (29.7 M parameters over the four sources, as its table says).
+
+    Args:
+        sources: names of the estimated sources, in order.
+        bands: as in `BSRNN`.
+        feature_dim: number of features N of a band and frame.
+        n_repeats: number of dual-path blocks R.
+        time_dilations: number of dilated convolutions along time; 0 leaves the layer out.
+        time_kernel_size: their kernel size, odd.
+        time_expansion: channels inside the time layer as a multiple of N.
+        band_dilations: the same along bands.
+        band_kernel_size: the same along bands.
+        band_expansion: the same along bands.
+        mask_expansion: hidden size of the mask estimator as a multiple of N.
+        attention_heads: heads of the full-band attention in every block; 0 means no attention.
+        attention_dim: features of its queries and keys, for each band and head.
+        last_source_as_residual: whether the last source is the mixture minus the others.
+        causal: whether no frame may depend on later ones, but for the STFT's window.
+        n_filters: size of the FFT.
+        kernel_size: length of the window; None means `n_filters`, which it must equal.
+        stride: hop in samples.
+        sample_rate: in hertz.
+        in_channels: number of channels; None means any number.
+
+    Shape:
+        (B, C, L) -> (B, S, C, L)
+
+    Raises:
+        TypeError: for an unknown argument.
+        ValueError: for an unknown value, or bands that do not fit the FFT.
+    """
+
+    @records_arguments
+    def __init__(
+        self,
+        *,
+        sources: Sequence[str] = ("vocals",),
+        bands: str | BandTable | None = None,
+        feature_dim: int = 64,
+        n_repeats: int = 8,
+        time_dilations: int = 3,
+        time_kernel_size: int = 3,
+        time_expansion: int = 1,
+        band_dilations: int = 3,
+        band_kernel_size: int = 3,
+        band_expansion: int = 1,
+        mask_expansion: int = 4,
+        attention_heads: int = 0,
+        attention_dim: int = 8,
+        last_source_as_residual: bool = False,
+        causal: bool = False,
+        n_filters: int = 2048,
+        kernel_size: int | None = None,
+        stride: int = 512,
+        sample_rate: float = 44100,
+        in_channels: int | None = None,
+    ):
+        if not (time_dilations or band_dilations):
+            raise ValueError("time_dilations and band_dilations can't both be 0")
+        time = (time_dilations, time_kernel_size, time_expansion)
+        band = (band_dilations, band_kernel_size, band_expansion)
+
+        def make_layers() -> dict:
+            return {
+                "time_layer": _layer(feature_dim, *time, causal=causal),
+                "band_layer": _layer(feature_dim, *band, causal=False),
+            }
+
+        super().__init__(
+            make_layers=make_layers,
+            sources=sources,
+            bands=bands,
+            feature_dim=feature_dim,
+            n_repeats=n_repeats,
+            mask_expansion=mask_expansion,
+            attention_heads=attention_heads,
+            attention_dim=attention_dim,
+            last_source_as_residual=last_source_as_residual,
+            causal=causal,
+            n_filters=n_filters,
+            kernel_size=kernel_size,
+            stride=stride,
+            sample_rate=sample_rate,
+            in_channels=in_channels,
+        )
+
+
+def _layer(
+    n_features: int, n_dilated: int, kernel_size: int, expansion: int, *, causal: bool
+) -> nn.Module | None:
+    """A stack of dilated convolutions, or None for none."""
+    if not n_dilated:
+        return None
+    check_positive(expansion=expansion)
+    return ResidualDilatedConvs(
+        n_features, n_dilated=n_dilated, kernel_size=kernel_size, expansion=expansion, causal=causal
+    )

@@ -1,0 +1,81 @@
+"""One network a source, as one separator."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from asteroid import models
+from torch import nn
+
+from .arguments import records_arguments
+from .base import SourceModel
+
+
+class PerSourceSeparator(SourceModel):
+    """Networks of fewer sources side by side, which act as one network of all their sources.
+
+    The mixture is transformed once for all of them.
+
+    Args:
+        networks: for each network a mapping with `model_name` and `model_args`, as `serialize`
+            gives them. Their sources, in this order, are the sources of the separator.
+
+    Shape:
+        (B, C, L) -> (B, S, C, L)
+
+    Raises:
+        ValueError: if there is no network, two estimate the same source, or they differ in sample
+            rate or filterbank.
+    """
+
+    @records_arguments
+    def __init__(self, *, networks: Sequence[Mapping]):
+        built = [models.get(conf["model_name"])(**conf["model_args"]) for conf in networks]
+        if not built:
+            raise ValueError("PerSourceSeparator needs at least one network")
+        configs = [network.encoder.filterbank.get_config() for network in built]
+        if any(config != configs[0] for config in configs):
+            raise ValueError(f"networks of one separator must share their filterbank: {configs}")
+        channels = {network.in_channels for network in built} - {None}
+        if len(channels) > 1:
+            raise ValueError(f"networks of one separator differ in in_channels: {channels}")
+        sources = [source for network in built for source in network.sources]
+        super().__init__(sources, built[0].sample_rate, next(iter(channels), None))
+        self.networks = nn.ModuleList(built)
+
+    @classmethod
+    def of(cls, networks: Sequence[SourceModel]) -> PerSourceSeparator:
+        """The separator of existing networks, with copies of their weights."""
+        confs = [
+            {"model_name": type(network).__name__, "model_args": network.get_model_args()}
+            for network in networks
+        ]
+        separator = cls(networks=confs)
+        for own, network in zip(separator.networks, networks, strict=True):
+            own.load_state_dict(network.state_dict())
+        return separator
+
+    def get_model_args(self) -> dict:
+        """Name and every constructor argument of each network, as plain types."""
+        return {
+            "networks": [
+                {"model_name": type(network).__name__, "model_args": network.get_model_args()}
+                for network in self.networks
+            ]
+        }
+
+    @property
+    def encoder(self) -> nn.Module:
+        """The analysis that all networks share."""
+        return self.networks[0].encoder
+
+    @property
+    def decoder(self) -> nn.Module:
+        """The synthesis that all networks share."""
+        return self.networks[0].decoder
+
+    def estimate_spectrogram(self, spectrogram: torch.Tensor) -> torch.Tensor:
+        """(B, C, 2F, T) of a mixture -> (B, S, C, 2F, T) of its sources."""
+        estimates = [network.estimate_spectrogram(spectrogram) for network in self.networks]
+        return torch.cat(estimates, dim=1)

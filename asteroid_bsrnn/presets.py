@@ -1,0 +1,138 @@
+"""Every network of the replication study's table (arXiv 2603.09187) under a name.
+
+A preset is numbers only: the constructor arguments in which a row differs from the base model.
+Rows of the table that differ in their training alone are rows of the recipe, not presets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from .models import BSCNN, BSRNN, BandSplitModel, PerSourceSeparator, SourceModel
+
+SOURCES = ("vocals", "bass", "drums", "other")
+
+_NAIVE = {"stereo": "naive"}
+_LARGE = {"feature_dim": 128, "n_repeats": 12}
+_ATTENTION2 = {"attention_heads": 2, "attention_dim": 16}
+_OPTIMIZED = {**_LARGE, **_ATTENTION2}
+_TAC = {"stereo": "tac", "tac_activation": "prelu"}
+
+_SINGLE_SOURCE: dict[str, dict[str, Any]] = {
+    "bsrnn": {},
+    "bsrnn_stft4096": {"n_filters": 4096, "stride": 1024},
+    "bsrnn_mask2": {"mask_expansion": 2},
+    "bsrnn_large": _LARGE,
+    "bsrnn_naive": _NAIVE,
+    "bsrnn_naive_mask8": {**_NAIVE, "mask_expansion": 8},
+    "bsrnn_tac_tanh": {"stereo": "tac", "tac_activation": "tanh"},
+    "bsrnn_tac_prelu": _TAC,
+    "bscnn": {},
+    "bsrnn_attention1": {"attention_heads": 1, "attention_dim": 8},
+    "bsrnn_attention2": _ATTENTION2,
+    "bsrnn_multihead2": {"feature_groups": 2},
+    "bsrnn_joint": {"bands": "joint"},
+    "bsrnn_gru": {"time_layer": "gru", "band_layer": "gru"},
+    "obsrnn_notac": _OPTIMIZED,
+    "obsrnn": {**_OPTIMIZED, **_TAC},
+}
+_SIMO: dict[str, dict[str, Any]] = {
+    "simo_bsrnn_subtract": {"last_source_as_residual": True},
+    "simo_bsrnn": {},
+    "obsrnn_simo": {**_OPTIMIZED, **_TAC},
+}
+
+
+def names() -> list[str]:
+    """Names of all presets, those of one source first."""
+    return [*_SINGLE_SOURCE, *_SIMO]
+
+
+def is_simo(name: str) -> bool:
+    """Whether a preset is one network for all four sources (single input, multiple output).
+
+    Raises:
+        ValueError: for an unknown name.
+    """
+    if name not in names():
+        raise ValueError(f"unknown preset {name!r}; valid names: {', '.join(names())}")
+    return name in _SIMO
+
+
+def arguments(name: str, source: str | None = None) -> dict[str, Any]:
+    """Constructor arguments of a preset, those left out being the model's defaults.
+
+    Args:
+        name: one of `names()`.
+        source: as in `build`.
+
+    Raises:
+        ValueError: as in `build`.
+    """
+    if is_simo(name):
+        if source is not None:
+            raise ValueError(f"preset {name!r} estimates all four sources; leave source out")
+        return {"sources": list(SOURCES), **_SIMO[name]}
+    if source not in SOURCES:
+        raise ValueError(
+            f"preset {name!r} estimates one source; give source as one of {', '.join(SOURCES)}, "
+            f"got {source!r}"
+        )
+    return {"sources": [source], **_SINGLE_SOURCE[name]}
+
+
+def build(name: str, source: str | None = None, **overrides) -> BandSplitModel:
+    """A network with fresh random weights, to be trained.
+
+    Args:
+        name: one of `names()`.
+        source: "vocals", "bass", "drums" or "other" for a preset of one source, which chooses
+            its bands too; None for a SIMO preset.
+        **overrides: constructor arguments that replace the preset's.
+
+    Returns:
+        A `BSRNN`, or a `BSCNN` for "bscnn".
+
+    Raises:
+        TypeError: for an unknown override.
+        ValueError: for an unknown name or source, or a value that the model refuses.
+
+    Example:
+        >>> network = build("obsrnn", source="bass")
+        >>> sum(parameter.numel() for parameter in network.parameters())
+        37072744
+    """
+    model_class = BSCNN if name == "bscnn" else BSRNN
+    return model_class(**{**arguments(name, source), **overrides})
+
+
+def build_separator(name: str, sources: Sequence[str] | None = None, **overrides) -> SourceModel:
+    """A network of several sources with fresh random weights.
+
+    Args:
+        name: one of `names()`.
+        sources: for a preset of one source, the sources that get a network each, as one
+            separator; None means all four. For a SIMO preset, leave it out.
+        **overrides: constructor arguments that replace the preset's.
+
+    Returns:
+        A `PerSourceSeparator`, or a `BSRNN` for a SIMO preset.
+
+    Raises:
+        TypeError: as in `build`.
+        ValueError: as in `build`.
+    """
+    if is_simo(name):
+        if sources is not None:
+            raise ValueError(f"preset {name!r} estimates all four sources; leave sources out")
+        return build(name, **overrides)
+    sources = [sources] if isinstance(sources, str) else (sources or SOURCES)
+    networks = [
+        {
+            "model_name": "BSCNN" if name == "bscnn" else "BSRNN",
+            "model_args": {**arguments(name, source), **overrides},
+        }
+        for source in sources
+    ]
+    return PerSourceSeparator(networks=networks)

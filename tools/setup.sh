@@ -1,0 +1,105 @@
+#!/usr/bin/env bash
+# Make .venv ready for the demo and the tests: an interpreter of the right version, ffmpeg, a
+# compiler, the package (editable) with all its extras. Does nothing when all that is in place.
+#   PYTHON=python3.12 tools/setup.sh   picks the interpreter
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+python=${PYTHON:-python3}
+venv_python=.venv/bin/python
+stamp=.venv/.setup
+
+fail() {
+    echo "error: $*" >&2
+    exit 1
+}
+
+# What the stamp holds when .venv is ready. The folder is part of it, because an editable
+# installation in a copied .venv would still run the original's code.
+fingerprint() {
+    { pwd; cat setup.cfg pyproject.toml tools/setup.sh; } | cksum
+}
+
+wanted_other_python() {
+    local identify='import sys; print(sys.version, sys.base_prefix)'
+    [[ -n ${PYTHON:-} && "$("$python" -c "$identify" 2>&1)" != "$("$venv_python" -c "$identify" 2>&1)" ]]
+}
+
+ready() {
+    [[ -f $stamp && "$(<"$stamp")" == "$(fingerprint)" ]] &&
+        "$venv_python" -c '' 2>/dev/null && command -v ffmpeg >/dev/null && ! wanted_other_python
+}
+
+# Print the Debian packages, one a line, for what a trial shows to be missing.
+missing_packages() {
+    local version compiler
+    command -v ffmpeg >/dev/null || echo ffmpeg
+    if ! command -v "$python" >/dev/null; then
+        printf '%s\n' python3 python3-venv python3-dev gcc libc6-dev
+        return
+    fi
+    version=$("$python" -c 'import sys; print("python%d.%d" % sys.version_info[:2])')
+    "$python" -c 'import ensurepip, venv' 2>/dev/null || echo "$version-venv"
+    # asteroid's dependency pesq has no wheels: it is built with the compiler Python names.
+    "$python" -c 'import os, sysconfig as s; os.stat(s.get_path("include") + "/Python.h")' \
+        2>/dev/null || echo "$version-dev"
+    compiler=${CC:-$("$python" -c 'import sysconfig; print(sysconfig.get_config_var("CC"))')}
+    # Unquoted: the value may carry options.
+    echo '#include <stdio.h>' | $compiler -fsyntax-only -x c - 2>/dev/null ||
+        printf '%s\n' gcc libc6-dev
+}
+
+install_system_packages() {
+    local packages
+    mapfile -t packages < <(missing_packages)
+    [[ ${#packages[@]} -gt 0 ]] || return 0
+    if [[ $(id -u) != 0 ]] || ! command -v apt-get >/dev/null; then
+        fail "not on this system yet; run: sudo apt-get update && sudo apt-get install ${packages[*]}"
+    fi
+    echo "Installing ${packages[*]}"
+    export DEBIAN_FRONTEND=noninteractive
+    # A broken third-party source must not stop the rest: the installation itself decides.
+    apt-get update -qq || true
+    apt-get install -qq --yes --no-install-recommends "${packages[@]}" </dev/null >/dev/null ||
+        fail "apt-get install ${packages[*]} did not work; the lines above say why"
+    mapfile -t packages < <(missing_packages)
+    [[ ${#packages[@]} -eq 0 ]] || fail "$python still lacks what these packages hold: ${packages[*]}"
+}
+
+check_python_version() {
+    local version
+    version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+    case $version in
+        3.1[0-3]) ;;
+        3.1[4-9]) echo "note: Python $version is newer than the tested 3.10 to 3.13" >&2 ;;
+        *) fail "$python is Python $version, 3.10 to 3.13 is needed: name one, as in PYTHON=python3.12 make test" ;;
+    esac
+}
+
+install_python_packages() {
+    # A set-up that was cut off may have left a package half unpacked: begin afresh.
+    if [[ -f $stamp && "$(<"$stamp")" == unfinished ]] || wanted_other_python ||
+        ! "$venv_python" -m pip --version >/dev/null 2>&1; then
+        "$python" -m venv --clear .venv
+    fi
+    echo "Installing the package and its dependencies in .venv (the first time this takes minutes)"
+    trap 'exit 130' INT TERM
+    echo unfinished >"$stamp"
+    # Older releases download whole wheels to look at versions they then do not take.
+    if ! { "$venv_python" -m pip install -qq 'pip>=24' &&
+        "$venv_python" -m pip install -qq --editable '.[dev]'; }; then
+        rm -f "$stamp" # pip undoes what it cannot finish
+        fail "pip could not install the dependencies in .venv; the lines above say why"
+    fi
+    fingerprint >"$stamp"
+}
+
+ready && exit
+if command -v "$python" >/dev/null; then
+    check_python_version
+elif [[ -n ${PYTHON:-} ]]; then
+    fail "PYTHON=$PYTHON: no such command"
+fi
+install_system_packages
+check_python_version
+install_python_packages
