@@ -6,6 +6,7 @@ translated, its tensors permuted; nothing is computed.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -38,6 +39,8 @@ _BSRNN = {
     "fac_tac": "tac_expansion",
     "act_tac": "tac_activation",
 }
+# Not parameters of their own: the STFT's windows, and the slope that TAC's activations share.
+_REPEATED = re.compile(r"^i?stft\.transf\.window$|\.tac_module\.(average|concat)\.1\.weight$")
 _DILATED = {"n_dil_conv": "dilations", "ks": "kernel_size", "hs_fac": "expansion"}
 
 
@@ -57,13 +60,66 @@ def build(state_dict: State, config: Mapping, sources: Sequence[str]) -> BandSpl
         UserError: for an unknown configuration name, or weights that do not fit it.
     """
     model_class, arguments = arguments_of(config, sources)
-    network = model_class(**arguments)
     try:
-        network.load_state_dict(_translate(state_dict, network))
+        network = model_class(**arguments)
+    except ValueError as error:
+        raise UserError(f"the reference's configuration is not served here: {error}") from error
+    try:
+        network.load_state_dict(translate(state_dict, network))
     except (KeyError, RuntimeError) as error:
-        reason = str(error).replace("\n", " ")
+        reason = " ".join(str(error).split())
         raise UserError(f"the weights do not fit their configuration: {reason}") from error
     return network.eval()
+
+
+def translate(state: State, network: BandSplitModel) -> dict[str, torch.Tensor]:
+    """The reference's parameters under the names and in the shapes of `network`.
+
+    Args:
+        state: parameters under the reference's names.
+        network: of the same configuration.
+
+    Returns:
+        The state dict of `network`; differentiable with respect to `state`.
+
+    Raises:
+        KeyError: if a parameter is missing.
+        UserError: if one is left over.
+    """
+    translators = {
+        "band_split": _band_split,
+        "separator": _separator,
+        "mask_estimator": _mask_estimator,
+    }
+    seen = _Seen(state)
+    translated = {}
+    for name in network.state_dict():
+        part, _, rest = name.removeprefix("masker.").partition(".")
+        translated[name] = translators[part](seen, rest, network)
+    left = [name for name in state if name not in seen.names and not _REPEATED.search(name)]
+    if left:
+        raise UserError(
+            f"the weights do not fit their configuration: {left[0]} and {len(left) - 1} more "
+            "parameters have no place in it"
+        )
+    return translated
+
+
+class _Seen(Mapping):
+    """A state dict that remembers which of its parameters were asked for."""
+
+    def __init__(self, state: State):
+        self.state, self.names = state, set()
+
+    def __getitem__(self, name: str) -> torch.Tensor:
+        self.names.add(name)
+        return self.state[name]
+
+    def __iter__(self):
+        return iter(self.state)
+
+    def __len__(self) -> int:
+        return len(self.state)
 
 
 def arguments_of(config: Mapping, sources: Sequence[str]) -> tuple[type[BandSplitModel], dict]:
@@ -94,20 +150,6 @@ def arguments_of(config: Mapping, sources: Sequence[str]) -> tuple[type[BandSpli
     if arguments.get("stereo") == "naive":
         arguments["in_channels"] = config.get("nb_channels", 2)
     return (BSCNN if layers else BSRNN), arguments
-
-
-def _translate(state: State, network: BandSplitModel) -> dict[str, torch.Tensor]:
-    """The reference's parameters under the names and in the shapes of `network`."""
-    translated: dict[str, torch.Tensor] = {}
-    for name in network.state_dict():
-        part, _, rest = name.removeprefix("masker.").partition(".")
-        translate = {
-            "band_split": _band_split,
-            "separator": _separator,
-            "mask_estimator": _mask_estimator,
-        }[part]
-        translated[name] = translate(state, rest, network)
-    return translated
 
 
 def _band_split(state: State, name: str, network: BandSplitModel) -> torch.Tensor:
