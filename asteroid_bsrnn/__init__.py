@@ -4,7 +4,7 @@ Importing the package registers its models with `asteroid.models` and its filter
 `asteroid_filterbanks`, and lets Asteroid's `separate` functions handle stereo for them.
 """
 
-from . import presets, zoo
+from . import data, metrics, presets, zoo
 from ._version import __version__
 from .errors import UserError
 from .filterbank import FFTSTFTFB
@@ -20,6 +20,8 @@ __all__ = [
     "Separator",
     "UserError",
     "__version__",
+    "data",
+    "metrics",
     "presets",
     "zoo",
 ]

@@ -17,6 +17,11 @@ _UNKNOWN_SIZES = frozenset({0, 0xFFFFFFFF, 0x7FFFF000, 0x7FFFFFFF, 0x80000000})
 _TRUNCATED_LOG = re.compile(r"^ *(?:riff|Data Size) *: (\d+) \(should be (\d+)\)", re.MULTILINE)
 
 
+def sound_name(path: Path) -> Path | bytes:
+    """The name to give to soundfile, which takes no `str` whose bytes are not of the locale."""
+    return path if os.name == "nt" else os.fsencode(path)
+
+
 class DataChunk(NamedTuple):
     """The samples of a WAV or AIFF file.
 

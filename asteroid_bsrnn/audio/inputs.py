@@ -37,10 +37,10 @@ def find_inputs(paths: str | os.PathLike | Iterable[str | os.PathLike]) -> list[
     """
     if isinstance(paths, (str, os.PathLike)):
         paths = [paths]
-    files: dict[Path, Path] = {}
+    files: dict[str, Path] = {}
     for path in map(Path, paths):
-        for file in _in_directory(path) if path.is_dir() else [_existing(path)]:
-            files.setdefault(file.resolve(), file)
+        for file in _in_directory(path) if os.path.isdir(path) else [_existing(path)]:
+            files.setdefault(os.path.realpath(file), file)
     return list(files.values())
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import soundfile
 
 from asteroid_bsrnn.audio.ffmpeg import FfmpegDecoder
-from asteroid_bsrnn.audio.headers import is_cut_short, mp3_tells_length, read_data_chunk
+from asteroid_bsrnn.audio.headers import is_cut_short, mp3_tells_length, read_data_chunk, sound_name
 from asteroid_bsrnn.errors import UserError
 
 # Seeking is off by up to a page in Vorbis near its end, and can lose what an MP3's frame borrows
@@ -131,7 +131,7 @@ class AudioFile:
         length = "" if frames is None else f" of {frames / self.sample_rate:.2f} s"
         start = self._start / self.sample_rate
         return UserError(
-            f"{self._path}: the start ({start:.2f} s) is beyond the end{length}; start earlier"
+            f"{self._path}: the start ({start:g} s) is beyond the end{length}; start earlier"
         )
 
 
@@ -150,7 +150,7 @@ class _SoundfileDecoder:
         """Decodes `frames` samples from `start` on, or as many as there are."""
         position = start if self._seeks else 0
         try:
-            with soundfile.SoundFile(self.path) as sound:
+            with soundfile.SoundFile(sound_name(self.path)) as sound:
                 sound.seek(position)
                 while position < start + frames:
                     limit = start if position < start else start + frames
@@ -189,7 +189,7 @@ def _check_regular_file(path: Path) -> None:
 
 def _open_decoder(path: Path) -> _SoundfileDecoder | FfmpegDecoder:
     try:
-        sound = soundfile.SoundFile(path)
+        sound = soundfile.SoundFile(sound_name(path))
     except (soundfile.LibsndfileError, TypeError):  # TypeError: soundfile asks what a .raw holds
         return FfmpegDecoder(path)
     with sound:

@@ -7,6 +7,7 @@ from types import TracebackType
 import numpy as np
 import soundfile
 
+from asteroid_bsrnn.audio.headers import sound_name
 from asteroid_bsrnn.errors import UserError
 
 _SUBTYPES = {
@@ -168,7 +169,7 @@ class AudioWriter:
             self._sound.close()
             # Encoders write their last samples on closing, where libsndfile reports no errors.
             finished = exception_type is None and self.frames > 0
-            if finished and soundfile.info(self.path).frames != self.frames:
+            if finished and soundfile.info(sound_name(self.path)).frames != self.frames:
                 raise OSError("the file was not written to its end")
         except (soundfile.LibsndfileError, OSError) as error:
             if exception_type is None:
@@ -178,7 +179,7 @@ class AudioWriter:
         # libsndfile's own choice for mp3 is about 140 kbit/s, too little for stems to be mixed.
         quality = {"compression_level": 0.0, "bitrate_mode": "CONSTANT"}
         return soundfile.SoundFile(
-            self.path,
+            sound_name(self.path),
             "w",
             self.sample_rate,
             self.channels,
@@ -208,7 +209,7 @@ class AudioWriter:
         try:
             self._container = "RF64"
             self._sound = self._open()
-            with soundfile.SoundFile(part) as written:
+            with soundfile.SoundFile(sound_name(part)) as written:
                 dtype = "float32" if self.subtype == "FLOAT" else "int32"
                 for samples in written.blocks(65536, dtype=dtype):
                     self._sound.write(samples)

@@ -1,0 +1,106 @@
+"""Waveform transforms that torch-audiomentations lacks, in its style.
+
+Importing this module needs the extra `train`; `augmentations` does so where one is asked for.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from ..errors import UserError
+
+try:
+    from torch_audiomentations import Gain
+    from torch_audiomentations.core.transforms_interface import BaseWaveformTransform
+    from torch_audiomentations.utils.object_dict import ObjectDict
+except ImportError as error:
+    raise UserError(
+        f"augmentations need torch-audiomentations ({error}); run: pip install"
+        " 'asteroid-bsrnn[train]'"
+    ) from error
+
+__all__ = ["Gain", "LinearGain", "Silence", "SwapChannels"]
+
+
+class _Transform(BaseWaveformTransform):
+    """What the transforms here share: any number of channels, any rate, one result type.
+
+    Args:
+        p: probability for an example to be transformed.
+        mode: in torch-audiomentations' words, what shares a draw.
+    """
+
+    supports_multichannel = True
+    requires_sample_rate = False
+    supports_target = True
+    requires_target = False
+
+    def __init__(self, p: float = 0.5, mode: str = "per_example"):
+        super().__init__(mode=mode, p=p, output_type="dict")
+
+    def apply_transform(self, samples, sample_rate=None, targets=None, target_rate=None):
+        """Transforms the chosen examples `(B, C, L)`."""
+        return ObjectDict(
+            samples=self.transform(samples),
+            sample_rate=sample_rate,
+            targets=targets,
+            target_rate=target_rate,
+        )
+
+    def transform(self, samples: torch.Tensor) -> torch.Tensor:
+        """What becomes of examples `(B, C, L)`."""
+        raise NotImplementedError
+
+
+class LinearGain(_Transform):
+    """Multiplies by a factor drawn uniformly; `Gain` draws uniformly in decibels.
+
+    Args:
+        min_gain: lowest factor.
+        max_gain: highest factor.
+        p: probability for an example to be transformed.
+    """
+
+    def __init__(self, min_gain: float = 0.25, max_gain: float = 1.25, p: float = 0.5):
+        super().__init__(p=p)
+        self.min_gain = min_gain
+        self.max_gain = max_gain
+
+    def randomize_parameters(self, samples, sample_rate=None, targets=None, target_rate=None):
+        """Draws a factor for each of the chosen examples."""
+        gains = torch.empty(len(samples), 1, 1, device=samples.device)
+        self.transform_parameters["gains"] = gains.uniform_(self.min_gain, self.max_gain)
+
+    def transform(self, samples: torch.Tensor) -> torch.Tensor:
+        """Multiplies by the factors drawn."""
+        return samples * self.transform_parameters["gains"]
+
+
+class SwapChannels(_Transform):
+    """Reverses the channels: left becomes right.
+
+    `ShuffleChannels` draws a permutation for the chosen examples, of which every other one leaves
+    stereo as it was.
+
+    Args:
+        p: probability for an example's channels to be swapped.
+    """
+
+    supported_modes = {"per_example"}
+    supports_target = False
+
+    def transform(self, samples: torch.Tensor) -> torch.Tensor:
+        """Reverses the channels."""
+        return samples.flip(1)
+
+
+class Silence(_Transform):
+    """Replaces by silence.
+
+    Args:
+        p: probability for an example to be silenced.
+    """
+
+    def transform(self, samples: torch.Tensor) -> torch.Tensor:
+        """Replaces by zeros, which, unlike a product, stop NaN too."""
+        return torch.zeros_like(samples)

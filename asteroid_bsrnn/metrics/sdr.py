@@ -1,0 +1,169 @@
+"""Signal-to-distortion ratios of whole tracks and of their frames, in double precision."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import torch
+
+from .signals import Signals, check_finite, check_shapes, count_frames
+
+# Samples of one source in double precision at a time, if a window is not longer: few enough for a
+# processor's cache, which makes it twice as fast, and what bounds the memory.
+_BLOCK = 2**16
+
+
+def usdr(references: Signals, estimates: Signals) -> torch.Tensor:
+    """Utterance-level signal-to-distortion ratio, over all channels and samples of a track.
+
+    The ratio of the reference's energy to the energy of the error, as the Music Demixing Challenge
+    (arXiv 2108.13559) and the replication of BSRNN (arXiv 2603.09187) report it. The figure of
+    a data set is the mean over its tracks.
+
+    Args:
+        references: (sources, channels, time), tensor or array.
+        estimates: the same shape.
+
+    Returns:
+        (sources,) in dB, float64; NaN, with a warning, where the reference is silent, infinite
+        where the estimate equals it.
+
+    Raises:
+        UserError: if the shapes differ, are not of three dimensions or hold no sample.
+
+    Example:
+        >>> reference = torch.ones(1, 2, 100)
+        >>> usdr(reference, 0.9 * reference).round(decimals=3)
+        tensor([20.], dtype=torch.float64)
+    """
+    check_shapes(references, estimates)
+    device = _device(references)
+    energy = torch.zeros(len(references), dtype=torch.float64, device=device)
+    error = torch.zeros_like(energy)
+    for source in range(len(references)):
+        for start in range(0, references.shape[-1], _BLOCK):
+            part = slice(start, start + _BLOCK)
+            reference = _float64(references[source, :, part], device)
+            estimate = _float64(estimates[source, :, part], device)
+            energy[source] += reference.square().sum()
+            error[source] += (reference - estimate).square().sum()
+    scores = torch.where(energy > 0, _decibels(energy, error), torch.nan)
+    _warn_of(energy == 0, "the reference is silent")
+    return scores
+
+
+def frame_sdr(
+    references: Signals, estimates: Signals, window: int = 44100, hop: int = 44100
+) -> torch.Tensor:
+    """Signal-to-distortion ratio of each frame: museval's SDR, without its filters.
+
+    BSS Eval v4, as the museval package runs it, splits the error into filtered parts, but its SDR
+    is the ratio of the reference's energy to the energy of the whole error. Its other rules are
+    kept: samples after the last whole window are left out, a track shorter than a window is one
+    frame, and a frame in which any reference or any estimate is silent has no score for any
+    source. Silent is a signal whose channels add up to zero at every sample. Other than museval,
+    which pads or crops them, this refuses estimates of another length. And where an estimate equals
+    its reference museval may round its way to some 300 dB, while this is always infinite.
+
+    Args:
+        references: (sources, channels, time), tensor or array, on any device.
+        estimates: the same shape.
+        window: length of a frame in samples. Default: 44100, a second of a CD.
+        hop: distance of the starts of frames in samples. Default: 44100, no overlap.
+
+    Returns:
+        (sources, frames) in dB, float64; NaN in frames with a silent signal, infinite where an
+        estimate equals its reference.
+
+    Raises:
+        UserError: if the shapes differ, are not of three dimensions or hold no sample, window or
+            hop is not a whole number from 1, or a sample is NaN or infinite.
+
+    Example:
+        >>> reference = torch.ones(1, 2, 250)
+        >>> frame_sdr(reference, 0.9 * reference, window=100, hop=100).round(decimals=3)
+        tensor([[20., 20.]], dtype=torch.float64)
+    """
+    check_shapes(references, estimates)
+    n_sources, _, length = references.shape
+    n_frames = count_frames(length, window, hop)
+    window = min(window, length)
+    energy = torch.empty(n_sources, n_frames, dtype=torch.float64, device=_device(references))
+    error = torch.empty_like(energy)
+    silent = torch.zeros(n_frames, dtype=torch.bool, device=energy.device)
+    per_block = max(1, (_BLOCK - window) // hop + 1)
+    for first in range(0, n_frames, per_block):
+        block = slice(first, min(first + per_block, n_frames))
+        part = slice(first * hop, (block.stop - 1) * hop + window)
+        for source in range(n_sources):
+            reference = _float64(references[source, :, part], energy.device)
+            estimate = _float64(estimates[source, :, part], energy.device)
+            energy[source, block] = _frame_energy(reference, window, hop)
+            error[source, block] = _frame_energy(reference - estimate, window, hop)
+            for signal in (reference, estimate):
+                sounds = (signal.sum(dim=0) != 0).unfold(0, window, hop).any(dim=-1)
+                silent[block] |= ~sounds
+    check_finite(bool(energy.isfinite().all()), bool(error.isfinite().all()))
+    return torch.where(silent, torch.nan, _decibels(energy, error))
+
+
+def csdr(
+    references: Signals, estimates: Signals, window: int = 44100, hop: int = 44100
+) -> torch.Tensor:
+    """Chunk-level signal-to-distortion ratio: the median of `frame_sdr` over the frames.
+
+    Frames without a score are left out, as museval leaves them out; infinite ones count, so that a
+    perfect estimate scores infinity. The figure of a data set is the median over its tracks.
+
+    Args:
+        references: (sources, channels, time), tensor or array, on any device.
+        estimates: the same shape.
+        window: length of a frame in samples. Default: 44100, a second of a CD.
+        hop: distance of the starts of frames in samples. Default: 44100, no overlap.
+
+    Returns:
+        (sources,) in dB, float64; NaN, with a warning, where no frame has a score.
+
+    Raises:
+        UserError: as `frame_sdr` raises it.
+    """
+    scores = frame_sdr(references, estimates, window, hop)
+    with warnings.catch_warnings():
+        # numpy's own words about rows of nothing but NaN.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        # torch.nanmedian takes the lower of two middles, museval their mean.
+        medians = torch.as_tensor(np.nanmedian(scores.cpu().numpy(), axis=1), device=scores.device)
+    _warn_of(medians.isnan(), "every frame has a silent reference or estimate")
+    return medians
+
+
+def _device(signals: Signals) -> torch.device:
+    """Where to compute: where the signals are, unless that device knows no double precision."""
+    if isinstance(signals, torch.Tensor) and signals.device.type != "mps":
+        return signals.device
+    return torch.device("cpu")
+
+
+def _float64(signal: Signals, device: torch.device) -> torch.Tensor:
+    """A tensor or array, writable or not, in the precision that sums of squares need."""
+    if isinstance(signal, torch.Tensor):
+        return signal.detach().to(device).to(torch.float64)
+    return torch.from_numpy(np.array(signal, dtype=np.float64)).to(device)
+
+
+def _frame_energy(signal: torch.Tensor, window: int, hop: int) -> torch.Tensor:
+    """(channels, time) -> (frames,); each frame summed on its own, so that quiet ones are exact."""
+    return signal.square().sum(dim=0).unfold(0, window, hop).sum(dim=-1)
+
+
+def _decibels(energy: torch.Tensor, error: torch.Tensor) -> torch.Tensor:
+    """Infinite where there is no error, even of energies too small for a float."""
+    return torch.where(error == 0, torch.inf, 10 * torch.log10(energy / error))
+
+
+def _warn_of(unscored: torch.Tensor, reason: str) -> None:
+    """Name the sources that come back as NaN, to the caller of the public function."""
+    if unscored.any():
+        numbers = ", ".join(str(source) for source in unscored.nonzero().flatten().tolist())
+        warnings.warn(f"no score for source {numbers}: {reason}", stacklevel=3)
