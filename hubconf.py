@@ -10,7 +10,16 @@ from asteroid_bsrnn import Separator as _Separator
 from asteroid_bsrnn import presets as _presets
 from asteroid_bsrnn import zoo as _zoo
 
-dependencies = ["torch", "asteroid", "asteroid_filterbanks", "numpy", "soundfile", "soxr", "tqdm"]
+dependencies = [
+    "torch",
+    "asteroid",
+    "asteroid_filterbanks",
+    "numpy",
+    "scipy",
+    "soundfile",
+    "soxr",
+    "tqdm",
+]
 
 
 def _load(preset, name_url_or_file, kwargs):

@@ -9,8 +9,8 @@ can neither overlap nor leave gaps. The named tables are those of Band-Split RNN
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from itertools import groupby
+from collections.abc import Iterator, Sequence
+from itertools import groupby, repeat
 from typing import NamedTuple
 
 BandTable = Sequence[Sequence[float]]
@@ -72,12 +72,15 @@ def band_widths(
         One width a band, from 0 Hz upwards.
 
     Raises:
-        ValueError: for an unknown name, a malformed table, or a band that would hold no bin.
+        ValueError: for an unknown name, a malformed table, a sample rate that is not positive, or
+            a band that would hold no bin.
 
     Example:
         >>> band_widths([(3, 2000)], sample_rate=16000, n_filters=32)
         (4, 4, 4, 5)
     """
+    if not 0 < sample_rate < math.inf:
+        raise ValueError(f"sample_rate must be positive, got {sample_rate!r}")
     n_bins = n_filters // 2 + 1
     hertz_per_bin = sample_rate / 2 / n_bins
     widths: list[int] = []
@@ -125,18 +128,21 @@ def runs_of_equal_width(widths: Sequence[int]) -> list[Run]:
     return runs
 
 
-def _band_hertz(table: str | BandTable) -> list[float]:
+def _band_hertz(table: str | BandTable) -> Iterator[float]:
     """Width of each band in hertz, without the last one that takes the rest."""
+    # An iterator, so that a table with an absurd count fails at the first band that does not fit.
     if isinstance(table, str):
         if table not in TABLES:
             raise ValueError(f"unknown band table {table!r}; valid names: {', '.join(TABLES)}")
         table = TABLES[table]
-    hertz: list[float] = []
     for pair in table:
-        if len(pair) != 2 or int(pair[0]) != pair[0] or pair[0] < 1 or not pair[1] > 0:
+        try:
+            count, hertz = pair
+            if int(count) != count or count < 1 or not 0 < hertz < math.inf:
+                raise ValueError
+        except (OverflowError, TypeError, ValueError):
             raise ValueError(
                 f"band table entry {pair!r} is not a (count, hertz) pair of a whole number of "
                 "bands and a positive width"
-            )
-        hertz.extend([float(pair[1])] * int(pair[0]))
-    return hertz
+            ) from None
+        yield from repeat(float(hertz), int(count))

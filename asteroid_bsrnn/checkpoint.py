@@ -9,16 +9,14 @@ from __future__ import annotations
 import os
 import pickle
 import tempfile
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from asteroid import models
 
 from .errors import UserError
-from .models import SourceModel
+from .models import SourceModel, build_network
 from .models.arguments import plain
 
 
@@ -45,7 +43,7 @@ def save_dict(conf: Mapping, path: str | os.PathLike) -> Path:
     """Write a dict of plain types and tensors, as a whole or not at all.
 
     Raises:
-        UserError: if the file can't be written.
+        UserError: if the file can't be written, or holds what could not be loaded again.
     """
     path = Path(path)
     try:
@@ -55,10 +53,19 @@ def save_dict(conf: Mapping, path: str | os.PathLike) -> Path:
     try:
         os.close(handle)
         torch.save(dict(conf), temporary)
+        foreign = torch.serialization.get_unsafe_globals_in_checkpoint(temporary)
+        if foreign:
+            raise TypeError(f"found {', '.join(sorted(foreign))}")
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
     except (OSError, RuntimeError) as error:
-        raise UserError(f"{path}: can't be written: {error}") from error
+        reason = getattr(error, "strerror", None) or _one_line(error)
+        raise UserError(f"{path}: can't be written: {reason}") from error
+    except (AttributeError, TypeError, pickle.PickleError) as error:
+        raise UserError(
+            f"{path}: not written, since only plain types and tensors load safely again: "
+            f"{_one_line(error)}"
+        ) from error
     finally:
         Path(temporary).unlink(missing_ok=True)
     return path
@@ -72,8 +79,8 @@ def load_model(path: str | os.PathLike, **overrides) -> SourceModel:
         **overrides: constructor arguments that replace the stored ones.
 
     Raises:
-        UserError: if the file is missing, damaged, not safe to read or not of a model that is
-            registered with Asteroid.
+        UserError: if the file is missing, damaged, not safe to read or not of one of this
+            project's models.
     """
     conf = load_dict(path)
     missing = [key for key in ("model_name", "model_args", "state_dict") if key not in conf]
@@ -81,12 +88,10 @@ def load_model(path: str | os.PathLike, **overrides) -> SourceModel:
         hint = "; convert it first: asteroid-bsrnn convert" if "state_dict" in conf else ""
         raise UserError(f"{path}: not a published model, it has no {missing[0]!r}{hint}")
     try:
-        model_class = models.get(conf["model_name"])
-        model = model_class(**{**conf["model_args"], **overrides})
+        model = build_network({**conf, "model_args": {**conf["model_args"], **overrides}})
         model.load_state_dict(conf["state_dict"])
-    except (RuntimeError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"{path}: the model can't be made from it: {reason}") from error
+    except (ArithmeticError, AttributeError, RuntimeError, TypeError, ValueError) as error:
+        raise UserError(f"{path}: the model can't be made from it: {_one_line(error)}") from error
     return model.eval()
 
 
@@ -109,15 +114,19 @@ def load_lightning(path: str | os.PathLike) -> dict[str, Any]:
         The checkpoint; OmegaConf containers as dicts and lists.
 
     Raises:
-        UserError: if the file is missing or damaged.
+        UserError: if the file is missing, damaged or contains itself.
     """
     _check_readable(path)
     try:
         names = torch.serialization.get_unsafe_globals_in_checkpoint(os.fspath(path))
-    except (ValueError, RuntimeError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path}: not a checkpoint, or damaged: {error}") from error
+    except Exception as error:  # as below
+        raise UserError(f"{path}: not a checkpoint, or damaged: {_one_line(error)}") from error
     with torch.serialization.safe_globals([_stand_in(name) for name in names]):
-        return _without_stand_ins(_load(path))
+        loaded = _load(path)
+    try:
+        return _without_stand_ins(loaded)
+    except RecursionError as error:
+        raise UserError(f"{path}: not a checkpoint: it is nested without end") from error
 
 
 def _load(path: str | os.PathLike) -> dict[str, Any]:
@@ -126,14 +135,14 @@ def _load(path: str | os.PathLike) -> dict[str, Any]:
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        if "Unsupported" not in str(error) and "GLOBAL" not in str(error):
+        if "GLOBAL" not in str(error):
             raise UserError(f"{path}: not a file of weights, or damaged") from error
         raise UserError(
             f"{path}: holds objects other than plain types and tensors and is not loaded, since "
             "that could execute code; a checkpoint of the reference can be converted: "
             "asteroid-bsrnn convert"
         ) from error
-    except (EOFError, KeyError, OSError, RuntimeError, ValueError) as error:
+    except Exception as error:  # what torch raises for damaged files is no fixed set
         raise UserError(f"{path}: not a file of weights, or damaged") from error
     if not isinstance(loaded, Mapping):
         raise UserError(f"{path}: not a file of weights: it holds a {type(loaded).__name__}")
@@ -177,6 +186,10 @@ def _without_stand_ins(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_without_stand_ins(item) for item in value]
     return value
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def _umask() -> int:

@@ -6,20 +6,23 @@ Exit codes: 0 done, 2 a user's mistake (one line on stderr), 1 a bug, 130 interr
 from __future__ import annotations
 
 import argparse
+import math
 import os
+import re
+import signal
 import sys
-from collections.abc import Sequence
-from contextlib import contextmanager
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 
-import torch
 from tqdm import tqdm
 
 from . import checkpoint, files, presets, zoo
 from ._version import __version__
-from .audio import find_inputs
+from .audio import check_output, find_inputs
 from .errors import UserError
-from .separator import Separator
+from .separator import Progress, Separator
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,19 +30,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Args:
         arguments: None means those that the program was called with.
+
+    Raises:
+        SystemExit: with the exit code, where the arguments can't be understood or ask for help.
     """
     options = _parser().parse_args(arguments)
     try:
-        return options.run(options)
+        with _ended_tidily():
+            return options.run(options)
     except UserError as error:
         return _complain(error)
-    except torch.OutOfMemoryError:
-        return _complain(
-            f"out of memory on {options.device}: use a smaller --segment or --batch-size, "
-            "or --device cpu"
-        )
+    except (MemoryError, RuntimeError) as error:
+        if not _is_out_of_memory(error):
+            raise
+        return _complain(_OUT_OF_MEMORY)
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        print("asteroid-bsrnn: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:
         # Whoever read the output has enough; what is left in the buffer would fail again.
@@ -47,11 +53,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
 
 
+@contextmanager
+def _ended_tidily() -> Iterator[None]:
+    """Whoever ends the program, or closes its terminal, leaves no half-written files behind."""
+
+    def end(number, frame):
+        raise SystemExit(128 + number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    wanted = [getattr(signal, name, None) for name in ("SIGTERM", "SIGHUP")]
+    # What is ignored stays so: that is how nohup works.
+    before = {n: signal.getsignal(n) for n in wanted if n is not None}
+    before = {n: handler for n, handler in before.items() if handler == signal.SIG_DFL}
+    for number in before:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 class _Parser(argparse.ArgumentParser):
     """A parser whose mistakes take one line."""
 
     def error(self, message: str):
-        self.exit(2, f"{self.prog}: error: {message} (try {self.prog} --help)\n")
+        """Print the mistake and where to read more, and exit."""
+        _complain(f"{message} (try: {self.prog} --help)")
+        self.exit(2)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -71,12 +102,23 @@ def _add_separate(commands) -> None:
         description="Separate songs and write their stems to DIR/<track>/<source>.<format>. "
         "Stems have the sample rate, length, channels and level of the song. Mono is separated "
         "as mono; more than two channels are separated in pairs (1-2, 3-4, ...).",
+        epilog="Exit code: 0 done; 2 something is wrong with an argument or a file, one line on "
+        "stderr for each (the other files are separated all the same).",
     )
     parser.add_argument(
-        "inputs", nargs="+", metavar="INPUT", help="audio or video files; folders are searched"
+        "inputs",
+        nargs="+",
+        type=_name,
+        metavar="INPUT",
+        help="audio or video files; folders are searched with all below them",
     )
     parser.add_argument(
-        "-o", "--output", default="separated", metavar="DIR", help="default: %(default)s"
+        "-o",
+        "--output",
+        type=_name,
+        default="separated",
+        metavar="DIR",
+        help="folder for the stems, made if need be; default: %(default)s",
     )
     parser.add_argument(
         "--model",
@@ -86,76 +128,143 @@ def _add_separate(commands) -> None:
     )
     stems = parser.add_mutually_exclusive_group()
     stems.add_argument(
-        "--stems", nargs="+", metavar="SOURCE", help="write only these; default: all"
+        "--stems",
+        nargs="+",
+        metavar="SOURCE",
+        help="write only these, such as: --stems vocals drums (after the inputs, or as "
+        "--stems=vocals,drums); default: all",
     )
     stems.add_argument(
-        "--two-stems", metavar="SOURCE", help="write SOURCE and no_SOURCE, the mixture minus it"
+        "--two-stems", metavar="SOURCE", help="write SOURCE and no_SOURCE, the song minus it"
     )
-    output = parser.add_argument_group("files")
-    output.add_argument("--format", choices=("wav", "flac", "mp3"), default="wav")
-    output.add_argument(
-        "--subtype", choices=("PCM_16", "PCM_24", "FLOAT"), help="default: the input's depth"
-    )
-    output.add_argument(
-        "--clip",
-        choices=files.CLIP,
-        help="what to do with samples beyond full scale: one gain for all stems of a track, so "
-        "that they still sum up; cut off; nothing. Default: rescale, none for FLOAT",
-    )
-    output.add_argument("--start", type=float, default=0.0, metavar="SECONDS")
-    output.add_argument("--duration", type=float, metavar="SECONDS", help="default: to the end")
-    output.add_argument("--overwrite", action="store_true", help="replace existing stems")
-    chunks = parser.add_argument_group("chunks")
-    chunks.add_argument(
-        "--segment",
-        type=_seconds_or_none,
-        default=10.0,
-        metavar="SECONDS",
-        help="length of a chunk, 'none' for the whole song at once; default: %(default)s",
-    )
-    chunks.add_argument(
-        "--overlap",
-        type=float,
-        default=0.1,
-        metavar="SHARE",
-        help="cross-fade between chunks as a share of the segment; default: %(default)s",
-    )
-    chunks.add_argument(
-        "--hop",
-        type=float,
-        metavar="SECONDS",
-        help="from one chunk to the next; averages overlapping chunks instead of cross-fading",
-    )
-    chunks.add_argument(
-        "--batch-size",
-        type=int,
-        metavar="N",
-        help="chunks at once; default: 1 on a CPU, 4 elsewhere",
-    )
-    _add_device(parser)
+    _add_files(parser.add_argument_group("files"))
+    _add_chunks(parser.add_argument_group("chunks"))
+    _add_computation(parser.add_argument_group("computation"))
     parser.set_defaults(run=_separate)
 
 
-def _add_device(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("computation")
+def _add_files(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
-        "--device", default="auto", help="auto, cpu, cuda, cuda:1, mps, ...; default: %(default)s"
+        "--format",
+        choices=("wav", "flac", "mp3"),
+        default="wav",
+        help="of the stems; default: %(default)s",
+    )
+    group.add_argument(
+        "--subtype",
+        choices=("PCM_16", "PCM_24", "FLOAT"),
+        help="their samples: 16 or 24 bits (wav, flac), or 32-bit floats (wav); default: as "
+        "deep as the input",
+    )
+    group.add_argument(
+        "--clip",
+        choices=files.CLIP,
+        help="stems that exceed full scale are scaled, all of the track by one gain, so that "
+        "they still sum up (rescale), cut off (clamp), or left to the format (none); default: "
+        "rescale, but none for FLOAT, which can hold them",
+    )
+    group.add_argument(
+        "--start",
+        type=_number(at_least=0),
+        default=0.0,
+        metavar="SECONDS",
+        help="where in the song to begin; default: 0",
+    )
+    group.add_argument(
+        "--duration",
+        type=_number(above=0),
+        metavar="SECONDS",
+        help="how much to separate; default: to the end",
+    )
+    group.add_argument("--overwrite", action="store_true", help="replace existing stems")
+
+
+def _add_chunks(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--segment",
+        type=_segment,
+        default=10.0,
+        metavar="SECONDS",
+        help="length of a chunk, or 'none' for the whole song at once, which takes memory; "
+        "default: %(default)g",
+    )
+    group.add_argument(
+        "--overlap",
+        type=_number(at_least=0),
+        default=0.1,
+        metavar="SHARE",
+        help="cross-fade between chunks as a share of the segment, from 0 to below 1; default: "
+        "%(default)s",
+    )
+    group.add_argument(
+        "--hop",
+        type=_number(above=0),
+        metavar="SECONDS",
+        help="average chunks that start this far apart, at most a segment, instead of "
+        "cross-fading: slower, smoother",
+    )
+    group.add_argument(
+        "--batch-size",
+        type=_count,
+        metavar="N",
+        help="chunks that the network gets at once; default: 1 on a CPU, 4 elsewhere",
+    )
+
+
+def _add_computation(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--device",
+        default="auto",
+        help="auto (a GPU where there is one), cpu, cuda, cuda:1, mps, ...; default: %(default)s",
     )
     group.add_argument(
         "--precision",
         choices=("32", "bf16", "16"),
         default="32",
-        help="of the network; its STFT stays in 32; default: %(default)s",
+        help="of the network, its STFT is always computed in 32; 16 and bf16 speed up GPUs, and "
+        "slow down a CPU; default: %(default)s",
     )
 
 
-def _seconds_or_none(text: str) -> float | None:
-    return None if text.lower() == "none" else float(text)
+def _name(text: str) -> str:
+    if not text:
+        raise argparse.ArgumentTypeError("the name is empty; was a variable not set?")
+    return text
+
+
+def _number(at_least: float = -math.inf, above: float = -math.inf):
+    """The type of an argument that is a number within bounds."""
+    bound = f"above {above:g}" if above > at_least else f"of at least {at_least:g}"
+
+    def number(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not (at_least <= value < math.inf and above < value):
+            raise argparse.ArgumentTypeError(f"must be a number {bound}, got {text!r}")
+        return value
+
+    return number
+
+
+def _segment(text: str) -> float | None:
+    return None if text.lower() == "none" else _number(above=0)(text)
+
+
+def _count(text: str) -> int:
+    if not re.fullmatch("[0-9]+", text) or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got {text!r}")
+    return int(text)
 
 
 def _separate(options: argparse.Namespace) -> int:
-    inputs = find_inputs(options.inputs)
-    tracks = _track_names(inputs)
+    # Whatever would stop every file is found before the network is loaded.
+    check_output(options.format, options.subtype, sample_rate=44100, channels=1)
+    files.check_directory(options.output)
+    inputs, failures = _inputs(options)
+    if not inputs:
+        return 2
     separator = Separator(
         options.model,
         segment=options.segment,
@@ -165,16 +274,17 @@ def _separate(options: argparse.Namespace) -> int:
         device=options.device,
         precision=options.precision,
     )
-    stems = [name for text in options.stems or () for name in text.split(",") if name]
+    stems = options.stems
+    if stems is not None:
+        stems = [name for text in stems for name in text.split(",") if name]
     files.check_stems(separator.sources, stems, options.two_stems)
-    failures = 0
-    for path, track in zip(inputs, tracks, strict=True):
+    for path, track in zip(inputs, _track_names(inputs), strict=True):
         try:
-            with _progress_bar(track) as progress:
+            with _quiet_libraries(), _progress_bar(track) as progress:
                 paths = separator.separate_file(
                     path,
                     options.output,
-                    stems=stems or None,
+                    stems=stems,
                     two_stems=options.two_stems,
                     format=options.format,
                     subtype=options.subtype,
@@ -183,16 +293,44 @@ def _separate(options: argparse.Namespace) -> int:
                     duration=options.duration,
                     overwrite=options.overwrite,
                     track=track,
+                    keep=inputs,
                     progress=progress,
                 )
-        except UserError as error:
+        except (UserError, MemoryError, RuntimeError) as error:
             # One bad file does not cost the others their separation.
+            if not isinstance(error, UserError) and not _is_out_of_memory(error):
+                raise
+            failures += 1
+            _complain(error if isinstance(error, UserError) else f"{path}: {_OUT_OF_MEMORY}")
+        else:
+            directory = next(iter(paths.values())).parent
+            _print(f"{path} -> {directory} ({', '.join(paths)})")
+    return 2 if failures else 0
+
+
+def _inputs(options: argparse.Namespace) -> tuple[list[Path], int]:
+    """What is named or lies in named folders, but not earlier stems; and how much is missing."""
+    output = Path(os.path.realpath(options.output))
+    inputs: dict[str, Path] = {}
+    failures = 0
+    for name in options.inputs:
+        try:
+            found = find_inputs(name)
+            # The folder that is searched may hold the one that stems are written to.
+            if Path(os.path.realpath(name)) in output.parents:
+                found = [f for f in found if output not in Path(os.path.realpath(f)).parents]
+            if not found:
+                raise UserError(
+                    f"{name}: the folder holds no audio but in the output folder {output}; "
+                    "name the files in it to separate them again"
+                )
+        except UserError as error:
             failures += 1
             _complain(error)
         else:
-            directory = next(iter(paths.values())).parent
-            print(f"{path} -> {directory} ({', '.join(paths)})")
-    return 2 if failures else 0
+            for file in found:
+                inputs.setdefault(os.path.realpath(file), file)
+    return list(inputs.values()), failures
 
 
 def _track_names(inputs: Sequence[Path]) -> list[str]:
@@ -212,16 +350,52 @@ def _track_names(inputs: Sequence[Path]) -> list[str]:
 
 
 @contextmanager
-def _progress_bar(track: str):
+def _progress_bar(track: str) -> Iterator[Progress]:
     """A bar with the time left, on a terminal only; yields the callback that moves it."""
-    with tqdm(desc=track, unit="s", disable=None, leave=False) as bar:
-        bar.bar_format = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
+    bar_format = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
+    options = {"disable": None, "leave": False, "miniters": 1, **_shape_of_shapeless_terminal()}
+    with tqdm(desc=track, bar_format=bar_format, **options) as bar:
 
         def progress(done: int, total: int) -> None:
             bar.total = total
             bar.update(done - bar.n)
 
         yield progress
+
+
+def _shape_of_shapeless_terminal() -> dict[str, int]:
+    """What to take for the size of a terminal that has none, in which tqdm shows nothing."""
+    try:
+        columns, lines = os.get_terminal_size(sys.stderr.fileno())
+    except (OSError, ValueError):  # no terminal at all
+        return {}
+    return {} if columns and lines else {"ncols": 80, "nrows": 24}
+
+
+@contextmanager
+def _quiet_libraries() -> Iterator[None]:
+    """Python's stderr goes on to the screen, what C libraries print past it does not.
+
+    libsndfile's MP3 decoder has a lot to say about a damaged file, for which the user gets our
+    one line.
+    """
+    if sys.stderr is None or sys.stderr is not sys.__stderr__:  # someone else's stream
+        yield
+        return
+    sys.stderr.flush()
+    screen = os.dup(2)
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    encoding = sys.stderr.encoding
+    try:
+        with (
+            open(screen, "w", 1, encoding, "backslashreplace", closefd=False) as stream,
+            redirect_stderr(stream),
+        ):
+            yield
+    finally:
+        os.dup2(screen, 2)
+        os.close(screen)
 
 
 def _add_convert(commands) -> None:
@@ -302,6 +476,24 @@ def _figures(values) -> str:
     return str(values)
 
 
+_OUT_OF_MEMORY = (
+    "out of memory: use a smaller --segment or --batch-size, or --device cpu on a small GPU"
+)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Whether there was not enough memory, on a CPU or a GPU; torch has no one class for it."""
+    return isinstance(error, MemoryError) or bool(
+        re.search("out of memory|can't allocate memory|alloc_cpu", str(error))
+    )
+
+
 def _complain(message: Exception | str) -> int:
     print(f"asteroid-bsrnn: error: {' '.join(str(message).split())}", file=sys.stderr)
     return 2
+
+
+def _print(text: str) -> None:
+    """Print names of files even where the terminal can't show their letters."""
+    encoding = sys.stdout.encoding or "utf-8"
+    print(text.encode(encoding, "backslashreplace").decode(encoding))

@@ -7,8 +7,8 @@ the estimates as they come.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,25 +54,47 @@ class Job:
 
 def track_name(path: str | os.PathLike) -> str:
     """Name of the folder for the stems of a file: its own name without its type."""
-    name = Path(path).stem
-    return name.removesuffix(".stem") or name
+    name = Path(path).stem.removesuffix(".stem")
+    # Nothing but dots would mean this folder or the one above.
+    return name if name.strip(".") else Path(path).name
+
+
+def check_directory(directory: str | os.PathLike) -> None:
+    """Refuse an output folder that can't be made or written.
+
+    Raises:
+        UserError: if so.
+    """
+    existing = Path(directory)
+    while not os.path.lexists(existing):
+        existing = existing.parent
+    if not os.path.isdir(existing):
+        raise UserError(f"{existing}: not a folder to write stems to; choose another output folder")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise UserError(f"{existing}: nothing may be written there; choose another output folder")
 
 
 def check_stems(
-    sources: Sequence[str], stems: Sequence[str] | None, two_stems: str | None
+    sources: Sequence[str], stems: str | Sequence[str] | None, two_stems: str | None
 ) -> tuple[list[str], str | None]:
     """The stems to estimate, and the name of the one that is the rest of the mixture.
 
     Raises:
-        UserError: if a name is not among the sources, or both choices are made.
+        UserError: if a name is not among the sources, none is left, or both choices are made.
     """
-    if stems and two_stems:
+    if stems is not None and two_stems is not None:
         raise UserError("choose either stems or two_stems, not both")
-    wanted = [two_stems] if two_stems else list(dict.fromkeys(stems or sources))
+    if two_stems is not None:
+        stems = two_stems
+    wanted = [stems] if isinstance(stems, str) else sources if stems is None else stems
     for name in wanted:
         if name not in sources:
             raise UserError(f"unknown stem {name!r}; this model separates {', '.join(sources)}")
-    return wanted, f"no_{two_stems}" if two_stems else None
+        if Path(name).name != name:
+            raise UserError(f"stem {name!r} can't be the name of a file; use another model")
+    if not wanted:
+        raise UserError(f"no stem is named; this model separates {', '.join(sources)}")
+    return list(dict.fromkeys(wanted)), None if two_stems is None else f"no_{two_stems}"
 
 
 def plan(
@@ -89,6 +111,7 @@ def plan(
     duration: float | None,
     overwrite: bool,
     track: str | None,
+    keep: Collection[str | os.PathLike],
 ) -> Job:
     """Check everything that can be checked before the work starts.
 
@@ -106,17 +129,12 @@ def plan(
     directory = Path(output_directory) / (track or track_name(path))
     names = [*wanted, complement] if complement else wanted
     paths = {name: directory / f"{name}.{format}" for name in names}
-    existing = [file for file in paths.values() if file.exists()]
-    if existing and not overwrite:
-        raise UserError(f"{existing[0]}: exists already; use --overwrite to replace it")
-    same = [file for file in existing if os.path.samefile(file, path)]
-    if same:
-        raise UserError(f"{same[0]}: is the input itself; choose another output folder")
-    # Where only decoding can tell the length, decode once: stems are to have exactly that length.
-    frames = audio.frames or sum(block.shape[-1] for block in audio.blocks())
+    for file in paths.values():
+        _check_target(file, [path, *keep], overwrite)
+    check_directory(directory)
     return Job(
         audio=audio,
-        frames=frames,
+        frames=count_frames(audio),
         paths=paths,
         estimated={name: list(sources).index(name) for name in wanted},
         complement=complement,
@@ -124,6 +142,14 @@ def plan(
         subtype=subtype,
         clip=clip or ("none" if subtype == "FLOAT" else "rescale"),
     )
+
+
+def count_frames(audio: AudioFile) -> int:
+    """Number of samples of a file; where only decoding can tell it, the file is decoded once."""
+    if audio.frames is not None:
+        return audio.frames
+    with closing(audio.blocks()) as blocks:
+        return sum(block.shape[-1] for block in blocks)
 
 
 def write(job: Job, estimates: Iterable[np.ndarray], sample_rate: int) -> dict[str, Path]:
@@ -141,16 +167,30 @@ def write(job: Job, estimates: Iterable[np.ndarray], sample_rate: int) -> dict[s
         UserError: if a stem can't be written; then none is left behind.
     """
     directory = next(iter(job.paths.values())).parent
-    with OutputDirectory(directory) as output:
-        blocks = _stem_blocks(job, estimates, sample_rate)
+    with (
+        OutputDirectory(directory) as output,
+        closing(_stem_blocks(job, estimates, sample_rate)) as blocks,
+    ):
+        folder = output.temporary
         if job.clip == "rescale":
-            # The gain is known at the end only; until then the stems wait as they are.
-            spools, peak = _write_files(job, blocks, output.temporary / "spool", "wav", "FLOAT")
-            gain = 1 / peak if peak > 1 else 1.0
-            blocks = _read_files(spools, gain)
-        finished, _ = _write_files(job, blocks, output.temporary / "stems", job.format, job.subtype)
+            finished = _write_rescaled(job, blocks, folder)
+        else:
+            finished = {name: folder / path.name for name, path in job.paths.items()}
+            _write_files(job, blocks, finished, job.format, job.subtype)
         output.commit({finished[name]: path for name, path in job.paths.items()})
     return dict(job.paths)
+
+
+def _check_target(file: Path, inputs: Iterable[str | os.PathLike], overwrite: bool) -> None:
+    """Refuse to write where that would destroy something."""
+    if not os.path.exists(file):
+        return
+    if any(os.path.exists(path) and os.path.samefile(file, path) for path in inputs):
+        raise UserError(f"{file}: would replace an input; choose another output folder")
+    if os.path.isdir(file):
+        raise UserError(f"{file}: a folder is in the file's place; move it away")
+    if not overwrite:
+        raise UserError(f"{file}: exists already; use --overwrite to replace it")
 
 
 def _stem_blocks(
@@ -159,25 +199,26 @@ def _stem_blocks(
     """Blocks of every stem at the file's rate, together exactly as long as the file."""
     rows, channels = list(job.estimated.values()), job.audio.channels
     chosen = (block[rows].reshape(len(rows) * channels, -1) for block in estimates)
-    mixture = _Mixture(job.audio) if job.complement else None
     rate = job.audio.sample_rate
-    for block in resample_blocks(chosen, sample_rate, rate, frames=job.frames):
-        stems = block.reshape(len(rows), channels, -1)
-        if job.clip == "clamp":
-            stems = np.clip(stems, -1, 1)
-        named = dict(zip(job.estimated, stems, strict=True))
-        if mixture is not None:
-            rest = mixture.take(block.shape[-1]) - stems[0]
-            named[job.complement] = np.clip(rest, -1, 1) if job.clip == "clamp" else rest
-        yield named
+    with closing(job.audio.blocks()) as mixture_blocks:
+        mixture = _Mixture(mixture_blocks, channels)
+        for block in resample_blocks(chosen, sample_rate, rate, frames=job.frames):
+            stems = block.reshape(len(rows), channels, -1)
+            if job.clip == "clamp":
+                stems = np.clip(stems, -1, 1)
+            named = dict(zip(job.estimated, stems, strict=True))
+            if job.complement is not None:
+                rest = mixture.take(block.shape[-1]) - stems[0]
+                named[job.complement] = np.clip(rest, -1, 1) if job.clip == "clamp" else rest
+            yield named
 
 
 class _Mixture:
     """The file's own samples, once more, in pieces of any length."""
 
-    def __init__(self, audio: AudioFile):
-        self._blocks = audio.blocks()
-        self._held = np.zeros((audio.channels, 0), np.float32)
+    def __init__(self, blocks: Iterator[np.ndarray], channels: int):
+        self._blocks = blocks
+        self._held = np.zeros((channels, 0), np.float32)
 
     def take(self, n: int) -> np.ndarray:
         """The next `n` samples; silence behind the end."""
@@ -190,12 +231,31 @@ class _Mixture:
         return taken
 
 
+def _write_rescaled(
+    job: Job, blocks: Iterable[dict[str, np.ndarray]], folder: Path
+) -> dict[str, Path]:
+    """Write every stem to a file in `folder`, with the gain that lets all of them fit."""
+    # The gain is known at the end only; until then the stems wait as they are.
+    spools = {name: folder / f"{name}.spool" for name in job.paths}
+    peak = _write_files(job, blocks, spools, "wav", "FLOAT")
+    gain = np.nextafter(np.float32(1 / peak), np.float32(0)) if peak > 1 else np.float32(1)
+    finished = {name: folder / path.name for name, path in job.paths.items()}
+    for name, spool in spools.items():
+        with closing(AudioFile(spool).blocks()) as waiting:
+            stem = ({name: block * gain} for block in waiting)
+            _write_files(job, stem, {name: finished[name]}, job.format, job.subtype)
+        spool.unlink()
+    return finished
+
+
 def _write_files(
-    job: Job, blocks: Iterable[dict[str, np.ndarray]], directory: Path, format: str, subtype: str
-) -> tuple[dict[str, Path], float]:
-    """Write every stem to a file in `directory`; their paths and the highest peak of all."""
-    directory.mkdir()
-    paths = {name: directory / f"{name}.{format}" for name in job.paths}
+    job: Job,
+    blocks: Iterable[dict[str, np.ndarray]],
+    paths: Mapping[str, Path],
+    format: str,
+    subtype: str,
+) -> float:
+    """Write every stem to its file; returns the highest peak of all."""
     peak = 0.0
     with ExitStack() as stack:
         rate, channels = job.audio.sample_rate, job.audio.channels
@@ -209,13 +269,4 @@ def _write_files(
             for name, samples in block.items():
                 writers[name].write(samples)
                 peak = max(peak, float(np.abs(samples).max(initial=0.0)))
-    return paths, peak
-
-
-def _read_files(paths: Mapping[str, Path], gain: float) -> Iterator[dict[str, np.ndarray]]:
-    """Blocks of stems that were written before, times a gain."""
-    readers = {name: AudioFile(path).blocks() for name, path in paths.items()}
-    for together in zip(*readers.values(), strict=True):
-        yield {
-            name: block * np.float32(gain) for name, block in zip(readers, together, strict=True)
-        }
+    return peak

@@ -7,6 +7,8 @@ module it runs as `torch.stft` and `torch.istft`, which is many times faster for
 
 from __future__ import annotations
 
+from numbers import Integral
+
 import asteroid_filterbanks
 import torch
 from asteroid_filterbanks import Filterbank, TorchSTFTFB
@@ -29,8 +31,8 @@ class FFTSTFTFB(TorchSTFTFB):
         sample_rate: in hertz.
 
     Raises:
-        ValueError: if `n_filters` is odd, `kernel_size` differs from it or `stride` is not in
-            1 ... `n_filters // 2`.
+        ValueError: if `n_filters` is odd, `kernel_size` differs from it, `stride` is not in
+            1 ... `n_filters // 2`, or one of them is no whole number.
     """
 
     def __init__(
@@ -44,7 +46,10 @@ class FFTSTFTFB(TorchSTFTFB):
         sample_rate: float = 44100.0,
     ):
         kernel_size = n_filters if kernel_size is None else kernel_size
-        stride = kernel_size // 4 if stride is None else stride
+        stride = n_filters // 4 if stride is None else stride
+        for name, value in (("n_filters", n_filters), ("stride", stride)):
+            if not isinstance(value, Integral):
+                raise ValueError(f"{name} must be a whole number, got {value!r}")
         if n_filters < 2 or n_filters % 2:
             raise ValueError(f"n_filters must be even and positive, got {n_filters}")
         if kernel_size != n_filters:
@@ -131,11 +136,12 @@ class Encoder(asteroid_filterbanks.Encoder):
         as_conv1d: as in the toolkit; False keeps the channel dimension of mono input.
         padding: as in the toolkit; other than 0 runs as its convolution.
 
-    Shapes:
-        >>> (time,) -> (2 * bins, frames)
-        >>> (batch, time) -> (batch, 2 * bins, frames)
-        >>> (batch, 1, time) -> (batch, 2 * bins, frames)           # as_conv1d
-        >>> (batch, channels, time) -> (batch, channels, 2 * bins, frames)
+    Shape:
+        (time,) -> (2 * bins, frames)
+        (batch, time) -> (batch, 2 * bins, frames)
+        (batch, 1, time) -> (batch, 2 * bins, frames), with as_conv1d
+        (batch, channels, time) -> (batch, channels, 2 * bins, frames)
+        (batch, ..., time) -> (batch, ..., 2 * bins, frames)
     """
 
     def forward(self, waveform: torch.Tensor) -> torch.Tensor:
@@ -157,10 +163,10 @@ class Decoder(asteroid_filterbanks.Decoder):
         padding: as in the toolkit; other than 0 runs as its convolution.
         output_padding: as in the toolkit; other than 0 runs as its convolution.
 
-    Shapes:
-        >>> (2 * bins, frames) -> (time,)
-        >>> (batch, 2 * bins, frames) -> (batch, 1, time)
-        >>> (batch, ..., 2 * bins, frames) -> (batch, ..., time)
+    Shape:
+        (2 * bins, frames) -> (time,)
+        (batch, 2 * bins, frames) -> (batch, 1, time)
+        (batch, channels, ..., 2 * bins, frames) -> (batch, channels, ..., time)
     """
 
     def forward(self, spec: torch.Tensor, length: int | None = None) -> torch.Tensor:

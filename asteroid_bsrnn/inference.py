@@ -8,6 +8,7 @@ depends on the chunks and not on the recording. Levels are kept: nothing is norm
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from itertools import count
 from typing import NamedTuple
@@ -100,6 +101,8 @@ class OverlapAdd:
 
     def __init__(self, segment: float, hop: float, sample_rate: float):
         self.segment, self.hop = int(segment * sample_rate), int(hop * sample_rate)
+        if self.segment < 1:
+            raise UserError(f"segment must be at least one sample long, got {segment:g} s")
         if not 1 <= self.hop <= self.segment:
             raise UserError(
                 f"hop must be from one sample to the segment of {segment:g} s, got {hop:g} s"
@@ -135,6 +138,9 @@ def make_schedule(
     Raises:
         UserError: if a value is out of its range.
     """
+    for name, value in (("segment", segment), ("overlap", overlap), ("hop", hop)):
+        if value is not None and not math.isfinite(value):
+            raise UserError(f"{name} must be a finite number, got {value:g}")
     if segment is None:
         if hop is not None:
             raise UserError("a hop needs a segment; leave the hop out or give a segment")
@@ -240,8 +246,13 @@ def separate_blocks(
 
     Yields:
         (sources, channels, n) in order; together as long as the recording.
+
+    Raises:
+        UserError: if the recording has no samples.
     """
     stream, accumulator = SampleStream(blocks), _Accumulator()
+    if stream.length_up_to(0) is not None:
+        raise UserError("the recording has no samples; there is nothing to separate")
     batch: list[tuple[Chunk, torch.Tensor]] = []
 
     def process() -> torch.Tensor:
@@ -258,7 +269,7 @@ def separate_blocks(
         if batch and batch[0][1].shape != samples.shape:
             yield process()
         batch.append((chunk, samples))
-        if len(batch) == batch_size:
+        if len(batch) >= batch_size:
             yield process()
     if batch:
         yield process()

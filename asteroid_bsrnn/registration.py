@@ -9,34 +9,49 @@ from __future__ import annotations
 
 import functools
 import warnings
+from contextlib import closing
 from pathlib import Path
 
 import asteroid_filterbanks
-import numpy as np
-import soundfile
 import torch
 from asteroid import models
 from asteroid import separate as asteroid_separate
 
-from .audio import AudioFile, resample_blocks
-from .errors import UserError
+from . import files
+from .audio import AudioFile, default_subtype, resample_blocks
 from .filterbank import FFTSTFTFB
-from .inference import CrossFade, any_channels, separate
+from .inference import CrossFade, any_channels, separate_blocks
 from .models import BSCNN, BSRNN, PerSourceSeparator, SourceModel
 
 
 def register() -> None:
-    """Make the models, the filterbank and stereo separation known to Asteroid, once."""
+    """Make the models, the filterbank and stereo separation known to Asteroid, once.
+
+    Where the package was imported before and is imported afresh, its new classes and functions
+    take the place of the old ones.
+    """
     for model_class in (BSRNN, BSCNN, PerSourceSeparator):
-        if getattr(models, model_class.__name__, None) is None:
+        if _is_free_for(model_class, models):
             models.register_model(model_class)
-    if getattr(asteroid_filterbanks, FFTSTFTFB.__name__, None) is None:
+    if _is_free_for(FFTSTFTFB, asteroid_filterbanks):
         asteroid_filterbanks.register_filterbank(FFTSTFTFB)
         asteroid_filterbanks.fft_stft = FFTSTFTFB
     for own in (torch_separate, file_separate):
         original = getattr(asteroid_separate, own.__name__)
-        if not hasattr(original, "__wrapped__"):
-            setattr(asteroid_separate, own.__name__, _for_source_models(own, original))
+        # Asteroid's functions have a `__wrapped__` of their own; ours are known by where they
+        # were defined, which no decorator copies.
+        if getattr(original, "__globals__", {}).get("__name__") == __name__:
+            original = original.__wrapped__
+        setattr(asteroid_separate, own.__name__, _for_source_models(own, original))
+
+
+def _is_free_for(new: type, registry) -> bool:
+    """Whether a class is yet to be registered; an earlier import's class makes room for it."""
+    registered = getattr(registry, new.__name__, None)
+    if registered is not None and registered is not new and registered.__module__ == new.__module__:
+        delattr(registry, new.__name__)
+        return True
+    return registered is None
 
 
 def _for_source_models(own, original):
@@ -76,6 +91,9 @@ def file_separate(
 ) -> None:
     """Write every estimate of a file as `<name>_est<i>.wav`, with all of its channels.
 
+    Files of any length are separated in bounded memory. Estimates have the level of the file and
+    its depth; samples that they have beyond full scale are cut off where the depth is not float.
+
     Args:
         model: a model of this project.
         filename: an audio file.
@@ -86,18 +104,20 @@ def file_separate(
 
     Raises:
         RuntimeError: if the sample rate differs and `resample` is false, as Asteroid does.
+        UserError: if the file can't be read or the estimates can't be written.
     """
     source_path = Path(filename)
     directory = Path(output_dir) if output_dir is not None else source_path.parent
-    paths = [
-        directory / f"{source_path.stem}_est{index}.wav"
-        for index in range(1, len(model.sources) + 1)
-    ]
-    if paths[0].is_file() and not force_overwrite:
+    paths = {
+        source: directory / f"{source_path.stem}_est{index}.wav"
+        for index, source in enumerate(model.sources, start=1)
+    }
+    first = next(iter(paths.values()))
+    if first.is_file() and not force_overwrite:
         warnings.warn(
-            f"File {paths[0]} already exists, pass `force_overwrite=True` to overwrite it",
+            f"File {first} already exists, pass `force_overwrite=True` to overwrite it",
             UserWarning,
-            stacklevel=2,
+            stacklevel=3,
         )
         return
     audio = AudioFile(source_path)
@@ -107,21 +127,25 @@ def file_separate(
             f"Received a signal with a sampling rate of {rate}Hz for a model of {model_rate}Hz. "
             "You can pass `resample=True` to resample automatically."
         )
-    mixture = audio.read()
-    length = mixture.shape[-1]
-    at_model_rate = np.concatenate(list(resample_blocks([mixture], rate, model_rate)), axis=-1)
 
     def network(chunks: torch.Tensor) -> torch.Tensor:
         estimates = torch_separate(model, chunks, **kwargs)
         return estimates if estimates.ndim == 4 else estimates.unsqueeze(2)
 
-    estimates = separate(
-        any_channels(network, model.in_channels),
-        torch.from_numpy(at_model_rate),
-        CrossFade(10.0, 0.1, model_rate),
+    job = files.Job(
+        audio=audio,
+        frames=files.count_frames(audio),
+        paths=paths,
+        estimated={source: index for index, source in enumerate(model.sources)},
+        complement=None,
+        format="wav",
+        subtype=default_subtype("wav", audio.subtype),
+        clip="none",
     )
-    if not directory.is_dir():
-        raise UserError(f"{directory}: no such directory; make it first")
-    for path, estimate in zip(paths, estimates.numpy(), strict=True):
-        blocks = resample_blocks([estimate], model_rate, rate, frames=length)
-        soundfile.write(path, np.concatenate(list(blocks), axis=-1).T, rate)
+    with closing(audio.blocks()) as blocks:
+        estimates = separate_blocks(
+            any_channels(network, model.in_channels),
+            map(torch.from_numpy, resample_blocks(blocks, rate, model_rate)),
+            CrossFade(10.0, 0.1, model_rate),
+        )
+        files.write(job, (estimate.numpy() for estimate in estimates), model_rate)

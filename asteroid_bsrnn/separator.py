@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -27,8 +30,9 @@ class Separator:
     as mono). Stems have the rate, length, channels and level of the recording.
 
     Args:
-        model: a model (its weights are used as they are), the name of pretrained weights, or a
-            file or URL of them. None means the weights that ship with the package.
+        model: a model, the name of pretrained weights, or a file or URL of them. None means the
+            weights that ship with the package. A model is used as it is: it is moved to the
+            device, estimates in evaluation mode, and trains on afterwards if it was in training.
         segment: seconds of a chunk; None takes the whole recording at once.
         overlap: length of the cross-fade between chunks, as a share of the segment.
         hop: seconds from one chunk to the next; other than None, chunks are averaged where they
@@ -37,12 +41,14 @@ class Separator:
             elsewhere.
         device: "auto" takes a GPU where there is one; else "cpu", "cuda", "cuda:1", "mps", ...
         precision: "32", "bf16" or "16": of the network; its STFT is always computed in float32.
+            The last two are for GPUs: a CPU is slower with them than with "32".
 
     Attributes:
         model: the network.
         sources: names of the stems, in order.
         sample_rate: of the network, in hertz.
         device: where it runs.
+        settings: what else than the weights and the device decides the estimates.
 
     Raises:
         UserError: for unknown weights, or a value out of its range.
@@ -69,15 +75,20 @@ class Separator:
         if str(precision) not in _PRECISIONS:
             raise UserError(f"unknown precision {precision!r}; valid: {', '.join(_PRECISIONS)}")
         self._dtype = _PRECISIONS[str(precision)]
-        if batch_size is not None and batch_size < 1:
-            raise UserError(f"batch_size must be at least 1, got {batch_size}")
+        if batch_size is not None and (not isinstance(batch_size, int) or batch_size < 1):
+            raise UserError(f"batch_size must be a whole number of at least 1, got {batch_size}")
         self.batch_size = batch_size or (1 if self.device.type == "cpu" else 4)
-        if not isinstance(model, nn.Module):
-            model = zoo.load(zoo.DEFAULT if model is None else model)
-        self.model = model.to(self.device).eval()
+        model = _load(model)
+        self.model = model.to(self.device)
         self.sources: tuple[str, ...] = tuple(model.sources)
         self.sample_rate = int(model.sample_rate)
         self._network = inference.any_channels(self._forward, model.in_channels)
+        self.settings = {
+            "segment": segment,
+            "overlap": overlap,
+            "hop": hop,
+            "precision": str(precision),
+        }
         self._schedule = inference.make_schedule(segment, overlap, hop, self.sample_rate)
 
     def __call__(self, mixture, sample_rate: int | None = None, progress: Progress | None = None):
@@ -103,25 +114,18 @@ class Separator:
         Raises:
             UserError: if the mixture is empty, of another shape or type, or holds NaN.
         """
-        waveform = torch.as_tensor(mixture)
-        _check_mixture(waveform)
-        rate = self.sample_rate if sample_rate is None else int(sample_rate)
+        waveform = _as_tensor(mixture)
+        rate = self.sample_rate if sample_rate is None else _whole_rate(sample_rate)
         length = waveform.shape[-1]
-        flat = waveform.reshape(-1, length).detach()
-        if rate == self.sample_rate:
-            blocks = self._stems([flat], progress, length, rate)
-            stems = torch.cat([block.to(waveform.device) for block in blocks], dim=-1)
-        else:
-            array = flat.cpu().float().numpy()
-            blocks = resample_blocks([array], rate, self.sample_rate)
-            blocks = self._stems(map(torch.from_numpy, blocks), progress, length, rate)
-            arrays = (block.flatten(0, 1).cpu().float().numpy() for block in blocks)
-            parts = list(resample_blocks(arrays, self.sample_rate, rate, frames=length))
-            stems = torch.from_numpy(np.concatenate(parts, axis=-1)).to(waveform.device)
-            stems = stems.unflatten(0, (len(self.sources), -1))
-        stems = stems.to(waveform.dtype).reshape(len(self.sources), *waveform.shape)
+        array = waveform.detach().reshape(-1, length).float().cpu().numpy()
+        blocks = resample_blocks([array], rate, self.sample_rate)
+        estimates = self._estimates(blocks, progress, length, rate)
+        rows = (block.reshape(len(self.sources) * len(array), -1) for block in estimates)
+        parts = resample_blocks(rows, self.sample_rate, rate, frames=length)
+        stems = torch.from_numpy(np.concatenate(list(parts), axis=-1))
+        stems = stems.reshape(-1, *waveform.shape).to(waveform.device, waveform.dtype)
         if isinstance(mixture, np.ndarray):
-            stems = stems.numpy()
+            stems = stems.numpy().astype(mixture.dtype, copy=False)
         return dict(zip(self.sources, stems, strict=True))
 
     def separate_file(
@@ -138,6 +142,7 @@ class Separator:
         duration: float | None = None,
         overwrite: bool = False,
         track: str | None = None,
+        keep: Collection[str | os.PathLike] = (),
         progress: Progress | None = None,
     ) -> dict[str, Path]:
         """Separate a file, from disk to disk, in bounded memory.
@@ -157,6 +162,7 @@ class Separator:
             duration: in seconds; None means to the end.
             overwrite: whether existing stems are replaced.
             track: name of the track's folder; None means the file's name.
+            keep: files that are not replaced even then, besides `path` itself.
             progress: called with the number of samples done and in all, in the file's rate.
 
         Returns:
@@ -178,28 +184,50 @@ class Separator:
             duration=duration,
             overwrite=overwrite,
             track=track,
+            keep=keep,
         )
         rate = job.audio.sample_rate
-        blocks = resample_blocks(job.audio.blocks(), rate, self.sample_rate)
-        estimates = self._stems(map(torch.from_numpy, blocks), progress, job.frames, rate)
-        arrays = (block.cpu().float().numpy() for block in estimates)
-        return files.write(job, arrays, self.sample_rate)
+        with closing(job.audio.blocks()) as blocks:
+            resampled = resample_blocks(blocks, rate, self.sample_rate)
+            estimates = self._estimates(resampled, progress, job.frames, rate)
+            return files.write(job, estimates, self.sample_rate)
 
-    def _stems(self, blocks, progress: Progress | None, total: int, rate: int):
-        """Estimated blocks (sources, channels, n) at the network's rate."""
-        done = 0
+    def _estimates(
+        self, blocks: Iterable[np.ndarray], progress: Progress | None, total: int, rate: int
+    ) -> Iterator[np.ndarray]:
+        """Estimated blocks (sources, channels, n) of blocks (channels, n), at the network's rate.
+
+        Progress is told in samples at `rate`, of which there are `total`.
+        """
+        done = told = 0
         for block in inference.separate_blocks(
-            self._network, blocks, self._schedule, batch_size=self.batch_size
+            self._network,
+            map(torch.from_numpy, blocks),
+            self._schedule,
+            batch_size=self.batch_size,
         ):
-            yield block
+            estimate = block.float().cpu().numpy()
+            if not np.isfinite(estimate).all():
+                raise UserError(
+                    "the model's estimates hold NaN or infinite samples; its weights are damaged, "
+                    "or need a higher precision (32)"
+                )
+            yield estimate
             done += block.shape[-1]
-            if progress is not None:
-                progress(min(-(-done * rate // self.sample_rate), total), total)
+            reached = min(done * rate // self.sample_rate, total)
+            if progress is not None and told < reached < total:
+                progress(reached, total)
+                told = reached
+        if progress is not None:
+            progress(total, total)
 
     def _forward(self, chunks: torch.Tensor) -> torch.Tensor:
         """The network on its device, in the wanted precision."""
         enabled = self._dtype is not None
-        with torch.autocast(self.device.type, dtype=self._dtype, enabled=enabled):
+        with (
+            _evaluating(self.model),
+            torch.autocast(self.device.type, dtype=self._dtype, enabled=enabled),
+        ):
             return self.model(chunks.to(self.device))
 
 
@@ -215,25 +243,70 @@ def resolve_device(device: str | torch.device) -> torch.device:
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         resolved = torch.device(device)
-    except RuntimeError as error:
+    except (RuntimeError, TypeError) as error:
         raise UserError(f"unknown device {device!r}; valid: auto, cpu, cuda, mps") from error
-    if resolved.type == "cuda" and (resolved.index or 0) >= torch.cuda.device_count():
+    try:
+        torch.zeros(1, device=resolved).item()
+    except (RuntimeError, AssertionError) as error:
         raise UserError(
-            f"device {device!r}: torch finds no such CUDA device here; use --device cpu or auto"
-        )
-    if resolved.type == "mps" and not torch.backends.mps.is_available():
-        raise UserError(f"device {device!r}: torch finds no MPS here; use --device cpu or auto")
+            f"device {str(device)!r}: torch can compute on no such device here; use --device cpu "
+            "or auto"
+        ) from error
     return resolved
 
 
-def _check_mixture(mixture: torch.Tensor) -> None:
-    """Refuse what is not one recording."""
-    if mixture.ndim not in (1, 2) or not mixture.is_floating_point():
+def _load(model: nn.Module | str | os.PathLike | None) -> nn.Module:
+    """The model that the caller means, checked for what a separator needs to know of it."""
+    name = type(model).__name__ if isinstance(model, nn.Module) else model
+    if not isinstance(model, nn.Module):
+        with warnings.catch_warnings():
+            # Of a file that it then refuses; the error says enough.
+            warnings.filterwarnings("ignore", "Detected pickle protocol", UserWarning)
+            model = zoo.load(zoo.DEFAULT if model is None else model)
+    for attribute in ("sources", "sample_rate", "in_channels"):
+        if not hasattr(model, attribute):
+            raise UserError(
+                f"{name}: not a music separator of this package, it has no {attribute!r}; "
+                "choose another model"
+            )
+    return model
+
+
+@contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode as long as it takes, also for a model in the midst of its training."""
+    training = [module for module in model.modules() if module.training]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
+
+
+def _as_tensor(mixture: torch.Tensor | np.ndarray) -> torch.Tensor:
+    """One recording as a tensor; whatever else it is gets refused."""
+    if isinstance(mixture, np.ndarray):
+        # Torch takes no reversed views or foreign byte orders, and warns of read-only memory.
+        mixture = np.require(mixture, mixture.dtype.newbyteorder("="), ["C", "W"])
+    try:
+        waveform = torch.as_tensor(mixture)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise UserError(f"the mixture must be a tensor or an array of numbers: {error}") from error
+    if waveform.ndim not in (1, 2) or not waveform.is_floating_point():
         raise UserError(
             "the mixture must be floating point of shape (channels, time) or (time,), got "
-            f"{mixture.dtype} of shape {tuple(mixture.shape)}"
+            f"{waveform.dtype} of shape {tuple(waveform.shape)}; divide integer samples by their "
+            "full scale"
         )
-    if mixture.numel() == 0:
+    if waveform.numel() == 0:
         raise UserError("the mixture has no samples")
-    if not torch.isfinite(mixture).all():
+    if not torch.isfinite(waveform).all():
         raise UserError("the mixture holds NaN or infinite samples")
+    return waveform
+
+
+def _whole_rate(sample_rate: int) -> int:
+    if not (math.isfinite(sample_rate) and sample_rate >= 1 and sample_rate == int(sample_rate)):
+        raise UserError(f"sample_rate must be a whole number of hertz above 0, got {sample_rate}")
+    return int(sample_rate)

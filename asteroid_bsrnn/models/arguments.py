@@ -7,6 +7,8 @@ import inspect
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import numpy as np
+
 
 def records_arguments(init: Callable) -> Callable:
     """Make a keyword-only `__init__` remember what it was called with, as plain types.
@@ -37,10 +39,12 @@ def records_arguments(init: Callable) -> Callable:
 
 
 def plain(value: Any) -> Any:
-    """`value` with tuples and other sequences as lists and mappings as dicts, down to the leaves.
+    """`value` with tuples as lists and NumPy's numbers and arrays as Python's, down to the leaves.
 
     Files of such types alone load under `torch.load(weights_only=True)`.
     """
+    if isinstance(value, (np.generic, np.ndarray)):
+        return value.tolist()
     if isinstance(value, dict):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

@@ -21,7 +21,7 @@ from ..masknn import (
     MaskEstimator,
 )
 from .arguments import check_positive, check_sources
-from .shapes import at_least, batch_channels_time, like_input
+from .shapes import at_least, batch_channels_time, check_mixture, like_input
 
 
 class SourceModel(BaseModel):
@@ -50,7 +50,8 @@ class SourceModel(BaseModel):
             same length, device and precision.
 
         Raises:
-            ValueError: if the number of channels is not the one that the model needs.
+            ValueError: if `wav` is empty, no floating point, of another shape, or has a number of
+                channels that is not the one that the model needs.
         """
         return like_input(self.forward_with_spectrogram(wav)[0].to(wav.dtype), wav)
 
@@ -64,12 +65,8 @@ class SourceModel(BaseModel):
             Waveforms (batch, sources, channels, time) and spectrograms (batch, sources, channels,
             2 * bins, frames), real and imaginary parts stacked, in float32 at least.
         """
+        check_mixture(wav, self.in_channels)
         mixture = batch_channels_time(wav)
-        if self.in_channels not in (None, mixture.shape[1]):
-            raise ValueError(
-                f"{type(self).__name__} needs {self.in_channels} channels but the mixture has "
-                f"{mixture.shape[1]}; pass it as (batch, channels, time)"
-            )
         length = mixture.shape[-1]
         spectrogram = self.encoder(at_least(mixture, self.encoder.filterbank.n_filters // 2 + 1))
         estimates = self.estimate_spectrogram(spectrogram)
@@ -160,10 +157,13 @@ class BandSplitModel(SourceModel):
         check_positive(feature_dim=feature_dim, n_repeats=n_repeats, mask_expansion=mask_expansion)
         if attention_heads:
             check_positive(attention_heads=attention_heads, attention_dim=attention_dim)
+        if in_channels is not None:
+            check_positive(in_channels=in_channels)
         if last_source_as_residual and len(self.sources) < 2:
             raise ValueError("last_source_as_residual needs at least two sources")
         filterbank = FFTSTFTFB(n_filters, kernel_size, stride, sample_rate=sample_rate)
-        widths = band_widths(bands or default_table(self.sources), sample_rate, n_filters)
+        table = default_table(self.sources) if bands is None else bands
+        widths = band_widths(table, sample_rate, n_filters)
 
         def block() -> DualPathBlock:
             attention = None

@@ -80,8 +80,8 @@ class BSCNN(BandSplitModel):
 
         def make_layers() -> dict:
             return {
-                "time_layer": _layer(feature_dim, *time, causal=causal),
-                "band_layer": _layer(feature_dim, *band, causal=False),
+                "time_layer": _layer("time", feature_dim, *time, causal=causal),
+                "band_layer": _layer("band", feature_dim, *band, causal=False),
             }
 
         super().__init__(
@@ -104,12 +104,13 @@ class BSCNN(BandSplitModel):
 
 
 def _layer(
-    n_features: int, n_dilated: int, kernel_size: int, expansion: int, *, causal: bool
+    axis: str, n_features: int, n_dilated: int, kernel_size: int, expansion: int, *, causal: bool
 ) -> nn.Module | None:
-    """A stack of dilated convolutions, or None for none."""
+    """A stack of dilated convolutions along time or bands, or None for none."""
     if not n_dilated:
         return None
-    check_positive(expansion=expansion)
+    values = {"dilations": n_dilated, "kernel_size": kernel_size, "expansion": expansion}
+    check_positive(**{f"{axis}_{name}": value for name, value in values.items()})
     return ResidualDilatedConvs(
         n_features, n_dilated=n_dilated, kernel_size=kernel_size, expansion=expansion, causal=causal
     )

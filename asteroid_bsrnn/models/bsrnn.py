@@ -98,12 +98,18 @@ class BSRNN(BandSplitModel):
         check_choice("tac_activation", tac_activation, ACTIVATIONS)
         check_positive(rnn_expansion=rnn_expansion, tac_expansion=tac_expansion)
         check_positive(feature_groups=feature_groups, norm_groups=norm_groups)
+        check_positive(feature_dim=feature_dim)
         if feature_dim % feature_groups:
             raise ValueError(
                 f"feature_dim ({feature_dim}) must be a multiple of feature_groups "
                 f"({feature_groups})"
             )
         n_features = feature_dim // feature_groups
+        if n_features % norm_groups:
+            raise ValueError(
+                f"feature_dim / feature_groups ({n_features}) must be a multiple of norm_groups "
+                f"({norm_groups})"
+            )
         directions = {"expansion": rnn_expansion, "bidirectional": bidirectional}
 
         def make_layers() -> dict:

@@ -12,6 +12,28 @@ from .arguments import records_arguments
 from .base import SourceModel
 
 
+def build_network(conf: Mapping) -> SourceModel:
+    """A model with fresh weights from the `model_name` and `model_args` of what describes it.
+
+    Asteroid's registry is a module, in which other things than models have names too; a file of
+    weights must not get to call them.
+
+    Args:
+        conf: as `SourceModel.serialize` gives it; anything but these two entries is left alone.
+
+    Raises:
+        TypeError: for an unknown argument of the model.
+        ValueError: if the description is malformed, names no model of this kind, or has a value
+            that the model refuses.
+    """
+    if not isinstance(conf, Mapping) or not {"model_name", "model_args"} <= set(conf):
+        raise ValueError(f"a network must have a model_name and model_args, got {conf!r}")
+    model_class = models.get(conf["model_name"])
+    if not (isinstance(model_class, type) and issubclass(model_class, SourceModel)):
+        raise ValueError(f"{conf['model_name']!r} is not a model of named sources")
+    return model_class(**conf["model_args"])
+
+
 class PerSourceSeparator(SourceModel):
     """Networks of fewer sources side by side, which act as one network of all their sources.
 
@@ -20,20 +42,25 @@ class PerSourceSeparator(SourceModel):
     Args:
         networks: for each network a mapping with `model_name` and `model_args`, as `serialize`
             gives them. Their sources, in this order, are the sources of the separator.
+        sample_rate: in hertz; None means that of the networks, and other values must equal it.
 
     Shape:
         (B, C, L) -> (B, S, C, L)
 
     Raises:
-        ValueError: if there is no network, two estimate the same source, or they differ in sample
-            rate or filterbank.
+        ValueError: if there is no network, one is of no model of this project, two estimate the
+            same source, or they differ in sample rate or filterbank.
     """
 
     @records_arguments
-    def __init__(self, *, networks: Sequence[Mapping]):
-        built = [models.get(conf["model_name"])(**conf["model_args"]) for conf in networks]
+    def __init__(self, *, networks: Sequence[Mapping], sample_rate: float | None = None):
+        built = [build_network(conf) for conf in networks]
         if not built:
             raise ValueError("PerSourceSeparator needs at least one network")
+        if sample_rate not in (None, built[0].sample_rate):
+            raise ValueError(
+                f"sample_rate ({sample_rate}) is not that of the networks ({built[0].sample_rate})"
+            )
         configs = [network.encoder.filterbank.get_config() for network in built]
         if any(config != configs[0] for config in configs):
             raise ValueError(f"networks of one separator must share their filterbank: {configs}")
@@ -57,12 +84,13 @@ class PerSourceSeparator(SourceModel):
         return separator
 
     def get_model_args(self) -> dict:
-        """Name and every constructor argument of each network, as plain types."""
+        """Every argument of the constructor, those of its networks included, as plain types."""
         return {
             "networks": [
                 {"model_name": type(network).__name__, "model_args": network.get_model_args()}
                 for network in self.networks
-            ]
+            ],
+            "sample_rate": self.sample_rate,
         }
 
     @property

@@ -7,6 +7,29 @@ from asteroid.utils.torch_utils import script_if_tracing
 from torch.nn import functional as F
 
 
+def check_mixture(waveform: torch.Tensor, in_channels: int | None) -> None:
+    """Refuse what is no mixture, or has other than `in_channels` channels (None: any number).
+
+    Raises:
+        ValueError: with what was given and what would be right.
+    """
+    if not waveform.is_floating_point() or waveform.dim() not in (1, 2, 3):
+        raise ValueError(
+            "a mixture must be floating point of shape (batch, channels, time), (batch, time) or "
+            f"(time,), got {waveform.dtype} of shape {tuple(waveform.shape)}"
+        )
+    if torch.jit.is_tracing():  # sizes are tensors then, and checking them would freeze them
+        return
+    if waveform.numel() == 0:
+        raise ValueError(f"the mixture is empty: its shape is {tuple(waveform.shape)}")
+    n_channels = waveform.shape[1] if waveform.dim() == 3 else 1
+    if in_channels not in (None, n_channels):
+        raise ValueError(
+            f"this model needs {in_channels} channels but the mixture has {n_channels}; "
+            "pass it as (batch, channels, time)"
+        )
+
+
 @script_if_tracing
 def batch_channels_time(waveform: torch.Tensor) -> torch.Tensor:
     """(time,) and (batch, time) as mono (batch, 1, time); three dimensions stay as they are."""

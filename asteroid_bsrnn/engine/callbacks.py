@@ -1,0 +1,207 @@
+"""What happens beside the training: the ledger with its energy, and the progress bar."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning.callbacks import Callback, TQDMProgressBar
+
+from .energy import EnergyMeter, EnergyReading
+from .ledger import Ledger
+
+
+class RunLedger(Callback):
+    """Measures the run's energy and keeps its ledger, on the first of all processes.
+
+    The ledger is written at the end of every epoch, and every minute between.
+
+    Args:
+        folder: of the run.
+        config: the resolved configuration, with `row` and `source` under `run` and the seed under
+            `training`.
+        energy: `track`, `country` and `pue`.
+        data_fingerprint: of the data set.
+        extrapolate: whether time and energy are extrapolated to the configuration's `max_epochs`
+            when the training ends.
+    """
+
+    INTERVAL = 60.0
+
+    def __init__(
+        self,
+        folder: str | Path,
+        config: Mapping,
+        *,
+        energy: Mapping,
+        data_fingerprint: str | None = None,
+        extrapolate: bool = False,
+    ):
+        self.folder, self.config, self.energy = Path(folder), config, energy
+        self.data_fingerprint = data_fingerprint
+        self.extrapolate = extrapolate
+        self._ledger: Ledger | None = None
+        self._meter: EnergyMeter | None = None
+        self._steps = self._samples = 0
+        self._written = 0.0
+        self._best: dict[str, float] | None = None
+        self._best_epoch: int | None = None
+        self._best_score = float("-inf")
+
+    @property
+    def reading(self) -> EnergyReading | None:
+        """Energy of this session so far."""
+        return self._meter.snapshot() if self._meter is not None else None
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Refuse at once what would fail later: an unknown country, a missing CodeCarbon."""
+        if trainer.is_global_zero and self._meter is None:
+            self._meter = EnergyMeter(
+                enabled=self.energy["track"],
+                country=self.energy["country"],
+                pue=self.energy["pue"],
+                output_directory=self.folder / "codecarbon" if self.energy["track"] else None,
+            )
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begin a session."""
+        if not trainer.is_global_zero:
+            return
+        # What it finds to measure with is known only when it runs.
+        self._meter.start()
+        ledger = Ledger(self.folder)
+        ledger.open_session(
+            row=self.config["run"]["row"],
+            source=self.config["run"]["source"],
+            seed=self.config["training"]["seed"],
+            n_parameters=sum(p.numel() for p in pl_module.model.parameters()),
+            configuration=self.config,
+            data_fingerprint=self.data_fingerprint,
+            first_epoch=trainer.current_epoch,
+            n_gpus=trainer.world_size if pl_module.device.type == "cuda" else 0,
+            n_machines=trainer.num_nodes,
+            pue=self.energy["pue"],
+            energy_settings=self._meter.description(),
+        )
+        self._ledger = ledger
+        self._written = time.monotonic()
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:
+        """Count; write down every minute, so that a killed run has what it used."""
+        if self._ledger is None:
+            return
+        self._samples += len(batch["index"]) * trainer.world_size
+        if time.monotonic() - self._written > self.INTERVAL:
+            self._update(trainer)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Remember the best validation."""
+        metrics = trainer.callback_metrics
+        score = float(metrics.get("val_usdr", float("nan")))
+        if self._ledger is None or not score > self._best_score:
+            return
+        self._best_score = score
+        self._best = {
+            name.removeprefix("val_usdr/"): float(value)
+            for name, value in metrics.items()
+            if name.startswith("val_usdr/")
+        }
+        self._best_epoch = trainer.current_epoch
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write down the epoch."""
+        if self._ledger is not None:
+            self._update(trainer, epoch=trainer.current_epoch)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """End the session as finished."""
+        self._close(trainer, finished=not trainer.interrupted)
+
+    def on_exception(self, trainer, pl_module, exception: BaseException) -> None:
+        """End the session as interrupted."""
+        self._close(trainer, finished=False)
+
+    def state_dict(self) -> dict:
+        """The best validation so far, for the session that goes on from a checkpoint."""
+        return {
+            "best": self._best,
+            "best_epoch": self._best_epoch,
+            "best_score": self._best_score,
+        }
+
+    def load_state_dict(self, state: dict) -> None:
+        """Go on with the best validation of the session before."""
+        self._best, self._best_epoch = state["best"], state["best_epoch"]
+        self._best_score = state["best_score"]
+
+    def _update(self, trainer: Trainer, epoch: int | None = None) -> None:
+        self._ledger.update(
+            epoch=epoch,
+            steps=self._steps_done(trainer),
+            samples=self._samples,
+            energy=self._meter.snapshot(fresh=True),
+            best=self._best,
+            best_epoch=self._best_epoch,
+        )
+        self._written = time.monotonic()
+
+    def _steps_done(self, trainer: Trainer) -> int:
+        """Steps of the optimiser in this session."""
+        return self._samples // max(
+            trainer.world_size
+            * self.config["training"]["batch_size"]
+            * trainer.accumulate_grad_batches,
+            1,
+        )
+
+    def _close(self, trainer: Trainer, finished: bool) -> None:
+        if self._ledger is None:
+            return
+        ledger, self._ledger = self._ledger, None
+        ledger.close(
+            finished=finished,
+            steps=self._steps_done(trainer),
+            samples=self._samples,
+            energy=self._meter.stop(),
+            best=self._best,
+            best_epoch=self._best_epoch,
+        )
+        if finished and self.extrapolate:
+            ledger.extrapolate(self.config["training"]["max_epochs"])
+
+
+class ProgressBar(TQDMProgressBar):
+    """Lightning's bar, with samples a second and the energy used so far.
+
+    Args:
+        ledger: of the same run.
+    """
+
+    def __init__(self, ledger: RunLedger):
+        super().__init__()
+        self._ledger = ledger
+        self._began = self._samples = 0
+
+    def on_train_epoch_start(self, trainer: Trainer, *args) -> None:
+        """Begin to count."""
+        super().on_train_epoch_start(trainer, *args)
+        self._began, self._samples = time.monotonic(), 0
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module, outputs, batch, batch_idx) -> None:
+        """Count the batch."""
+        self._samples += len(batch["index"]) * trainer.world_size
+        super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+
+    def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict:
+        """What stands behind the bar."""
+        metrics = super().get_metrics(trainer, pl_module)
+        metrics.pop("v_num", None)
+        seconds = time.monotonic() - self._began
+        if self._samples:
+            metrics["samples/s"] = f"{self._samples / seconds:.1f}"
+        reading = self._ledger.reading
+        if reading is not None and reading.kwh is not None:
+            metrics["kWh"] = f"{reading.kwh:.4f}"
+        return metrics

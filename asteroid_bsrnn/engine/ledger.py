@@ -1,0 +1,283 @@
+"""The ledger of a training run: what it ran with, what it took and what came of it, in one file.
+
+`record` documents the file's form. The file is replaced whole at every update, so a run that is
+killed leaves what it took until then, and the next session adds to it.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import json
+import math
+import os
+import time
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..errors import UserError
+from . import environment
+from .accounting import extrapolate, totals
+from .config import fingerprint
+from .energy import EnergyReading
+from .green_algorithms import DEFAULT_PUE, estimate
+from .record import DamagedLedger, ledger_path, new_record, new_session, now, plain, read
+
+__all__ = ["Ledger", "extrapolate", "read"]
+
+
+class Ledger:
+    """Writes a run's ledger.
+
+    Args:
+        path: of `ledger.json`, or the run's folder, which is made if need be.
+    """
+
+    def __init__(self, path: str | os.PathLike):
+        self.path = ledger_path(Path(path))
+        self._record: dict[str, Any] | None = None
+        self._session: dict[str, Any] | None = None
+        self._began = 0.0
+        self._pue = DEFAULT_PUE
+        self._damage: str | None = None
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """A copy of the record as it is now."""
+        return copy.deepcopy(self._opened())
+
+    def open_session(
+        self,
+        *,
+        row: str,
+        source: str | None,
+        seed: int | None,
+        n_parameters: int,
+        configuration: Mapping[str, Any],
+        data_fingerprint: str | None = None,
+        first_epoch: int = 0,
+        n_gpus: int | None = None,
+        n_machines: int = 1,
+        pue: float = DEFAULT_PUE,
+        energy_settings: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Begin a session: the training's process started, or started again.
+
+        A session that never closed is marked as interrupted. A damaged ledger is kept aside, and
+        a new one begun, with a warning.
+
+        Args:
+            row: name of the table's row.
+            source: that the network separates; None for a network of all sources.
+            seed: of everything random.
+            n_parameters: trainable ones.
+            configuration: resolved.
+            data_fingerprint: of the data set.
+            first_epoch: number of the epoch that it begins or goes on with.
+            n_gpus: used, on all machines; None for all that are visible here.
+            n_machines: number of machines.
+            pue: power usage effectiveness, for the Green Algorithms estimate.
+            energy_settings: how energy is measured, `EnergyMeter.description()`.
+
+        Raises:
+            UserError: if the folder can't be written, the configuration holds what a ledger can't,
+                or the ledger is of another run.
+        """
+        setting = _setting(configuration, data_fingerprint)
+        run = {"row": row, "source": source, "seed": seed, "n_parameters": n_parameters}
+        record = self._load(run) or new_record({**run, **setting})
+        # What was foretold from fewer epochs is void once there are more.
+        record["extrapolated"] = None
+        for former in record["sessions"]:
+            if former["state"] == "running":
+                former["state"] = "interrupted"
+        visible = len(setting["hardware"]["gpus"])
+        session = new_session(
+            first_epoch=first_epoch,
+            n_gpus=visible if n_gpus is None else n_gpus,
+            n_machines=n_machines,
+            energy_settings=energy_settings or {},
+            differs={key: value for key, value in setting.items() if record[key] != value},
+        )
+        record["sessions"].append(session)
+        self._record, self._session, self._pue = record, session, pue
+        self._began = time.monotonic()
+        self._refresh()
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._set_aside_if_damaged()
+            self._write()
+        except OSError as error:
+            raise UserError(
+                f"{self.path}: can't be written ({error.strerror}); choose another run folder"
+            ) from error
+
+    def update(
+        self,
+        *,
+        epoch: int | None = None,
+        steps: int | None = None,
+        samples: int | None = None,
+        energy: EnergyReading | None = None,
+        best: Mapping[str, float] | None = None,
+        best_epoch: int | None = None,
+    ) -> None:
+        """Write down where the session stands; at the end of every epoch at least.
+
+        A disk that can't be written is warned of and does not end the training.
+
+        Args:
+            epoch: number of the latest completed one; None for no change, as everywhere here.
+            steps: of the optimiser since the session began.
+            samples: training examples since the session began, on all devices.
+            energy: since the session began, up to now; None too where a meter has been stopped.
+            best: from source to uSDR in dB, of the best validation of the run so far.
+            best_epoch: when that was.
+        """
+        self._note(epoch, steps, samples, energy, best, best_epoch)
+        self._write_or_warn()
+
+    def close(self, *, finished: bool, **changes: Any) -> None:
+        """End the session.
+
+        Args:
+            finished: whether the training came to its end, or was interrupted.
+            changes: of the session, as in `update`.
+        """
+        if changes:
+            self.update(**changes)
+        self._opened()
+        self._refresh()
+        self._session["state"] = "finished" if finished else "interrupted"
+        self._write_or_warn()
+
+    def extrapolate(self, epochs: int) -> dict[str, Any]:
+        """Write down, marked as such, what a run of `epochs` epochs would take.
+
+        Raises:
+            UserError: as the function `extrapolate`.
+        """
+        foretold = extrapolate(self._opened(), epochs)
+        self._record["extrapolated"] = foretold
+        self._write_or_warn()
+        return dict(foretold)
+
+    def _opened(self) -> dict[str, Any]:
+        if self._record is None:
+            raise RuntimeError("open a session first")
+        return self._record
+
+    def _note(
+        self,
+        epoch: int | None,
+        steps: int | None,
+        samples: int | None,
+        energy: EnergyReading | None,
+        best: Mapping[str, float] | None,
+        best_epoch: int | None,
+    ) -> None:
+        record, session = self._opened(), self._session
+        for key, value in {"last_epoch": epoch, "steps": steps, "samples": samples}.items():
+            if value is not None:
+                session[key] = int(value)
+        if energy is not None:
+            _note_energy(session, energy)
+        if best is not None:
+            scores = {name: float(score) for name, score in best.items()}
+            scores = {name: s if math.isfinite(s) else None for name, s in scores.items()}
+            record["best"] = {"epoch": best_epoch, "usdr": scores}
+        self._refresh()
+
+    def _refresh(self) -> None:
+        """Bring up to date what follows from the clock and the machine."""
+        session = self._session
+        session["end"] = now()
+        session["wall_seconds"] = time.monotonic() - self._began
+        session["green_algorithms"] = estimate(
+            session["wall_seconds"] / 3600,
+            session["differs"].get("hardware", self._record["hardware"]),
+            n_gpus=session["n_gpus"],
+            n_machines=session["n_machines"],
+            pue=self._pue,
+        )
+        session["peak_memory"] = environment.peak_memory()
+        self._record["totals"] = totals(self._record["sessions"])
+
+    def _load(self, run: Mapping[str, Any]) -> dict[str, Any] | None:
+        """The record that is there; None where there is none, or a damaged one.
+
+        Raises:
+            UserError: if it is another run's.
+        """
+        self._damage = None
+        if not self.path.exists():
+            return None
+        try:
+            record = read(self.path)
+        except DamagedLedger as error:
+            self._damage = str(error)
+            return None
+        for key, value in run.items():
+            if record[key] != value:
+                raise UserError(
+                    f"{self.path}: belongs to a run with {key} {record[key]}, not {value}; choose "
+                    "another run folder"
+                )
+        return record
+
+    def _set_aside_if_damaged(self) -> None:
+        """Keep a damaged file under another name, and say so here and in the new one."""
+        if self._damage is None:
+            return
+        aside = _free_name(self.path)
+        self.path.rename(aside)
+        self._record["replaces"] = aside.name
+        warnings.warn(f"{self._damage}; kept as {aside.name}, a new one is begun", stacklevel=3)
+
+    def _write_or_warn(self) -> None:
+        try:
+            self._write()
+        except OSError as error:
+            warnings.warn(f"{self.path}: not written: {error.strerror}", stacklevel=3)
+
+    def _write(self) -> None:
+        """Replace the file, so that a reader or a crash never sees half of one."""
+        text = json.dumps(self._record, indent=1, allow_nan=False)
+        temporary = self.path.with_name(f".{self.path.name}.incomplete")
+        with open(temporary, "w", encoding="utf-8") as file:
+            file.write(text + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, self.path)
+
+
+def _setting(configuration: Mapping[str, Any], data_fingerprint: str | None) -> dict[str, Any]:
+    """All that a session runs with."""
+    configuration = plain(configuration)
+    return {
+        "configuration": configuration,
+        "configuration_sha256": fingerprint(configuration),
+        "data_fingerprint": data_fingerprint,
+        "code": environment.code_version(),
+        "software": environment.software(),
+        "hardware": environment.hardware(),
+    }
+
+
+def _note_energy(session: dict[str, Any], reading: EnergyReading) -> None:
+    """Take over a reading, and which epochs it covers."""
+    energy = session["energy"]
+    # A meter that was stopped, or gave up, tells the same again: later epochs are not in it.
+    if (reading.seconds or 0) > (energy["seconds"] or 0):
+        energy["last_epoch"] = session["last_epoch"]
+    energy.update(dataclasses.asdict(reading), kwh=reading.kwh)
+
+
+def _free_name(path: Path) -> Path:
+    """A name beside `path` that no file has."""
+    number = 1
+    while (aside := path.with_name(f"{path.stem}.damaged-{number}{path.suffix}")).exists():
+        number += 1
+    return aside

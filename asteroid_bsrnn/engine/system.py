@@ -1,0 +1,216 @@
+"""The training system: what happens to a batch, and how a validation track is scored."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from asteroid.engine.system import System
+
+from ..inference import Schedule, any_channels, separate
+from ..losses import L1Loss
+from ..metrics import usdr
+
+
+class NotFiniteLossError(RuntimeError):
+    """The loss became NaN or infinite; the message names the report with the batch."""
+
+
+class SeparationSystem(System):
+    """Train a network on stems, validate it on whole tracks.
+
+    Batches are dicts with `sources` (batch, stems, channels, time) of all stems and `index`
+    (batch,), the numbers of the examples. Mixtures are made here, after the augmentations.
+
+    Args:
+        model: (batch, channels, time) -> (batch, sources, channels, time), with
+            `forward_with_spectrogram` and `encoder` where the loss needs the STFT.
+        optimizer: of the model's parameters.
+        loss_func: the training loss.
+        train_loader: of batches.
+        val_loader: of validation tracks, one by one: dicts with `index`, `mixture` (channels,
+            time) and `sources` (stems, channels, time).
+        stems: names of the stems in the data, in order; the model's sources are among them.
+        schedule: how whole tracks are cut into chunks.
+        scheduler: as for Asteroid's `System`.
+        config: the resolved configuration, plain types only; stored in every checkpoint.
+        augment: (batch, stems, channels, time) -> the same, or None.
+        normalise: mixture, targets -> the same two normalised, or None.
+        seed: of the augmentations; with the number of the batch it determines them.
+        describe: from the number of an example to what it was made of, for the report of a loss
+            that is not finite.
+        report_directory: where that report goes.
+        validate_loss: whether the loss is computed on validation tracks too.
+    """
+
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        optimizer: torch.optim.Optimizer,
+        loss_func: L1Loss,
+        train_loader,
+        val_loader=None,
+        *,
+        stems: Sequence[str],
+        schedule: Schedule,
+        scheduler=None,
+        config: dict | None = None,
+        augment: Callable[[torch.Tensor], torch.Tensor] | None = None,
+        normalise: Callable | None = None,
+        seed: int = 0,
+        describe: Callable[[int], object] | None = None,
+        report_directory: str | Path = ".",
+        validate_loss: bool = False,
+    ):
+        super().__init__(model, optimizer, loss_func, train_loader, val_loader, scheduler)
+        # Asteroid's own way to store a configuration refuses lists of names.
+        self.config = config or {}
+        self.schedule = schedule
+        self.targets = [list(stems).index(source) for source in model.sources]
+        self.augment, self.normalise = augment, normalise
+        self.seed, self.describe = seed, describe
+        self.report_directory = Path(report_directory)
+        self.validate_loss = validate_loss
+        self._pending: tuple[torch.Tensor, torch.Tensor, int] | None = None
+        self._scores: dict[int, list[float]] = {}
+
+    # Training
+
+    def training_step(self, batch: dict, batch_nb: int) -> torch.Tensor:
+        """The loss of a batch."""
+        self._stop_if_not_finite()
+        mixture, targets = self.prepare(batch["sources"])
+        loss = self.loss_of(mixture, targets)
+        self.log("loss", loss, batch_size=len(mixture), prog_bar=True)
+        self._pending = (loss.detach(), batch["index"], batch_nb)
+        return loss
+
+    def prepare(self, sources: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Augmented mixture (batch, channels, time) and targets (batch, sources, channels, time).
+
+        The random numbers depend on the seed, the epoch, the batch and the rank alone, so that a
+        run that was interrupted draws the same ones again.
+        """
+        if self.augment is not None:
+            devices = [sources.device] if sources.device.type == "cuda" else []
+            with torch.random.fork_rng(devices):
+                torch.manual_seed(self._batch_seed())
+                sources = self.augment(sources)
+        mixture, targets = sources.sum(dim=1), sources[:, self.targets]
+        return (
+            self.normalise(mixture, targets) if self.normalise is not None else (mixture, targets)
+        )
+
+    def loss_of(self, mixture: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """The loss for a mixture and its targets."""
+        if not self.loss_func.needs_stft:
+            return self.loss_func(self.model(mixture), targets)
+        estimates, spectrograms = self.model.forward_with_spectrogram(mixture)
+        return self.loss_func(estimates, targets, spectrograms, self.model.encoder(targets))
+
+    def _batch_seed(self) -> int:
+        batches = self.trainer.fit_loop.epoch_loop.batch_progress.total.ready
+        key = (self.seed * 1_000_003 + self.global_rank) * 1_000_000_007 + batches
+        return key % 2**63
+
+    # A loss that is not finite
+
+    def _stop_if_not_finite(self) -> None:
+        """Look at the loss of the batch before: reading the latest one would stall a GPU."""
+        if self._pending is None:
+            return
+        loss, indices, batch_nb = self._pending
+        self._pending = None
+        if torch.isfinite(loss):
+            return
+        path = self.report_directory / f"not_finite_loss_rank{self.global_rank}.json"
+        report = {
+            "loss": str(loss.item()),
+            "epoch": self.current_epoch,
+            "batch": batch_nb,
+            "seed": self.seed,
+            "examples": [
+                {"index": index, "made_of": self.describe(index) if self.describe else None}
+                for index in indices.tolist()
+            ],
+        }
+        path.write_text(json.dumps(report, indent=2, default=str), encoding="utf-8")
+        raise NotFiniteLossError(
+            f"the loss became {loss.item()} in epoch {self.current_epoch}, batch {batch_nb}; the "
+            f"examples of that batch are in {path}"
+        )
+
+    # Validation
+
+    def on_validation_epoch_start(self) -> None:
+        """Forget the scores of the validation before; look at the last training loss in time."""
+        self._stop_if_not_finite()
+        self._scores = {}
+
+    def validation_step(self, batch: dict, batch_nb: int) -> None:
+        """Score a whole track."""
+        mixture, sources = batch["mixture"], batch["sources"][self.targets]
+        network = any_channels(self.model, self.model.in_channels)
+        estimates = separate(network, mixture, self.schedule)
+        scores = usdr(sources, estimates).tolist()
+        if self.validate_loss:
+            scores.append(self._track_loss(estimates, sources))
+        self._scores[int(batch["index"])] = scores
+
+    def on_validation_epoch_end(self) -> None:
+        """Log uSDR (mean over tracks) for each source, their mean, and the loss, on all ranks."""
+        n_tracks = len(self.val_loader.dataset)
+        names = [f"val_usdr/{source}" for source in self.model.sources]
+        names += ["val_loss"] if self.validate_loss else []
+        table = torch.zeros(n_tracks, len(names), dtype=torch.float64, device=self.device)
+        for number, scores in self._scores.items():
+            table[number] = torch.tensor(scores, dtype=torch.float64)
+        if self.trainer.world_size > 1:
+            # Every rank has scored tracks of its own.
+            table = self.trainer.strategy.reduce(table, reduce_op="sum")
+        # Silent stems have no uSDR.
+        means = torch.where(table.isfinite(), table, torch.nan).nanmean(dim=0)
+        if self.trainer.sanity_checking:
+            return
+        values = dict(zip(names, means.float().tolist(), strict=True))
+        usdr_values = [value for name, value in values.items() if name.startswith("val_usdr/")]
+        values["val_usdr"] = sum(usdr_values) / len(usdr_values)
+        if any(value != value for value in usdr_values):
+            warnings.warn(
+                "a source is silent in every validation track: its uSDR is NaN", stacklevel=1
+            )
+        self.log_dict(values, rank_zero_only=False, sync_dist=False)
+
+    def _track_loss(self, estimates: torch.Tensor, sources: torch.Tensor) -> float:
+        """The training loss of a whole track, by parts that fit in memory."""
+        part = int(10 * self.model.sample_rate)
+        total = 0.0
+        for estimate, source in zip(
+            estimates.split(part, -1), sources.split(part, -1), strict=True
+        ):
+            pair = (estimate.unsqueeze(0), source.unsqueeze(0))
+            if self.loss_func.needs_stft:
+                # A short last part is padded as the network pads it.
+                pair = tuple(_at_least(signal, self.model) for signal in pair)
+                pair += tuple(self.model.encoder(signal) for signal in pair)
+            total += self.loss_func(*pair).item() * estimate.shape[-1]
+        return total / estimates.shape[-1]
+
+    def on_load_checkpoint(self, checkpoint: dict) -> None:
+        """Tell the sampler the epoch to go on with: workers read ahead before Lightning does."""
+        progress = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]
+        set_epoch = getattr(self.train_loader.sampler, "set_epoch", None)
+        if set_epoch is not None:
+            set_epoch(progress["processed"])
+
+    def on_save_checkpoint(self, checkpoint: dict) -> None:
+        """Store the configuration beside the weights."""
+        checkpoint["training_config"] = self.config
+
+
+def _at_least(signal: torch.Tensor, model: torch.nn.Module) -> torch.Tensor:
+    missing = model.encoder.filterbank.n_filters // 2 + 1 - signal.shape[-1]
+    return torch.nn.functional.pad(signal, (0, max(missing, 0)))

@@ -1,0 +1,155 @@
+"""From a configuration to the optimiser, the scheduler and the trainer of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytorch_lightning as pl
+import torch
+from asteroid.engine.optimizers import make_optimizer
+from pytorch_lightning.callbacks import Callback, EarlyStopping
+from pytorch_lightning.loggers import TensorBoardLogger
+from torch.optim.lr_scheduler import ReduceLROnPlateau, StepLR
+
+from ..errors import UserError
+
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
+SCHEDULERS = ("step", "plateau", "none")
+MONITORS = {"usdr": ("val_usdr", "max"), "loss": ("val_loss", "min")}
+
+
+def batches_per_step(training: Mapping, n_devices: int) -> int:
+    """Batches whose gradients are accumulated for a step of the optimiser.
+
+    Args:
+        training: the configuration's group of that name.
+        n_devices: over all machines.
+
+    Raises:
+        UserError: if the examples asked for a step are no whole number of batches.
+    """
+    wanted = training["examples_per_step"]
+    if wanted is None:
+        return training["accumulate"]
+    at_once = training["batch_size"] * n_devices
+    if wanted % at_once:
+        raise UserError(
+            f"training.examples_per_step ({wanted}) must be a multiple of batch_size x devices "
+            f"({training['batch_size']} x {n_devices})"
+        )
+    return wanted // at_once
+
+
+def scaled_learning_rate(lr: float, batch_size: int, n_devices: int, accumulate: int) -> float:
+    """The paper's rule: `lr` is for 16 examples a step, and grows with their number.
+
+    Args:
+        lr: for 16 examples a step.
+        batch_size: examples a device.
+        n_devices: over all machines.
+        accumulate: batches a step.
+    """
+    return lr * batch_size * n_devices * accumulate / 16
+
+
+def make_optimization(
+    model: torch.nn.Module, config: Mapping, n_devices: int
+) -> tuple[torch.optim.Optimizer, object | None]:
+    """The optimiser, and the scheduler as Asteroid's `System` takes it.
+
+    Raises:
+        UserError: for an unknown optimiser or scheduler.
+    """
+    optim, scheduler = config["optim"], config["scheduler"]
+    training = config["training"]
+    accumulate = batches_per_step(training, n_devices)
+    lr = scaled_learning_rate(optim["lr"], training["batch_size"], n_devices, accumulate)
+    settings = {"lr": lr, "weight_decay": optim["weight_decay"]}
+    try:
+        optimizer = make_optimizer(model.parameters(), optimizer=optim["optimizer"], **settings)
+    except ValueError as error:
+        raise UserError(f"optim.optimizer: {error}") from error
+    if scheduler["name"] not in SCHEDULERS:
+        raise UserError(f"scheduler.name is {scheduler['name']!r}; valid: {', '.join(SCHEDULERS)}")
+    if scheduler["name"] == "step":
+        return optimizer, StepLR(optimizer, scheduler["step_size"], scheduler["gamma"])
+    if scheduler["name"] == "plateau":
+        monitor, mode = monitored(config)
+        plateau = ReduceLROnPlateau(
+            optimizer, mode, factor=scheduler["gamma"], patience=scheduler["patience"]
+        )
+        return optimizer, {"scheduler": plateau, "interval": "epoch", "monitor": monitor}
+    return optimizer, None
+
+
+def monitored(config: Mapping) -> tuple[str, str]:
+    """Name of the validated measure that decides what is best, and "max" or "min".
+
+    Raises:
+        UserError: if the configuration names an unknown one.
+    """
+    name = config["training"]["monitor"]
+    if name not in MONITORS:
+        raise UserError(f"training.monitor is {name!r}; valid: {', '.join(MONITORS)}")
+    return MONITORS[name]
+
+
+def make_trainer(
+    config: Mapping,
+    folder: str | Path,
+    callbacks: Sequence[Callback],
+    *,
+    accelerator: str = "auto",
+    n_devices: int = 1,
+    n_nodes: int = 1,
+    max_epochs: int | None = None,
+) -> pl.Trainer:
+    """The trainer of a run.
+
+    Args:
+        config: the resolved configuration.
+        folder: of the run; TensorBoard's files go to `tensorboard` in it.
+        callbacks: beside early stopping and averaged weights, which the configuration decides.
+        accelerator: as Lightning names it.
+        n_devices: on each machine.
+        n_nodes: number of machines.
+        max_epochs: other than None, instead of the configuration's.
+
+    Raises:
+        UserError: for an unknown precision, or one that the device does not have.
+    """
+    training = config["training"]
+    if training["precision"] not in PRECISIONS:
+        raise UserError(
+            f"training.precision is {training['precision']!r}; valid: {', '.join(PRECISIONS)}"
+        )
+    monitor, mode = monitored(config)
+    callbacks = [*callbacks, EarlyStopping(monitor, mode=mode, patience=training["patience"])]
+    if training["ema"]:
+        callbacks.append(_averaged_weights(training["ema"]))
+    return pl.Trainer(
+        default_root_dir=folder,
+        max_epochs=max_epochs or training["max_epochs"],
+        accelerator=accelerator,
+        devices=n_devices,
+        num_nodes=n_nodes,
+        strategy="ddp" if n_devices * n_nodes > 1 else "auto",
+        precision=training["precision"],
+        accumulate_grad_batches=batches_per_step(training, n_devices * n_nodes),
+        gradient_clip_val=training["gradient_clip"] or None,
+        callbacks=callbacks,
+        logger=TensorBoardLogger(folder, name="tensorboard", version=""),
+        # The loaders' own samplers know the ranks, and where a run goes on.
+        use_distributed_sampler=False,
+        num_sanity_val_steps=0,
+        log_every_n_steps=10,
+    )
+
+
+def _averaged_weights(decay: float) -> Callback:
+    try:
+        from pytorch_lightning.callbacks import EMAWeightAveraging
+    except ImportError as error:
+        raise UserError("training.ema needs pytorch-lightning 2.6 or later") from error
+    return EMAWeightAveraging(decay=decay)

@@ -1,0 +1,252 @@
+"""From the command line and the configuration files to the parts of a run, for all stages."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch.utils.data import DataLoader
+
+from asteroid_bsrnn import UserError, inference, presets
+from asteroid_bsrnn.data import (
+    MUSDB18HQ_INFOS,
+    Augmentations,
+    EpochSampler,
+    RandomSegments,
+    Track,
+    WholeTracks,
+    detect_activity,
+    find_tracks,
+    peak_normalise,
+)
+from asteroid_bsrnn.engine import config as configuration
+from asteroid_bsrnn.losses import L1Loss
+
+HERE = Path(__file__).parent
+STEMS = presets.SOURCES
+PRECISIONS = {"32": "32-true"}
+
+
+def parser(description: str) -> argparse.ArgumentParser:
+    """The options that all stages share."""
+    options = argparse.ArgumentParser(description=description)
+    options.add_argument("--root", required=True, help="folder with train/ and test/ in it")
+    options.add_argument("--row", default="bsrnn", help="a file of conf/rows; default: %(default)s")
+    options.add_argument("--source", choices=STEMS, help="left out for rows of four sources")
+    options.add_argument("--exp_dir", required=True, help="folder of the run")
+    options.add_argument("--seed", type=int, help="default: the configuration's")
+    options.add_argument("--precision", help="32, bf16-mixed or 16-mixed")
+    options.add_argument(
+        "--set", nargs="+", default=[], metavar="GROUP.KEY=VALUE", help="changes the configuration"
+    )
+    return options
+
+
+def rows() -> list[str]:
+    """Names of all rows."""
+    return sorted(path.stem for path in (HERE / "conf" / "rows").glob("*.yml"))
+
+
+def resolve(row: str, source: str | None, changes: dict | None = None) -> dict:
+    """The whole configuration of a row, with a user's changes.
+
+    Raises:
+        UserError: for an unknown row or key, a value of a wrong type, or a source that does not
+            go with the row.
+    """
+    if row not in rows():
+        raise UserError(f"unknown row {row!r}; valid: {', '.join(rows())}")
+    base = configuration.load(HERE / "local" / "conf.yml")
+    path = HERE / "conf" / "rows" / f"{row}.yml"
+    config = configuration.merge(base, configuration.load(path), str(path))
+    config = configuration.merge(config, changes or {}, "the changes")
+    _check_combinations(config, row, source)
+    return {"run": {"row": row, "source": source}, **config}
+
+
+def _check_combinations(config: dict, row: str, source: str | None) -> None:
+    """Refuse what can't be trained."""
+    try:
+        presets.arguments(config["model"]["preset"], source)
+    except ValueError as error:
+        raise UserError(f"row {row}: {error}") from error
+    augmentation = config["augmentation"]
+    if augmentation["gain_db"] and augmentation["gain_linear"]:
+        raise UserError("augmentation.gain_db and augmentation.gain_linear exclude each other")
+    if augmentation["silent_target"] and source is None:
+        raise UserError("augmentation.silent_target needs a single target; choose silent_source")
+    if config["training"]["accumulate"] > 1 and config["training"]["examples_per_step"]:
+        raise UserError("training.accumulate and training.examples_per_step exclude each other")
+
+
+def configure(options: argparse.Namespace) -> dict:
+    """The whole configuration that the command line asks for."""
+    changes = configuration.parse_changes(options.set)
+    training = changes.setdefault("training", {})
+    if options.seed is not None:
+        training["seed"] = options.seed
+    if options.precision is not None:
+        training["precision"] = PRECISIONS.get(options.precision, options.precision)
+    return resolve(options.row, options.source, changes)
+
+
+def build_model(config: dict) -> torch.nn.Module:
+    """The network, with fresh weights."""
+    arguments = dict(config["model"])
+    preset = arguments.pop("preset")
+    try:
+        return presets.build(preset, config["run"]["source"], **arguments)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"model: {error}") from error
+
+
+def build_schedule(config: dict, sample_rate: float) -> inference.Schedule:
+    """How whole tracks are cut into chunks."""
+    validation = config["validation"]
+    return inference.make_schedule(
+        validation["segment"], validation["overlap"], validation["hop"], sample_rate
+    )
+
+
+def build_loss(config: dict) -> L1Loss:
+    """The training loss."""
+    try:
+        return L1Loss(config["loss"]["domain"])
+    except ValueError as error:
+        raise UserError(f"loss.domain: {error}") from error
+
+
+def validation_names(config: dict) -> list[str] | None:
+    """Names of the validation tracks; None means musdb's own."""
+    listed = config["data"]["validation_tracks"]
+    if listed is None:
+        return None
+    try:
+        lines = Path(listed).read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise UserError(f"data.validation_tracks: {listed}: {error.strerror}") from error
+    return [line.strip() for line in lines if line.strip()]
+
+
+def build_tracks(config: dict, root: str, subset: str, split: str | None = None) -> list[Track]:
+    """The tracks of a part of the data."""
+    return find_tracks(
+        root, subset, split, sources=STEMS, validation_tracks=validation_names(config)
+    )
+
+
+def build_activity(config: dict, root: str, tracks: Sequence[Track], progress=None) -> dict | None:
+    """Active windows of every stem, from the cache where they are known; None for a row without."""
+    data = config["data"]
+    if not data["activity_detection"]:
+        return None
+    return detect_activity(
+        root,
+        tracks,
+        cache_folder=data["activity_folder"],
+        workers=max(data["workers"], 1),
+        progress=progress,
+    )
+
+
+def data_infos(config: dict):
+    """Name and licences of the data; None, the folder's name, for other data than MUSDB18-HQ."""
+    return MUSDB18HQ_INFOS if config["data"]["musdb18hq"] else None
+
+
+def build_train_loader(
+    config: dict, root: str, tracks: Sequence[Track], sample_rate: float, rank: int, world_size: int
+) -> DataLoader:
+    """Batches of training examples for one rank."""
+    data, training = config["data"], config["training"]
+    dataset = RandomSegments(
+        tracks,
+        segment=data["segment"],
+        samples_per_epoch=data["samples_per_epoch"],
+        seed=training["seed"],
+        activity=build_activity(config, root, tracks),
+        mix_tracks=data["mix_tracks"],
+        sample_rate=int(sample_rate),
+        infos=data_infos(config),
+    )
+    return DataLoader(
+        dataset,
+        batch_size=training["batch_size"],
+        sampler=EpochSampler(data["samples_per_epoch"], rank, world_size),
+        num_workers=data["workers"],
+        persistent_workers=data["workers"] > 0,
+        pin_memory=torch.cuda.is_available(),
+        drop_last=True,
+    )
+
+
+def build_validation_loader(
+    config: dict, tracks: Sequence[Track], sample_rate: float, rank: int, world_size: int
+) -> DataLoader:
+    """Whole validation tracks, each on one of the ranks."""
+    dataset = WholeTracks(tracks, sample_rate=int(sample_rate), infos=data_infos(config))
+    return DataLoader(
+        dataset,
+        batch_size=None,
+        sampler=range(rank, len(dataset), world_size),
+        num_workers=min(config["data"]["workers"], 1),
+        pin_memory=torch.cuda.is_available(),
+    )
+
+
+def build_overfit_loaders(
+    config: dict, tracks: Sequence[Track], sample_rate: float, n_batches: int
+) -> tuple[DataLoader, DataLoader]:
+    """The same few batches in every epoch, and their examples as validation tracks."""
+    training = config["training"]
+    n_examples = n_batches * training["batch_size"]
+    dataset = RandomSegments(
+        tracks,
+        segment=config["data"]["segment"],
+        samples_per_epoch=n_examples,
+        seed=training["seed"],
+        sample_rate=int(sample_rate),
+    )
+    return (
+        DataLoader(dataset, batch_size=training["batch_size"]),
+        DataLoader(_ExamplesAsTracks(dataset), batch_size=None),
+    )
+
+
+class _ExamplesAsTracks:
+    """Training examples in the form of validation tracks."""
+
+    def __init__(self, examples: RandomSegments):
+        self.examples = examples
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def __getitem__(self, index: int) -> dict:
+        sources = self.examples[index]["sources"]
+        return {"index": index, "mixture": sources.sum(dim=0), "sources": sources}
+
+
+def build_augmentations(config: dict) -> Augmentations | None:
+    """The augmentations of the row, in the order in which they are applied."""
+    chosen = config["augmentation"]
+    steps = [
+        {name: {"low": chosen[name][0], "high": chosen[name][1]}}
+        for name in ("gain_db", "gain_linear")
+        if chosen[name]
+    ]
+    steps += [
+        {name: {"p": chosen[name]}}
+        for name in ("channel_swap", "silent_source", "silent_target")
+        if chosen[name]
+    ]
+    source = config["run"]["source"]
+    targets = [STEMS.index(source)] if source else list(range(len(STEMS)))
+    return Augmentations(steps, targets=targets) if steps else None
+
+
+def build_normalisation(config: dict):
+    """What mixture and targets are divided by, or None."""
+    return peak_normalise if config["augmentation"]["peak_normalisation"] else None

@@ -1,0 +1,102 @@
+#!/usr/bin/env bash
+# Train, evaluate and publish a network of arXiv 2603.09187 on MUSDB18-HQ.
+#
+#   ./run.sh --root /data/musdb18hq --row obsrnn --source vocals
+#
+# Stages, from --stage (0) to --stop_stage (4):
+#   0  check the data set                       2  train (goes on where it was interrupted)
+#   1  find the active segments of every stem   3  evaluate on the test tracks
+#                                               4  prepare the model for publication
+#
+# Options, all as --name value:
+#   root        folder of MUSDB18-HQ, with train/ and test/ in it
+#   row         row of the paper's table, a file of conf/rows (bsrnn)
+#   source      vocals, bass, drums or other; left out for rows of four sources (simo_*, *_simo)
+#   tag         added to the name of the run's folder, exp/train_<row>_<source>_<tag>
+#   set         changes of the configuration: "training.batch_size=4 optim.lr=0.002"
+#   seed        of everything random (the configuration's)
+#   precision   32, bf16-mixed or 16-mixed (the configuration's)
+#   accelerator auto, cpu or gpu (auto)
+#   devices     on each machine (1)
+#   num_nodes   machines (1)
+#   overfit     trains on so many batches alone, as a trial (0: off)
+#   track_epochs  trains so many epochs and extrapolates time and energy (0: off)
+#   musdb18hq   true or false: whether the data are MUSDB18-HQ, to be complete as published (true)
+#   museval     processes for museval's SDR, ISR, SIR and SAR in stage 3, which take hours (0: off)
+#   python      interpreter (the project's .venv, or python)
+
+set -e
+set -o pipefail
+called_from=$PWD
+cd "$(dirname "${BASH_SOURCE[0]}")"
+
+stage=0
+stop_stage=4
+root=
+row=bsrnn
+source=
+tag=
+set=
+seed=
+precision=
+accelerator=auto
+devices=1
+num_nodes=1
+overfit=0
+track_epochs=0
+musdb18hq=true
+museval=0
+python=$(cd ../../.. && pwd)/.venv/bin/python
+[[ -x $python ]] || python=python
+
+. utils/parse_options.sh
+
+if [[ -z $root ]]; then
+    echo "$0: error: --root is missing: the folder of MUSDB18-HQ, with train/ and test/ in it" >&2
+    exit 2
+fi
+# A relative path is meant from where this script was called.
+[[ $root == /* ]] || root=$called_from/$root
+if [[ $musdb18hq != true && $musdb18hq != false ]]; then
+    echo "$0: error: --musdb18hq must be true or false, got '$musdb18hq'" >&2
+    exit 2
+fi
+
+expdir=exp/train_$row${source:+_$source}${tag:+_$tag}
+read -r -a changes <<<"$set"
+[[ $musdb18hq == true ]] || changes+=(data.musdb18hq=false)
+common=(--root "$root" --row "$row" --exp_dir "$expdir")
+[[ -z $source ]] || common+=(--source "$source")
+[[ -z $seed ]] || common+=(--seed "$seed")
+[[ -z $precision ]] || common+=(--precision "$precision")
+[[ ${#changes[@]} -eq 0 ]] || common+=(--set "${changes[@]}")
+
+runs() { [[ $stage -le $1 && $stop_stage -ge $1 ]]; }
+
+if runs 0; then
+    echo "Stage 0: checking the data"
+    local/prepare_data.sh "$python" "$root" "$musdb18hq"
+fi
+
+if runs 1; then
+    echo "Stage 1: finding active segments"
+    "$python" local/find_activity.py "${common[@]}"
+fi
+
+if runs 2; then
+    echo "Stage 2: training in $expdir"
+    mkdir -p logs
+    "$python" train.py "${common[@]}" --accelerator "$accelerator" --devices "$devices" \
+        --num_nodes "$num_nodes" --overfit "$overfit" --track_epochs "$track_epochs" \
+        2>&1 | tee -a "logs/$(basename "$expdir").log"
+fi
+
+if runs 3; then
+    echo "Stage 3: evaluating"
+    "$python" eval.py "${common[@]}" --museval "$museval"
+fi
+
+if runs 4; then
+    echo "Stage 4: preparing for publication"
+    "$python" publish.py "${common[@]}"
+fi

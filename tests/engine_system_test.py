@@ -1,0 +1,164 @@
+"""The training system: losses, what stops it, what validation measures."""
+
+import json
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from torch.utils.data import DataLoader
+
+from asteroid_bsrnn import BSRNN, metrics
+from asteroid_bsrnn.data import Augmentations, peak_normalise
+from asteroid_bsrnn.engine.system import NotFiniteLossError, SeparationSystem
+from asteroid_bsrnn.inference import CrossFade
+from asteroid_bsrnn.losses import L1Loss
+
+STEMS = ("vocals", "bass", "drums", "other")
+RATE = 44100
+
+
+class Examples:
+    """Noise, of which one example may be broken."""
+
+    def __init__(self, n=6, broken=None, length=8000):
+        self.n, self.broken, self.length = n, broken, length
+
+    def __len__(self):
+        return self.n
+
+    def __getitem__(self, index):
+        generator = torch.Generator().manual_seed(index)
+        sources = 0.1 * torch.randn(4, 2, self.length, generator=generator)
+        if index == self.broken:
+            sources[0, 0, 0] = torch.nan
+        return {"index": index, "sources": sources, "mixture": sources.sum(dim=0)}
+
+
+def network(*sources):
+    torch.manual_seed(0)
+    return BSRNN(sources=sources, feature_dim=4, n_repeats=1, mask_expansion=1)
+
+
+def system(model, examples, tmp_path, *, domain="time+stft", **options):
+    loaders = (DataLoader(examples, batch_size=2), DataLoader(Examples(3), batch_size=None))
+    return SeparationSystem(
+        model,
+        torch.optim.Adam(model.parameters(), lr=1e-3),
+        L1Loss(domain),
+        *loaders,
+        stems=STEMS,
+        schedule=CrossFade(0.1, 0.1, RATE),
+        report_directory=tmp_path,
+        **options,
+    )
+
+
+def fit(trained, tmp_path, **options):
+    trainer = pl.Trainer(
+        default_root_dir=tmp_path,
+        max_epochs=1,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        **options,
+    )
+    trainer.fit(trained)
+    return trainer
+
+
+@pytest.mark.parametrize("broken", [2, 5])
+def test_a_loss_that_is_not_finite_stops_the_run_and_names_its_batch(tmp_path, broken):
+    described = {index: {"track": f"Track {index}"} for index in range(6)}
+    trained = system(network("vocals"), Examples(broken=broken), tmp_path, describe=described.get)
+    with pytest.raises(NotFiniteLossError, match="not_finite_loss_rank0.json"):
+        fit(trained, tmp_path)
+    report = json.loads((tmp_path / "not_finite_loss_rank0.json").read_text())
+    first = broken - broken % 2
+    assert [example["index"] for example in report["examples"]] == [first, first + 1]
+    assert report["examples"][broken - first]["made_of"] == {"track": f"Track {broken}"}
+    assert report["batch"] == broken // 2
+
+
+def test_validation_is_usdr_of_whole_tracks(tmp_path):
+    trained = system(network("drums", "vocals"), Examples(2), tmp_path, validate_loss=True)
+    logged = fit(trained, tmp_path).callback_metrics
+    model, scores = trained.model.eval(), []
+    for number in range(3):
+        track = Examples(3)[number]
+        from asteroid_bsrnn import Separator
+
+        separator = Separator(model, segment=0.1, device="cpu")
+        estimates = torch.stack(list(separator.separate(track["mixture"]).values()))
+        scores.append(metrics.usdr(track["sources"][[2, 0]], estimates))
+    expected = torch.stack(scores).mean(dim=0)
+    assert logged["val_usdr/drums"].item() == pytest.approx(expected[0].item(), abs=1e-4)
+    assert logged["val_usdr/vocals"].item() == pytest.approx(expected[1].item(), abs=1e-4)
+    assert logged["val_usdr"].item() == pytest.approx(expected.mean().item(), abs=1e-4)
+    assert torch.isfinite(logged["val_loss"]) and logged["val_loss"] > 0
+
+
+def test_silent_validation_stems_do_not_spoil_the_mean(tmp_path):
+    class SilentOnce(Examples):
+        def __getitem__(self, index):
+            item = super().__getitem__(index)
+            if index == 0:
+                item["sources"][0] = 0
+            return item
+
+    trained = system(network("vocals"), Examples(2), tmp_path)
+    trained.val_loader = DataLoader(SilentOnce(3), batch_size=None)
+    with pytest.warns(UserWarning, match="silent"):
+        logged = fit(trained, tmp_path).callback_metrics
+    assert torch.isfinite(logged["val_usdr/vocals"])
+
+
+def test_mixtures_are_made_after_the_augmentations(tmp_path):
+    trained = system(network("bass"), Examples(), tmp_path, normalise=peak_normalise)
+    trained.augment = lambda sources: 2 * sources
+    sources = torch.stack([Examples()[index]["sources"] for index in range(2)])
+    trained._batch_seed = lambda: 0
+    mixture, targets = trained.prepare(sources)
+    peak = torch.stack([sources.sum(1), sources[:, 1]]).abs().amax(dim=(0, 2, 3))
+    torch.testing.assert_close(mixture, sources.sum(dim=1) / peak[:, None, None])
+    torch.testing.assert_close(targets, sources[:, 1:2] / peak[:, None, None, None])
+
+
+def test_augmentations_depend_on_the_batch_alone(tmp_path):
+    trained = system(network("bass"), Examples(), tmp_path)
+    trained.augment = Augmentations(["gain_db", "silent_source"])
+    sources = torch.stack([Examples()[index]["sources"] for index in range(2)])
+
+    def draw(batch, noise):
+        trained._batch_seed = lambda: batch
+        torch.manual_seed(noise)
+        return trained.prepare(sources)[0]
+
+    assert torch.equal(draw(1, noise=0), draw(1, noise=5))
+    assert not torch.equal(draw(1, noise=0), draw(2, noise=0))
+    # What else draws random numbers goes on undisturbed.
+    torch.manual_seed(0)
+    expected = torch.rand(1)
+    torch.manual_seed(0)
+    trained.prepare(sources)
+    assert torch.equal(torch.rand(1), expected)
+
+
+@pytest.mark.parametrize("domain", ["time", "stft", "time+stft"])
+def test_loss_domains(domain):
+    torch.manual_seed(0)
+    estimates, sources = torch.randn(2, 2, 1, 2, 4000)
+    model = network("vocals")
+    pair = [model.encoder(signal) for signal in (estimates, sources)]
+    real, imaginary = zip(*(signal.chunk(2, -2) for signal in pair), strict=True)
+    time = (estimates - sources).abs().mean()
+    stft = (real[0] - real[1]).abs().mean() + (imaginary[0] - imaginary[1]).abs().mean()
+    expected = {"time": time, "stft": stft, "time+stft": time + stft}[domain]
+    torch.testing.assert_close(L1Loss(domain)(estimates, sources, *pair), expected)
+
+
+def test_unknown_loss_domains_are_refused():
+    with pytest.raises(ValueError, match="'tf'.*time, stft, time\\+stft"):
+        L1Loss("tf")

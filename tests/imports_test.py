@@ -1,0 +1,261 @@
+"""Which part imports which, what importing the package needs, and what it registers."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import asteroid_bsrnn
+
+PACKAGE = Path(asteroid_bsrnn.__file__).parent
+ROOT = PACKAGE.parent
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+# For each part of the package (a module or a folder) the parts that it may import, besides itself,
+# `errors` and `_version`. Imports go down only.
+LADDER: dict[str, set[str]] = {
+    "_version": set(),
+    "errors": set(),
+    "bands": set(),
+    "filterbank": set(),
+    "download": set(),
+    "audio": set(),
+    "inference": set(),
+    "kernels": set(),
+    "losses": set(),
+    "metrics": set(),
+    "data": {"audio"},
+    "files": {"audio"},
+    "masknn": {"bands", "kernels"},
+    "models": {"masknn", "bands", "filterbank"},
+    "presets": {"models"},
+    "checkpoint": {"models"},
+    "reference": {"models", "bands"},
+    "zoo": {"checkpoint", "presets", "reference", "models", "download"},
+    "engine": {"losses", "metrics", "inference"},
+    "registration": {"models", "filterbank", "inference", "audio", "files"},
+    "separator": {"zoo", "files", "inference", "audio"},
+}
+# What stands on top of all this, from below upwards.
+TOP = ["evaluation", "cli", "__init__", "__main__"]
+
+# Imported inside functions only, where they are used, but for the places named below, which are
+# themselves imported where they are used.
+HEAVY = {
+    "pytorch_lightning", "lightning", "musdb", "museval", "stempeg", "codecarbon", "omegaconf",
+    "pandas", "torch_audiomentations", "tensorboard", "librosa", "asteroid.engine", "asteroid.data",
+}  # fmt: skip
+HEAVY_PLACES = {
+    "engine": {"pytorch_lightning", "lightning", "asteroid.engine"},
+    "data/transforms.py": {"torch_audiomentations"},
+}
+EXTRAS = sorted(name for name in HEAVY if "." not in name)
+
+
+def part_of(path: Path) -> str:
+    """The module or folder of the package that a file belongs to."""
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports_of(path: Path, nodes: Iterator[ast.AST]) -> Iterator[str]:
+    """Absolute names of the modules that the import statements among `nodes` import."""
+    module = ("asteroid_bsrnn", *path.relative_to(PACKAGE).with_suffix("").parts)
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            parts = [*module[: -node.level]] if node.level else []
+            parts += [node.module] if node.module else []
+            for alias in node.names:
+                yield ".".join([*parts, alias.name])
+
+
+def statements(tree: ast.AST) -> Iterator[ast.AST]:
+    """All nodes that run when the module is imported."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+            continue
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            continue
+        yield node
+        yield from statements(node)
+
+
+def parts_imported(path: Path) -> set[str]:
+    """Other parts of the package that a file imports, wherever in it."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    names = [name.split(".") for name in imports_of(path, ast.walk(tree))]
+    # The package's own top names (`from asteroid_bsrnn import BSRNN`) count as importing all of it.
+    known = {part_of(file) for file in FILES}
+    parts = {
+        name[1] if len(name) > 1 and name[1] in known else "__init__"
+        for name in names
+        if name[0] == "asteroid_bsrnn"
+    }
+    return parts - {part_of(path)}
+
+
+def test_every_part_has_its_place():
+    assert {part_of(path) for path in FILES} <= {*LADDER, *TOP}
+    for part, below in LADDER.items():
+        assert below <= LADDER.keys(), part
+    order: list[str] = []
+    waiting = dict(LADDER)
+    while waiting:
+        free = [part for part, below in waiting.items() if below <= set(order)]
+        assert free, f"a circle: {sorted(waiting)}"
+        order += free
+        for part in free:
+            del waiting[part]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_go_down_only(path):
+    part = part_of(path)
+    imported = parts_imported(path)
+    if part in LADDER:
+        assert imported <= {*LADDER[part], "errors", "_version"}
+    else:
+        above = TOP[TOP.index(part) :]
+        assert not imported & set(above)
+
+
+def test_the_ladder_sees_the_imports_there_are():
+    assert {"checkpoint", "presets", "reference"} <= parts_imported(PACKAGE / "zoo.py")
+    assert "bands" in parts_imported(PACKAGE / "masknn" / "mask.py")
+    assert "errors" in parts_imported(PACKAGE / "audio" / "reading.py")
+    assert parts_imported(PACKAGE / "bands.py") == set()
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_heavy_packages_are_imported_where_they_are_used(path):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    place = path.relative_to(PACKAGE).as_posix()
+    refused = HEAVY - HEAVY_PLACES.get(place, HEAVY_PLACES.get(part_of(path), set()))
+    for name in imports_of(path, statements(tree)):
+        assert not any(f"{name}.".startswith(f"{heavy}.") for heavy in refused), name
+    for name in imports_of(path, ast.walk(tree)):
+        assert name.split(".")[0] not in ("egs", "tests", "hubconf", "examples", "tools"), name
+
+
+# --- importing the package -----------------------------------------------------------------------
+
+SCRIPT = """
+import importlib, json, sys
+
+hidden = set(json.loads(sys.argv[1]))
+
+
+class Hide:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in hidden:
+            raise ModuleNotFoundError(f"No module named {name!r} (hidden by the test)", name=name)
+
+
+sys.meta_path.insert(0, Hide())
+
+import asteroid_filterbanks
+import asteroid.models
+from asteroid import separate
+
+registrations = []
+for registry, name in ((asteroid.models, "register_model"),
+                       (asteroid_filterbanks, "register_filterbank")):
+    def wrapper(cls, original=getattr(registry, name)):
+        registrations.append(cls.__name__)
+        return original(cls)
+    setattr(registry, name, wrapper)
+before = set(sys.modules)
+
+import asteroid_bsrnn
+
+loaded = sorted({name.split(".")[0] for name in set(sys.modules) - before})
+importlib.reload(asteroid_bsrnn)
+importlib.reload(asteroid_bsrnn)
+once = list(registrations)
+for name in json.loads(sys.argv[2]):
+    importlib.import_module(name)
+
+# A fresh import in the same process, as after torch.hub has removed a module.
+for name in [name for name in sys.modules if name.split(".")[0] == "asteroid_bsrnn"]:
+    del sys.modules[name]
+import asteroid_bsrnn as again
+
+models = {name: asteroid.models.get(name) for name in
+          ("BSRNN", "bsrnn", "BSCNN", "bscnn", "PerSourceSeparator", "persourceseparator")}
+assert all(models[name] is models[name.lower()] for name in models)
+model = models["BSRNN"](feature_dim=4, n_repeats=1)
+conf = model.serialize()
+encoder, decoder = asteroid_filterbanks.make_enc_dec("fft_stft", 512, 512, 128)
+print(json.dumps({
+    "loaded": loaded,
+    "once": once,
+    "engine": [name for name in sys.modules if name.startswith("asteroid.engine")],
+    "modules": {name: cls.__module__ for name, cls in models.items()},
+    "current": models["BSRNN"] is again.BSRNN,
+    "filterbank": type(encoder.filterbank).__name__,
+    "versions": conf["infos"]["software_versions"],
+}))
+"""
+
+
+@pytest.fixture(scope="module")
+def imported(tmp_path_factory) -> dict:
+    """What importing the package does where there is no ffmpeg and no extra."""
+    folder = tmp_path_factory.mktemp("imports")
+    script = folder / "script.py"
+    script.write_text(SCRIPT)
+    environment = {**os.environ, "PATH": str(folder), "PYTHONPATH": str(ROOT)}
+    environment["OMP_NUM_THREADS"] = "1"
+    modules = [
+        ".".join(("asteroid_bsrnn", *path.relative_to(PACKAGE).with_suffix("").parts))
+        for path in FILES
+        if path.name not in ("__init__.py", "__main__.py")
+        and not path.relative_to(PACKAGE).as_posix().startswith(tuple(HEAVY_PLACES))
+    ]
+    done = subprocess.run(
+        [sys.executable, str(script), json.dumps(EXTRAS), json.dumps(modules)],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_importing_needs_neither_ffmpeg_nor_an_extra(imported):
+    assert "asteroid_bsrnn" in imported["loaded"]
+    assert not set(imported["loaded"]) & set(EXTRAS)
+    assert not imported["engine"]
+
+
+def test_importing_registers_once(imported):
+    assert sorted(imported["once"]) == ["BSCNN", "BSRNN", "FFTSTFTFB", "PerSourceSeparator"]
+    assert imported["modules"]["bscnn"] == "asteroid_bsrnn.models.bscnn"
+    assert imported["current"], "a fresh import's classes take the place of the earlier ones"
+    assert imported["filterbank"] == "FFTSTFTFB"
+
+
+def test_serializing_needs_no_lightning(imported):
+    assert set(imported["versions"]) == {
+        "torch_version", "pytorch_lightning_version", "asteroid_version"
+    }  # fmt: skip
+
+
+def test_public_names():
+    assert set(asteroid_bsrnn.__all__) == {
+        "BSCNN", "BSRNN", "FFTSTFTFB", "PerSourceSeparator", "Separator", "UserError",
+        "__version__", "presets", "zoo",
+    } | (set(asteroid_bsrnn.__all__) & {"metrics", "losses", "data", "checkpoint"})  # fmt: skip
+    for name in asteroid_bsrnn.__all__:
+        assert getattr(asteroid_bsrnn, name) is not None
+    assert issubclass(asteroid_bsrnn.UserError, ValueError)

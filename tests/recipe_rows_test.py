@@ -1,0 +1,202 @@
+"""Every row of the paper's table is one flag, and says what the table says."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from asteroid_bsrnn import BSCNN, BSRNN, UserError, presets
+from asteroid_bsrnn.engine import config as configuration
+from asteroid_bsrnn.engine.trainer import (
+    batches_per_step,
+    make_optimization,
+    monitored,
+    scaled_learning_rate,
+)
+
+FOLDER = Path(__file__).parent.parent / "egs" / "musdb18hq" / "BSRNN"
+sys.path.insert(0, str(FOLDER))
+import recipe  # noqa: E402
+
+TRAINING_ROWS = (
+    "bsrnn_accumulate",
+    "bsrnn_monitor_loss",
+    "bsrnn_loss_time",
+    "bsrnn_loss_stft",
+    "bsrnn_large_patience30",
+    "bsrnn_silent_target",
+    "bsrnn_umx_data",
+)
+
+
+def resolve(row, changes=None):
+    preset = (
+        recipe.resolve.__globals__["configuration"]
+        .load(FOLDER / "conf" / "rows" / f"{row}.yml")
+        .get("model", {"preset": "bsrnn"})["preset"]
+    )
+    return recipe.resolve(row, None if presets.is_simo(preset) else "bass", changes)
+
+
+def test_there_is_a_row_for_every_line_of_the_table():
+    assert recipe.rows() == sorted([*presets.names(), *TRAINING_ROWS])
+
+
+# What the table's words say, as far as it differs from the base model. Groups left out are as in
+# the base model.
+WORDS = {
+    "bsrnn": {},
+    "bsrnn_accumulate": {"training": {"examples_per_step": 16}},
+    "bsrnn_monitor_loss": {"training": {"monitor": "loss"}},
+    "bsrnn_loss_time": {"loss": {"domain": "time"}},
+    "bsrnn_loss_stft": {"loss": {"domain": "stft"}},
+    "bsrnn_large_patience30": {"training": {"patience": 30}, "model": {"preset": "bsrnn_large"}},
+    "bsrnn_silent_target": {"augmentation": {"silent_source": 0.0, "silent_target": 0.1}},
+    "bsrnn_umx_data": {
+        "data": {"activity_detection": False},
+        "augmentation": {
+            "gain_db": None,
+            "gain_linear": [0.25, 1.25],
+            "channel_swap": 0.5,
+            "silent_source": 0.0,
+            "peak_normalisation": False,
+        },
+    },
+}
+for name in presets.names():
+    WORDS.setdefault(name, {"model": {"preset": name}})
+for name in ("obsrnn_notac", "obsrnn", "obsrnn_simo"):
+    WORDS[name]["training"] = {"patience": 30}
+
+
+@pytest.mark.parametrize("row", recipe.rows())
+def test_a_row_differs_from_the_base_in_what_the_table_says(row):
+    base = configuration.load(FOLDER / "local" / "conf.yml")
+    resolved = resolve(row)
+    resolved.pop("run")
+    differences = {
+        group: {key: value for key, value in keys.items() if base[group].get(key, ...) != value}
+        for group, keys in resolved.items()
+    }
+    differences = {group: keys for group, keys in differences.items() if keys}
+    assert differences == WORDS[row]
+
+
+def test_the_base_is_the_papers():
+    config = resolve("bsrnn")
+    assert config["data"]["segment"] == 3.0
+    assert config["data"]["samples_per_epoch"] == 20000
+    assert config["data"]["activity_detection"] and config["data"]["mix_tracks"]
+    assert config["augmentation"]["gain_db"] == [-10.0, 10.0]
+    assert config["augmentation"]["silent_source"] == 0.1
+    assert config["augmentation"]["peak_normalisation"]
+    assert config["optim"] == {"optimizer": "adam", "lr": 0.001, "weight_decay": 0.0}
+    assert config["scheduler"]["name"] == "step"
+    assert (config["scheduler"]["step_size"], config["scheduler"]["gamma"]) == (2, 0.98)
+    assert config["training"]["batch_size"] == 2
+    assert config["training"]["max_epochs"] == 200
+    assert config["training"]["patience"] == 10
+    assert config["training"]["gradient_clip"] == 5.0
+    assert config["validation"] == {"segment": 10.0, "overlap": 0.1, "hop": None}
+    assert (config["energy"]["country"], config["energy"]["pue"]) == ("FRA", 1.5)
+
+
+MODELS = {
+    "bsrnn_stft4096": {"n_filters": 4096, "stride": 1024},
+    "bsrnn_mask2": {"mask_expansion": 2},
+    "bsrnn_large": {"feature_dim": 128, "n_repeats": 12},
+    "bsrnn_naive": {"stereo": "naive"},
+    "bsrnn_naive_mask8": {"stereo": "naive", "mask_expansion": 8},
+    "bsrnn_tac_tanh": {"stereo": "tac", "tac_activation": "tanh"},
+    "bsrnn_tac_prelu": {"stereo": "tac", "tac_activation": "prelu"},
+    "bsrnn_attention1": {"attention_heads": 1, "attention_dim": 8},
+    "bsrnn_attention2": {"attention_heads": 2, "attention_dim": 16},
+    "bsrnn_multihead2": {"feature_groups": 2},
+    "bsrnn_joint": {"bands": "joint"},
+    "bsrnn_gru": {"time_layer": "gru", "band_layer": "gru"},
+    "simo_bsrnn_subtract": {"last_source_as_residual": True},
+    "obsrnn": {"feature_dim": 128, "n_repeats": 12, "attention_heads": 2, "stereo": "tac"},
+}
+
+
+@pytest.mark.parametrize("row", recipe.rows())
+def test_a_row_builds_its_model_loss_optimiser_and_augmentations(row):
+    config = resolve(row)
+    with torch.device("meta"):
+        model = recipe.build_model(config)
+    assert isinstance(model, BSCNN if row == "bscnn" else BSRNN)
+    assert len(model.sources) == (4 if config["run"]["source"] is None else 1)
+    for name, value in MODELS.get(row, {}).items():
+        assert model.get_model_args()[name] == value
+    assert recipe.build_loss(config).domain == config["loss"]["domain"]
+    optimizer, scheduler = make_optimization(model, config, n_devices=1)
+    assert isinstance(optimizer, torch.optim.Adam)
+    per_step = 16 if row == "bsrnn_accumulate" else 2
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.001 * per_step / 16)
+    assert isinstance(scheduler, torch.optim.lr_scheduler.StepLR)
+    expected = ("val_loss", "min") if row == "bsrnn_monitor_loss" else ("val_usdr", "max")
+    assert monitored(config) == expected
+    assert len(recipe.build_augmentations(config)) == 2
+    assert (recipe.build_normalisation(config) is None) == (row == "bsrnn_umx_data")
+
+
+def test_the_learning_rate_is_for_16_examples_a_step():
+    assert scaled_learning_rate(0.001, 2, 8, 1) == pytest.approx(0.001)
+    assert scaled_learning_rate(0.001, 2, 4, 4) == pytest.approx(0.002)
+    training = {"examples_per_step": 16, "batch_size": 2, "accumulate": 1}
+    assert batches_per_step(training, 4) == 2
+    with pytest.raises(UserError, match=r"16.*multiple.*2 x 3"):
+        batches_per_step(training, 3)
+
+
+@pytest.mark.parametrize(
+    ("row", "source", "changes", "words"),
+    [
+        ("obsrn", "vocals", [], "unknown row 'obsrn'.*obsrnn"),
+        ("bsrnn", None, [], "give source"),
+        ("obsrnn_simo", "vocals", [], "leave source out"),
+        ("bsrnn", "vocals", ["optim.learning_rate=0.1"], "'optim.learning_rate'.*lr"),
+        ("bsrnn", "vocals", ["optimizer.lr=0.1"], "unknown group 'optimizer'"),
+        ("bsrnn", "vocals", ["training.batch_size=two"], "batch_size must be of type int"),
+        ("bsrnn", "vocals", ["training.batch_size=2.5"], "batch_size must be of type int"),
+        ("bsrnn", "vocals", ["data.mix_tracks=1"], "mix_tracks must be of type bool"),
+        ("bsrnn", "vocals", ["lr=0.1"], "group.key=value"),
+        ("bsrnn", "vocals", ["augmentation.gain_linear=[0.5, 1.0]"], "exclude each other"),
+        ("obsrnn_simo", None, ["augmentation.silent_target=0.1"], "single target"),
+    ],
+)
+def test_what_is_wrong_is_named(row, source, changes, words):
+    with pytest.raises(UserError, match=words):
+        recipe.resolve(row, source, configuration.parse_changes(changes))
+
+
+def test_wrong_model_arguments_are_named():
+    config = recipe.resolve("bsrnn", "vocals", {"model": {"feature_dims": 8}})
+    with pytest.raises(UserError, match="'feature_dims'.*feature_dim"):
+        recipe.build_model(config)
+
+
+@pytest.mark.parametrize("text", ["1e-3", "5E4", ".5e1"])
+def test_numbers_that_yaml_takes_for_text_are_caught(tmp_path, text):
+    path = tmp_path / "row.yml"
+    path.write_text(f"optim:\n  lr: {text}\n")
+    with pytest.raises(UserError, match=f"lr.*{text}"):
+        configuration.load(path)
+    # On a command line there is no doubt.
+    assert configuration.parse_changes([f"optim.lr={text}"])["optim"]["lr"] == float(text)
+
+
+def test_keys_that_come_twice_are_caught(tmp_path):
+    path = tmp_path / "row.yml"
+    path.write_text("optim:\n  lr: 0.1\n  lr: 0.2\n")
+    with pytest.raises(UserError, match="'lr' comes twice"):
+        configuration.load(path)
+
+
+def test_configurations_survive_the_file(tmp_path):
+    config = resolve("bsrnn_umx_data")
+    configuration.save(config, tmp_path / "conf.yml")
+    assert configuration.load(tmp_path / "conf.yml") == config
+    assert configuration.fingerprint(config) == configuration.fingerprint(dict(config))
+    assert configuration.fingerprint(config) != configuration.fingerprint(resolve("bsrnn"))

@@ -1,0 +1,251 @@
+"""The recipe as a user runs it, on a tiny data set: all stages, kill and resume, two processes."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from asteroid_bsrnn import BSRNN, UserError, zoo
+from asteroid_bsrnn.engine import ledger
+from asteroid_bsrnn.engine.checkpoints import best_checkpoint, resumable
+
+from .tiny_musdb import make_tiny_musdb, validation_names
+
+FOLDER = Path(__file__).parent.parent / "egs" / "musdb18hq" / "BSRNN"
+SMALL = ("model.feature_dim=8", "model.n_repeats=1", "data.segment=1.0", "data.musdb18hq=false")
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    """A data set, and what a run on it must be told."""
+    root = tmp_path_factory.mktemp("tiny")
+    make_tiny_musdb(root / "data", train=3, valid=2, test=1, seconds=6.5)
+    (root / "valid.txt").write_text("\n".join(validation_names(2)))
+    return root
+
+
+def settings(tiny, *more):
+    return [*SMALL, f"data.validation_tracks={tiny / 'valid.txt'}", *more]
+
+
+def train(tiny, folder, *changes, row="bsrnn", source="vocals", options=(), **kwargs):
+    """Start `train.py`; its output goes to a file beside the run's folder."""
+    command = [sys.executable, "train.py", "--root", tiny / "data", "--row", row]
+    command += ["--source", source] if source else []
+    command += ["--exp_dir", folder, "--accelerator", "cpu", *options]
+    command += ["--set", *settings(tiny, *changes)]
+    # One thread a process: two of them run side by side, and the order of sums is fixed.
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+    with open(f"{folder}.log", "ab") as log:
+        return subprocess.Popen(
+            list(map(str, command)),
+            cwd=FOLDER,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            **kwargs,
+        )
+
+
+def finish(process, folder):
+    """Wait for a run, which must end well; its output."""
+    code = process.wait(timeout=300)
+    output = Path(f"{folder}.log").read_text()
+    assert code == 0, output
+    return output
+
+
+def latest(folder):
+    path = sorted((folder / "checkpoints").glob("latest-*.ckpt"))[-1]
+    return path, torch.load(path, map_location="cpu", weights_only=True)
+
+
+def assert_equal(actual, expected, where=""):
+    """Equal to the last bit, through dicts and lists."""
+    if isinstance(expected, dict):
+        assert actual.keys() == expected.keys(), where
+        for key, value in expected.items():
+            assert_equal(actual[key], value, f"{where}/{key}")
+    elif isinstance(expected, (list, tuple)):
+        assert len(actual) == len(expected), where
+        for index, value in enumerate(expected):
+            assert_equal(actual[index], value, f"{where}/{index}")
+    elif isinstance(expected, torch.Tensor):
+        assert torch.equal(actual, expected), where
+    else:
+        assert actual == expected, where
+
+
+def test_all_stages(tiny, tmp_path):
+    recipe = tmp_path / "BSRNN"
+    shutil.copytree(FOLDER, recipe, ignore=shutil.ignore_patterns("exp", "logs"))
+    command = [
+        "./run.sh",
+        "--root",
+        tiny / "data",
+        "--musdb18hq",
+        "false",
+        "--row",
+        "bsrnn_umx_data",
+    ]
+    command += ["--source", "drums", "--tag", "tiny", "--accelerator", "cpu", "--museval", "1"]
+    changes = ["training.max_epochs=2", "data.samples_per_epoch=4", "data.workers=1"]
+    command += ["--set", " ".join(settings(tiny, *changes)), "--python", sys.executable]
+    run = subprocess.run(
+        list(map(str, command)), cwd=recipe, capture_output=True, text=True, timeout=240
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    folder = recipe / "exp" / "train_bsrnn_umx_data_drums_tiny"
+    metrics = json.loads((folder / "evaluation_test" / "final_metrics.json").read_text())
+    assert set(metrics) >= {"usdr", "csdr", "museval_sdr", "museval_isr", "seconds_per_second"}
+    assert metrics["csdr"]["drums"] == pytest.approx(metrics["museval_sdr"]["drums"], abs=1e-6)
+    assert (
+        (folder / "evaluation_test" / "all_metrics.csv").read_text().startswith("track,usdr_drums")
+    )
+    record = ledger.read(folder / "ledger.json")
+    assert record["totals"]["epochs"] == 2
+    assert record["totals"]["samples"] == 8
+    assert record["totals"]["kwh"] > 0
+    assert record["best"]["usdr"].keys() == {"drums"}
+    published = folder / "publish_dir" / "model.pth"
+    model = BSRNN.from_pretrained(str(published))
+    assert zoo.load(published).sources == model.sources == ("drums",)
+    assert model(torch.randn(1, 2, 5000)).shape == (1, 1, 2, 5000)
+    card = (folder / "publish_dir" / "README.md").read_text()
+    assert "preset: bsrnn" in card and f"{metrics['usdr']['drums']:.2f}" in card
+    assert (recipe / "logs" / f"{folder.name}.log").stat().st_size > 0
+
+
+def test_a_killed_run_goes_on_bit_for_bit(tiny, tmp_path):
+    changes = ["training.max_epochs=3", "data.samples_per_epoch=12", "data.workers=1"]
+    changes += ["energy.track=false", "training.accumulate=2"]
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    finish(train(tiny, whole, *changes), whole)
+
+    process = train(tiny, killed, *changes, start_new_session=True)
+    deadline = time.monotonic() + 200
+    while not (killed / "checkpoints" / "latest-0000.ckpt").exists():
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+    time.sleep(0.5)  # in the middle of the second epoch
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (killed / "best_model.pth").exists()
+    assert "going on from" in finish(train(tiny, killed, *changes), killed)
+
+    expected, actual = latest(whole)[1], latest(killed)[1]
+    for part in ("epoch", "global_step", "state_dict", "optimizer_states", "lr_schedulers"):
+        assert_equal(actual[part], expected[part], part)
+    weights = [torch.load(f / "best_model.pth", weights_only=True) for f in (killed, whole)]
+    assert_equal(weights[0]["state_dict"], weights[1]["state_dict"])
+    records = [ledger.read(folder / "ledger.json") for folder in (killed, whole)]
+    assert records[0]["best"] == records[1]["best"]
+    assert records[0]["totals"]["epochs"] == records[1]["totals"]["epochs"] == 3
+    states = [session["state"] for session in records[0]["sessions"]]
+    assert states == ["interrupted", "finished"]
+
+    # A damaged last checkpoint falls back to the one before, and says so.
+    path = latest(killed)[0]
+    path.write_bytes(path.read_bytes()[:-1000])
+    said = []
+    assert resumable(killed / "checkpoints", said.append).name == "latest-0001.ckpt"
+    assert len(said) == 1 and path.name in said[0] and "damaged" in said[0]
+    assert best_checkpoint(killed / "checkpoints").name.startswith("best-")
+
+    # Another configuration does not go on with this run's weights.
+    other = train(tiny, killed, *changes, "optim.lr=0.5")
+    assert other.wait(timeout=100) == 2
+    assert re.search(r"error: .*another configuration", Path(f"{killed}.log").read_text())
+
+
+def test_two_processes_learn_as_one_with_twice_the_batch(tiny, tmp_path):
+    changes = ["training.max_epochs=1", "data.samples_per_epoch=12", "data.workers=0"]
+    # Augmentations are drawn for each process.
+    changes += ["augmentation.gain_db=null", "augmentation.silent_source=0.0"]
+    changes += ["energy.track=false"]
+    one, two = tmp_path / "one", tmp_path / "two"
+    processes = [
+        train(tiny, one, *changes, "training.batch_size=4"),
+        train(tiny, two, *changes, options=("--devices", "2")),
+    ]
+    for process, folder in zip(processes, (one, two), strict=True):
+        finish(process, folder)
+    expected, actual = latest(one)[1], latest(two)[1]
+    assert actual["global_step"] == expected["global_step"] == 3
+    assert actual["optimizer_states"][0]["param_groups"][0]["lr"] == pytest.approx(
+        0.00025 * 0.98**0
+    )
+    for name, weight in expected["state_dict"].items():
+        torch.testing.assert_close(actual["state_dict"][name], weight, rtol=1e-4, atol=1e-6)
+    bests = [ledger.read(folder / "ledger.json")["best"]["usdr"]["vocals"] for folder in (one, two)]
+    assert bests[0] == pytest.approx(bests[1], abs=1e-3)
+
+
+def test_one_batch_is_learnt_by_heart(tiny, tmp_path):
+    folder = tmp_path / "overfit"
+    changes = ["model.feature_dim=16", "training.max_epochs=80", "data.segment=0.5"]
+    changes += ["optim.lr=0.08", "training.patience=1000", "energy.track=false", "data.workers=0"]
+    finish(train(tiny, folder, *changes, options=("--overfit", "1")), folder)
+    assert ledger.read(folder / "ledger.json")["best"]["usdr"]["vocals"] > 20
+
+
+def test_time_and_energy_are_extrapolated(tiny, tmp_path):
+    folder = tmp_path / "tracked"
+    changes = ["training.max_epochs=50", "data.samples_per_epoch=4", "data.workers=0"]
+    changes += ["training.ema=0.9", "training.precision=bf16-mixed", "training.monitor=loss"]
+    finish(
+        train(
+            tiny, folder, *changes, row="simo_bsrnn", source=None, options=("--track_epochs", "1")
+        ),
+        folder,
+    )
+    record = ledger.read(folder / "ledger.json")
+    assert record["totals"]["epochs"] == 1
+    assert record["extrapolated"]["epochs"] == 50
+    assert record["extrapolated"]["kwh"] == pytest.approx(50 * record["totals"]["kwh"], rel=0.01)
+    assert record["best"]["usdr"].keys() == {"vocals", "bass", "drums", "other"}
+    assert zoo.load(folder / "best_model.pth").sources == ("vocals", "bass", "drums", "other")
+
+
+def test_a_broken_file_and_a_missing_stem_are_named(tiny, tmp_path):
+    shutil.copytree(tiny / "data", tmp_path / "data")
+    (tmp_path / "valid.txt").write_text((tiny / "valid.txt").read_text())
+    stem = next((tmp_path / "data" / "train").glob("Train 1")) / "bass.wav"
+    stem.unlink()
+    process = train(tmp_path, tmp_path / "run")
+    assert process.wait(timeout=100) == 2
+    assert str(stem) in Path(f"{tmp_path / 'run'}.log").read_text()
+    check = ["bash", "local/prepare_data.sh", sys.executable, tmp_path / "data", "false"]
+    run = subprocess.run(list(map(str, check)), cwd=FOLDER, capture_output=True, text=True)
+    assert run.returncode == 2 and str(stem) in run.stderr and "zenodo" in run.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--rowe", "x"], "unknown option --rowe"),
+        (["--row=obsrnn"], "with a space"),
+        (["--root"], "needs a value"),
+        ([], "--root is missing"),
+        (["--root", "/nowhere", "--musdb18hq", "yes"], "must be true or false"),
+        (["extra"], "unexpected argument 'extra'"),
+    ],
+)
+def test_run_sh_refuses_what_it_does_not_know(options, words):
+    run = subprocess.run(["./run.sh", *options], cwd=FOLDER, capture_output=True, text=True)
+    assert run.returncode == 2
+    assert words in run.stderr and len(run.stderr.splitlines()) == 1
+
+
+def test_no_best_checkpoint_is_said(tmp_path):
+    with pytest.raises(UserError, match="train first"):
+        best_checkpoint(tmp_path)

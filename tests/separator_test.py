@@ -1,0 +1,745 @@
+import os
+import subprocess
+import sys
+import warnings
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import stempeg
+import torch
+from asteroid.models import ConvTasNet
+from torch import nn
+
+import asteroid_bsrnn
+from asteroid_bsrnn import BSRNN, Separator, UserError, checkpoint
+from asteroid_bsrnn.audio import AudioFile
+
+RATE = 44100
+
+
+class Splitter(nn.Module):
+    """Estimates that are known beforehand and sum up to the mixture: 3 times it, and -2 times."""
+
+    sources, sample_rate, in_channels = ("vocals", "rest"), RATE, None
+
+    def __init__(self):
+        super().__init__()
+        self.calls = 0
+
+    def forward(self, chunks):
+        self.calls += 1
+        return torch.stack([3 * chunks, -2 * chunks], dim=1)
+
+
+class Halver(Splitter):
+    """The same with stems that never exceed the mixture: a quarter of it, and the others."""
+
+    def forward(self, chunks):
+        self.calls += 1
+        return torch.stack([0.25 * chunks, 0.75 * chunks], dim=1)
+
+
+class Broken(Splitter):
+    """Fails, or gives something that is no number, from its second chunk on."""
+
+    def __init__(self, result):
+        super().__init__()
+        self.result = result
+
+    def forward(self, chunks):
+        estimates = super().forward(chunks)
+        if self.calls > 1 and isinstance(self.result, BaseException):
+            raise self.result
+        return estimates * (self.result if self.calls > 1 else 1)
+
+
+def tiny_network(**arguments):
+    torch.manual_seed(0)
+    sizes = {"feature_dim": 8, "n_repeats": 1, "mask_expansion": 1}
+    return BSRNN(sources=["vocals", "drums"], **sizes, **arguments)
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    return tiny_network().eval()
+
+
+@pytest.fixture(scope="module")
+def excerpt():
+    """Two seconds of music from the middle of a real song."""
+    return AudioFile(stempeg.example_stem_path(), start=2.0, duration=2.0).read()
+
+
+def noise(frames, channels=2, scale=0.1, seed=0):
+    steps = np.random.default_rng(seed).normal(0, scale, (channels, frames)) * 2**15
+    return (np.rint(steps).clip(-(2**15), 2**15 - 1) / 2**15).astype(np.float32)
+
+
+def write(path, samples, rate=RATE, subtype="PCM_16"):
+    soundfile.write(path, samples.T, rate, subtype=subtype)
+    return path
+
+
+@contextmanager
+def refused(*words):
+    """What happens inside must end in a UserError of one line that holds all the words."""
+    with pytest.raises(UserError) as caught:
+        yield
+    message = str(caught.value)
+    assert "\n" not in message
+    for word in words:
+        assert str(word) in message
+
+
+def found_below(folder):
+    return sorted(str(path.relative_to(folder)) for path in Path(folder).rglob("*"))
+
+
+def child_programs():
+    """Names of the programs that run (or wait to be reaped) as children of this process."""
+    command = ["ps", "-o", "comm=", "--ppid", str(os.getpid())]
+    names = subprocess.run(command, capture_output=True, text=True).stdout.split()
+    return [name for name in names if name != "ps"]
+
+
+def decibels(reference, estimate):
+    return 10 * np.log10(np.sum(reference**2) / np.sum((estimate - reference) ** 2))
+
+
+class TestModels:
+    def test_what_ships_is_loaded_by_default(self, excerpt):
+        mixture = excerpt[:, : RATE // 2]
+        stems = Separator().separate(mixture)
+        assert list(stems) == ["vocals", "drums", "bass", "other"]
+        again = Separator("preview", batch_size=3)
+        assert again.sources == tuple(stems)
+        assert again.sample_rate == RATE
+        for name, stem in again(mixture).items():
+            np.testing.assert_array_equal(stem, stems[name])
+
+    def test_file_and_module_are_the_same(self, tiny, tmp_path):
+        checkpoint.save_model(tiny, tmp_path / "tiny.pth")
+        mixture = noise(20_000)
+        by_module = Separator(tiny).separate(mixture)
+        for path in (tmp_path / "tiny.pth", str(tmp_path / "tiny.pth")):
+            by_file = Separator(path).separate(mixture)
+            for name in ("vocals", "drums"):
+                np.testing.assert_array_equal(by_file[name], by_module[name])
+
+    def test_a_module_stays_what_it_was(self):
+        network = tiny_network()
+        network.register_module("dropout", nn.Dropout(0.5))
+        network.masker.eval()  # as one who trains the rest does
+        modes = [module.training for module in network.modules()]
+        weights = {name: value.clone() for name, value in network.state_dict().items()}
+        Separator(network).separate(noise(20_000))
+        assert [module.training for module in network.modules()] == modes
+        assert set(modes) == {True, False}
+        for name, value in network.state_dict().items():
+            assert torch.equal(value, weights[name])
+
+    def test_estimates_are_those_of_evaluation_mode(self):
+        class Dropping(Splitter):
+            def forward(self, chunks):
+                return super().forward(nn.functional.dropout(chunks, training=self.training))
+
+        mixture, network = noise(2000), Dropping().train()
+        np.testing.assert_array_equal(Separator(network)(mixture)["rest"], -2 * mixture)
+        assert network.training
+
+    def test_training_mode_comes_back_after_an_error(self):
+        network = Broken(RuntimeError("broken")).train()
+        network.calls = 1
+        with pytest.raises(RuntimeError, match="broken"):
+            Separator(network).separate(noise(1000))
+        assert network.training
+
+    def test_other_models_are_refused(self, tmp_path):
+        with refused("ConvTasNet", "sources"):
+            Separator(ConvTasNet(n_src=2, n_repeats=1, n_blocks=1))
+        with refused("Linear", "sources"):
+            Separator(nn.Linear(1, 1))
+        with refused("umx", "preview"):
+            Separator("umx")
+        with refused(tmp_path / "gone.pth", "No such file"):
+            Separator(tmp_path / "gone.pth")
+
+    def test_network_of_more_than_two_channels(self):
+        network = Splitter()
+        network.in_channels = 5
+        with refused("5 channels"):
+            Separator(network)
+
+
+class TestArguments:
+    @pytest.mark.parametrize(
+        "arguments, words",
+        [
+            ({"segment": 0}, ["segment"]),
+            ({"segment": -1}, ["segment"]),
+            ({"segment": float("nan")}, ["segment"]),
+            ({"overlap": 1}, ["overlap", "0 to below 1"]),
+            ({"overlap": -0.5}, ["overlap"]),
+            ({"segment": 5, "hop": 6}, ["hop", "5", "6"]),
+            ({"segment": None, "hop": 1}, ["hop", "segment"]),
+            ({"batch_size": 0}, ["batch_size", "0"]),
+            ({"batch_size": 1.5}, ["batch_size", "1.5"]),
+            ({"precision": "64"}, ["64", "32, bf16, 16"]),
+            ({"device": "gpu"}, ["gpu", "auto, cpu, cuda, mps"]),
+            ({"device": "meta"}, ["meta", "cpu"]),
+            ({"device": "cuda:99"}, ["cuda:99", "cpu"]),
+            ({"device": 1.5}, ["1.5", "cpu"]),
+        ],
+    )
+    def test_values_out_of_range(self, arguments, words):
+        with refused(*words):
+            Separator(Splitter(), **arguments)
+
+    def test_devices(self):
+        assert Separator(Splitter(), device=torch.device("cpu")).device.type == "cpu"
+        automatic = Separator(Splitter()).device.type
+        if torch.cuda.is_available():
+            assert automatic == "cuda"
+        elif not torch.backends.mps.is_available():
+            assert automatic == "cpu"
+            for device in ("cuda", "mps"):
+                with refused(device, "--device cpu"):
+                    Separator(Splitter(), device=device)
+
+    @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+    @pytest.mark.parametrize("precision, level", [("32", 60), ("bf16", 20), ("16", 25)])
+    def test_cuda_is_close_to_the_cpu(self, excerpt, precision, level):
+        wanted = Separator("preview", device="cpu").separate(excerpt)
+        stems = Separator("preview", device="cuda", precision=precision).separate(excerpt)
+        for name, stem in stems.items():
+            assert decibels(wanted[name], stem) > level
+
+    def test_lower_precision_is_close(self, excerpt):
+        mixture = excerpt[:, : RATE // 5]  # a CPU takes its time with them
+        wanted = Separator("preview", precision=32).separate(mixture)
+        for precision in ("bf16", 16):
+            stems = Separator("preview", precision=precision).separate(mixture)
+            for name, stem in stems.items():
+                assert np.isfinite(stem).all()
+                assert 25 < decibels(wanted[name], stem) < 100  # and it is not the same
+
+
+class TestSeparate:
+    @pytest.mark.parametrize("rate", [8000, 22050, 44100, 48000, 96000])
+    @pytest.mark.parametrize("channels", [1, 2, 3, 6])
+    def test_rate_length_and_channels_stay(self, tiny, rate, channels):
+        mixture = noise(rate // 10 + 7, channels)
+        for stem in Separator(tiny).separate(mixture, rate).values():
+            assert stem.shape == mixture.shape
+            assert stem.dtype == np.float32
+            assert stem.any()
+
+    @pytest.mark.parametrize("frames", [1, 2, 100, 1024, 1025, 4410, 4411])
+    @pytest.mark.parametrize("rate", [8000, 44100, 96000])
+    def test_any_length(self, tiny, rate, frames):
+        for hop in (None, 0.05):
+            stems = Separator(tiny, segment=0.1, hop=hop).separate(noise(frames), rate)
+            assert {stem.shape for stem in stems.values()} == {(2, frames)}
+            assert all(np.isfinite(stem).all() for stem in stems.values())
+
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16, torch.bfloat16])
+    @pytest.mark.parametrize("rate", [RATE, 48000])
+    def test_tensors_come_back_as_they_are(self, dtype, rate):
+        mixture = torch.from_numpy(noise(5000)).to(dtype)
+        for given in (mixture, mixture[0], mixture[:, ::2], mixture.T.contiguous().T):
+            stems = Separator(Halver()).separate(given, rate)
+            assert list(stems) == ["vocals", "rest"]
+            for stem, share in zip(stems.values(), (0.25, 0.75), strict=True):
+                assert (stem.shape, stem.dtype, stem.device) == (given.shape, dtype, given.device)
+                if rate == RATE:
+                    torch.testing.assert_close(stem, share * given, rtol=1e-6, atol=1e-7)
+
+    @pytest.mark.parametrize("dtype", ["f4", "f8", "f2", ">f4", ">f8"])
+    def test_arrays_come_back_as_they_are(self, dtype):
+        mixture = noise(5000).astype(dtype)
+        fixed = mixture.copy()
+        fixed.setflags(write=False)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            for given in (mixture, fixed, mixture[0], mixture[:, ::-1], mixture.T.copy().T):
+                before = given.copy()
+                stems = Separator(Halver()).separate(given, RATE)
+                np.testing.assert_array_equal(given, before)
+                for stem, share in zip(stems.values(), (0.25, 0.75), strict=True):
+                    assert isinstance(stem, np.ndarray)
+                    assert (stem.shape, stem.dtype) == (given.shape, given.dtype)
+                    np.testing.assert_allclose(stem, share * given, rtol=1e-3, atol=1e-7)
+
+    def test_a_tensor_with_gradients_is_left_alone(self):
+        mixture = torch.randn(2, 1000, requires_grad=True)
+        assert not Separator(Halver()).separate(mixture)["rest"].requires_grad
+
+    def test_it_is_the_network_s_own_estimate(self, tiny):
+        mixture = torch.from_numpy(noise(30_000))
+        with torch.no_grad():
+            wanted = tiny(mixture[None])[0]
+            mono = tiny(mixture[:1][None])[0, :, 0]
+        stems = Separator(tiny).separate(mixture)
+        assert torch.equal(torch.stack(list(stems.values())), wanted)
+        single = Separator(tiny).separate(mixture[0])
+        torch.testing.assert_close(torch.stack(list(single.values())), mono, rtol=0, atol=1e-6)
+
+    def test_batches_do_not_matter(self, tiny):
+        mixture = noise(60_000)
+        for arguments in ({"segment": 0.2}, {"segment": 0.2, "hop": 0.1}):
+            one = Separator(tiny, batch_size=1, **arguments).separate(mixture)
+            three = Separator(tiny, batch_size=3, **arguments).separate(mixture)
+            for name in one:
+                np.testing.assert_allclose(one[name], three[name], rtol=0, atol=1e-6)
+
+    @pytest.mark.parametrize("rate", [8000, RATE, 48000])
+    def test_gain_and_silence(self, tiny, rate):
+        separator, mixture = Separator(tiny, segment=0.5), noise(rate)
+        stems = separator.separate(mixture, rate)
+        for gain in (0.1, 0.5, 2.0, 10.0):
+            for name, louder in separator.separate(gain * mixture, rate).items():
+                error = np.linalg.norm(louder / gain - stems[name])
+                assert error < 1e-3 * np.linalg.norm(stems[name])
+        for stem in separator.separate(0 * mixture, rate).values():
+            assert not stem.any()
+
+    def test_gain_and_silence_of_music(self):
+        excerpt = AudioFile(stempeg.example_stem_path(), duration=2.0).read()
+        separator = Separator("preview")
+        stems = separator.separate(excerpt)
+        for name, quieter in separator.separate(0.5 * excerpt).items():
+            error = np.linalg.norm(quieter / 0.5 - stems[name])
+            assert error < 1e-3 * np.linalg.norm(stems[name])
+        for stem in separator.separate(0 * excerpt, 48000).values():
+            assert not stem.any()
+
+    def test_stems_are_not_scaled_to_the_mixture(self):
+        mixture = noise(1000)
+        stems = Separator(Splitter()).separate(mixture)
+        np.testing.assert_array_equal(stems["vocals"], 3 * mixture)
+
+    @pytest.mark.parametrize("rate", [8000, 44100, 48000, 96000, 44101])
+    @pytest.mark.parametrize("hop", [None, 0.3])
+    def test_progress_grows_up_to_the_whole(self, rate, hop):
+        frames, calls = 3 * rate + 1, []
+        separator = Separator(Splitter(), segment=0.5, hop=hop)
+        separator.separate(noise(frames), rate, lambda *numbers: calls.append(numbers))
+        done = [numbers[0] for numbers in calls]
+        assert {numbers[1] for numbers in calls} == {frames}
+        assert len(done) >= 5
+        assert done == sorted(set(done))
+        assert done[0] > 0
+        assert done[-1] == frames
+
+    @pytest.mark.parametrize(
+        "mixture, words",
+        [
+            (np.zeros((2, 1000), np.int16), ["int16", "full scale"]),
+            (torch.zeros(1000, dtype=torch.int32), ["int32", "full scale"]),
+            (np.zeros((2, 1000), bool), ["bool"]),
+            (torch.zeros(1, 2, 1000), ["(channels, time)", "(1, 2, 1000)"]),
+            (np.array(0.5), ["(channels, time)"]),
+            (np.zeros((2, 0), np.float32), ["no samples"]),
+            (np.zeros((0, 1000), np.float32), ["no samples"]),
+            (np.full((2, 1000), np.nan), ["NaN"]),
+            (torch.full((1000,), torch.inf), ["infinite"]),
+            (np.array(["a", "b"]), ["tensor or an array"]),
+            (None, ["tensor or an array"]),
+        ],
+    )
+    def test_what_is_no_recording(self, mixture, words):
+        with refused(*words):
+            Separator(Splitter()).separate(mixture)
+
+    @pytest.mark.parametrize("rate", [0, -44100, 44100.5, float("nan"), float("inf")])
+    def test_sample_rate_that_is_none(self, rate):
+        with refused("sample_rate", "hertz"):
+            Separator(Splitter()).separate(noise(1000), rate)
+        assert Separator(Splitter()).separate(noise(1000), 44100.0)["rest"].shape == (2, 1000)
+
+    def test_estimates_that_are_no_numbers(self):
+        with refused("estimates", "NaN", "precision"):
+            Separator(Broken(torch.nan), segment=0.1).separate(noise(20_000))
+
+
+class TestFiles:
+    @pytest.mark.parametrize("channels, rate", [(1, 48000), (2, RATE), (3, 22050)])
+    def test_file_and_array_give_the_same(self, tiny, tmp_path, channels, rate):
+        samples = noise(rate, channels)
+        path = write(tmp_path / "song.wav", samples, rate)
+        separator = Separator(tiny, segment=0.3)
+        arrays = separator.separate(samples, rate)
+        paths = separator.separate_file(path, tmp_path / "out", subtype="FLOAT")
+        assert list(paths) == ["vocals", "drums"]
+        for name, file in paths.items():
+            assert file == tmp_path / "out" / "song" / f"{name}.wav"
+            stem = AudioFile(file)
+            assert (stem.sample_rate, stem.channels, stem.subtype) == (rate, channels, "FLOAT")
+            np.testing.assert_allclose(stem.read(), arrays[name], rtol=0, atol=1e-6)
+
+    def test_a_part_of_the_file(self, tmp_path):
+        samples = noise(3 * RATE)
+        path = write(tmp_path / "song.wav", samples)
+        paths = Separator(Halver()).separate_file(
+            path, tmp_path / "out", stems="rest", start=1.25, duration=0.5, subtype="FLOAT"
+        )
+        first = round(1.25 * RATE)
+        part = samples[:, first : first + RATE // 2]
+        np.testing.assert_allclose(AudioFile(paths["rest"]).read(), 0.75 * part, atol=1e-7)
+
+    def test_m4a_and_mp3_without_a_length(self, tmp_path):
+        source = write(tmp_path / "song.wav", noise(RATE))
+        for name, options in (("a.m4a", []), ("b.mp3", ["-write_xing", "0"]), ("c.webm", [])):
+            path = tmp_path / name
+            subprocess.run(["ffmpeg", "-v", "error", "-i", source, *options, path], check=True)
+            told = []
+            paths = Separator(Splitter()).separate_file(
+                path, tmp_path, subtype="FLOAT", progress=lambda *numbers, t=told: t.append(numbers)
+            )
+            mixture = AudioFile(path).read()
+            assert told[-1] == (mixture.shape[1],) * 2
+            if name != "c.webm":  # Opus has another rate
+                stem = AudioFile(paths["rest"]).read()
+                np.testing.assert_allclose(stem, -2 * mixture, rtol=0, atol=1e-6)
+        assert child_programs() == []
+
+    @pytest.mark.parametrize(
+        "source, format, subtype, result",
+        [
+            ("PCM_16", "wav", None, "PCM_16"),
+            ("PCM_24", "wav", None, "PCM_24"),
+            ("FLOAT", "wav", None, "FLOAT"),
+            ("FLOAT", "flac", None, "PCM_24"),
+            ("PCM_16", "flac", "PCM_24", "PCM_24"),
+            ("PCM_24", "wav", "PCM_16", "PCM_16"),
+            ("PCM_16", "mp3", None, "MPEG_LAYER_III"),
+        ],
+    )
+    def test_depth(self, tmp_path, source, format, subtype, result):
+        path = write(tmp_path / "song.wav", noise(4000), subtype=source)
+        paths = Separator(Halver()).separate_file(path, tmp_path, format=format, subtype=subtype)
+        for file in paths.values():
+            assert file.suffix == f".{format}"
+            assert AudioFile(file).subtype == result
+            assert AudioFile(file).frames == 4000
+
+    def test_one_gain_for_all_stems(self, tmp_path):
+        samples = noise(2 * RATE, scale=0.2)  # vocals reach about 2.5
+        path = write(tmp_path / "song.wav", samples)
+        gain = 1 / (3 * np.abs(samples).max())
+        assert gain < 0.6
+        for subtype, tolerance in (("PCM_16", 2**-15), ("PCM_24", 2**-22), ("FLOAT", 1e-6)):
+            paths = Separator(Splitter(), segment=0.5).separate_file(
+                path, tmp_path / subtype, subtype=subtype, clip="rescale"
+            )
+            vocals, rest = (AudioFile(file).read() for file in paths.values())
+            assert np.abs(vocals).max() <= 1
+            np.testing.assert_allclose(vocals, gain * 3 * samples, rtol=0, atol=tolerance)
+            np.testing.assert_allclose(rest, gain * -2 * samples, rtol=0, atol=tolerance)
+            np.testing.assert_allclose(vocals + rest, gain * samples, rtol=0, atol=2 * tolerance)
+
+    def test_stems_that_fit_are_not_scaled(self, tmp_path):
+        samples = noise(4000)
+        path = write(tmp_path / "song.wav", samples)
+        paths = Separator(Halver()).separate_file(path, tmp_path, clip="rescale")
+        stem = AudioFile(paths["vocals"]).read()
+        np.testing.assert_allclose(stem, 0.25 * samples, rtol=0, atol=2**-16)
+
+    def test_clamp_none_and_float(self, tmp_path):
+        samples = noise(4000, scale=0.2)
+        path, separator = write(tmp_path / "song.wav", samples), Separator(Splitter())
+        cut = np.clip(3 * samples, -1, 1)
+        for clip, subtype, wanted in (
+            ("clamp", "PCM_16", cut),
+            ("clamp", "FLOAT", cut),
+            ("none", "PCM_16", cut),  # an integer can't hold more
+            ("none", "FLOAT", 3 * samples),
+            (None, "FLOAT", 3 * samples),
+        ):
+            paths = separator.separate_file(
+                path, tmp_path, clip=clip, subtype=subtype, overwrite=True
+            )
+            stem = AudioFile(paths["vocals"]).read()
+            np.testing.assert_allclose(stem, wanted, rtol=0, atol=2**-15)
+
+    @pytest.mark.parametrize("channels, rate", [(1, 48000), (2, RATE), (3, 8000)])
+    def test_two_stems_sum_up(self, tiny, tmp_path, channels, rate):
+        samples = noise(rate // 2 + 1, channels)
+        path = write(tmp_path / "song.wav", samples, rate)
+        separator = Separator(tiny, segment=0.2)
+        for subtype, tolerance in (("PCM_16", 2**-15), ("PCM_24", 2**-22), ("FLOAT", 1e-7)):
+            paths = separator.separate_file(
+                path, tmp_path / subtype, two_stems="drums", subtype=subtype
+            )
+            assert list(paths) == ["drums", "no_drums"]
+            drums, rest = (AudioFile(file).read() for file in paths.values())
+            assert drums.any()
+            np.testing.assert_allclose(drums + rest, samples, rtol=0, atol=tolerance)
+
+    def test_two_stems_of_a_part_of_an_m4a(self, tmp_path):
+        source = write(tmp_path / "song.wav", noise(2 * RATE))
+        path = tmp_path / "song.m4a"
+        subprocess.run(["ffmpeg", "-v", "error", "-i", source, path], check=True)
+        paths = Separator(Halver()).separate_file(
+            path, tmp_path, two_stems="vocals", start=0.5, duration=0.7, subtype="FLOAT"
+        )
+        vocals, rest = (AudioFile(file).read() for file in paths.values())
+        wanted = AudioFile(path, 0.5, 0.7).read()
+        np.testing.assert_allclose(vocals + rest, wanted, rtol=0, atol=1e-6)
+        np.testing.assert_allclose(vocals, 0.25 * wanted, rtol=0, atol=1e-6)
+
+    def test_choice_of_stems(self, tmp_path):
+        path, network = write(tmp_path / "song.wav", noise(4000)), Splitter()
+        separator = Separator(network)
+        assert list(separator.separate_file(path, tmp_path, stems=["rest"])) == ["rest"]
+        assert found_below(tmp_path / "song") == ["rest.wav"]
+        calls = network.calls
+        for choice, words in (
+            ({"stems": ["vocals", "piano"]}, ["piano", "vocals, rest"]),
+            ({"stems": []}, ["no stem"]),
+            ({"two_stems": "piano"}, ["piano", "vocals, rest"]),
+            ({"two_stems": ""}, ["unknown stem"]),
+            ({"stems": ["rest"], "two_stems": "vocals"}, ["not both"]),
+        ):
+            with refused(*words):
+                separator.separate_file(path, tmp_path / "new", **choice)
+        assert network.calls == calls
+
+    def test_sources_that_would_leave_the_folder(self, tmp_path):
+        network = Splitter()
+        network.sources = ("../../evil", "rest")
+        path = write(tmp_path / "song.wav", noise(4000))
+        with refused("../../evil"):
+            Separator(network).separate_file(path, tmp_path / "out")
+        assert found_below(tmp_path) == ["song.wav"]
+
+    def test_track_names(self, tmp_path):
+        separator = Separator(Halver())
+        for name, track in (
+            ("a.stem.mp4", "a"),
+            ("b.c.wav", "b.c"),
+            (".wav", ".wav"),
+            ("...wav", "...wav"),
+            ("ünï côde.wav", "ünï côde"),
+            (os.fsdecode(b"caf\xe9.wav"), os.fsdecode(b"caf\xe9")),
+        ):
+            source = write(tmp_path / "x.wav", noise(100))
+            path = source.rename(tmp_path / name)
+            file = separator.separate_file(path, tmp_path / "out")["rest"]
+            assert file == tmp_path / "out" / track / "rest.wav"
+            assert file.is_file()
+        file = separator.separate_file(path, tmp_path / "out", track="named")["rest"]
+        assert file == tmp_path / "out" / "named" / "rest.wav"
+
+
+class TestBeforeTheWork:
+    """What can be known to fail fails before the network is run, and changes nothing."""
+
+    @pytest.fixture
+    def network(self):
+        return Splitter()
+
+    @pytest.fixture
+    def refuses(self, network, tmp_path):
+        @contextmanager
+        def check(*words):
+            before = found_below(tmp_path)
+            with refused(*words):
+                yield
+            assert network.calls == 0
+            assert found_below(tmp_path) == before
+
+        return check
+
+    def test_existing_stems(self, network, refuses, tmp_path):
+        path = write(tmp_path / "song.wav", noise(4000))
+        (tmp_path / "song").mkdir()
+        (tmp_path / "song" / "rest.wav").write_text("precious")
+        with refuses(tmp_path / "song" / "rest.wav", "exists", "--overwrite"):
+            Separator(network).separate_file(path, tmp_path)
+        assert (tmp_path / "song" / "rest.wav").read_text() == "precious"
+        Separator(network).separate_file(path, tmp_path, overwrite=True)
+        assert AudioFile(tmp_path / "song" / "rest.wav").frames == 4000
+        assert found_below(tmp_path / "song") == ["rest.wav", "vocals.wav"]
+
+    def test_output_that_is_no_folder(self, network, refuses, tmp_path):
+        path = write(tmp_path / "song.wav", noise(4000))
+        for directory in (path, path / "below"):
+            with refuses(path, "not a folder"):
+                Separator(network).separate_file(path, directory)
+        (tmp_path / "taken").write_text("a file in the track's place")
+        with refuses(tmp_path / "taken", "not a folder"):
+            Separator(network).separate_file(path, tmp_path, track="taken")
+        (tmp_path / "song" / "rest.wav").mkdir(parents=True)
+        with refuses("rest.wav", "a folder is in the file's place"):
+            Separator(network).separate_file(path, tmp_path, overwrite=True)
+        with refuses("x" * 300):
+            Separator(network).separate_file(path, tmp_path / ("x" * 300))
+
+    def test_output_that_may_not_be_written(self, network, refuses, tmp_path):
+        path = write(tmp_path / "song.wav", noise(4000))
+        (tmp_path / "locked").mkdir()
+        (tmp_path / "locked").chmod(0o500)
+        if os.access(tmp_path / "locked", os.W_OK):
+            pytest.skip("root may write everywhere")
+        with refuses("locked"):
+            Separator(network).separate_file(path, tmp_path / "locked")
+
+    def test_formats_that_do_not_fit(self, network, refuses, tmp_path):
+        separator = Separator(network)
+        path = write(tmp_path / "stereo.wav", noise(4000))
+        for arguments, words in (
+            ({"format": "ogg"}, ["ogg", "wav, flac, mp3"]),
+            ({"format": "mp3", "subtype": "FLOAT"}, ["mp3", "FLOAT"]),
+            ({"format": "flac", "subtype": "FLOAT"}, ["flac", "FLOAT"]),
+            ({"subtype": "PCM_8"}, ["PCM_8", "PCM_16"]),
+            ({"clip": "wrap"}, ["wrap", "rescale, clamp, none"]),
+            ({"start": -1}, [path, "start"]),
+            ({"start": float("nan")}, [path, "start"]),
+            ({"start": 1.0}, [path, "beyond the end"]),
+            ({"duration": 0}, [path, "duration"]),
+            ({"duration": float("nan")}, [path, "duration"]),
+        ):
+            with refuses(*words):
+                separator.separate_file(path, tmp_path / "out", **arguments)
+        three = write(tmp_path / "three.wav", noise(4000, channels=3))
+        with refuses("mp3", "3", "wav"):
+            separator.separate_file(three, tmp_path / "out", format="mp3")
+        fast = write(tmp_path / "fast.wav", noise(4000), rate=96000)
+        with refuses("mp3", "96000 Hz", "wav"):
+            separator.separate_file(fast, tmp_path / "out", format="mp3")
+
+    def test_inputs_are_never_replaced(self, network, refuses, tmp_path):
+        (tmp_path / "vocals").mkdir()
+        path = write(tmp_path / "vocals" / "vocals.wav", noise(4000))
+        content = path.read_bytes()
+        with refuses(path, "input"):
+            Separator(network).separate_file(path, tmp_path, overwrite=True)
+        other = write(tmp_path / "vocals.wav", noise(4000, seed=1))
+        with refuses(path, "input"):
+            Separator(network).separate_file(other, tmp_path, overwrite=True, keep=[path])
+        assert path.read_bytes() == content
+
+    def test_bad_inputs(self, network, refuses, tmp_path):
+        text = tmp_path / "text.wav"
+        text.write_text("The quick brown fox jumps over the lazy dog.\n" * 100)
+        silent = write(tmp_path / "silent.wav", np.zeros((2, 0)))
+        whole = write(tmp_path / "whole.wav", noise(4000)).read_bytes()
+        (tmp_path / "cut.wav").write_bytes(whole[:-1000])
+        for path, word in (
+            (tmp_path / "gone.wav", "No such file"),
+            (tmp_path, "folder"),
+            (text, "audio"),
+            (silent, "no samples"),
+            (tmp_path / "cut.wav", "cut short"),
+        ):
+            with refuses(path, word):
+                Separator(network).separate_file(path, tmp_path / "out")
+
+
+class TestInTheMidst:
+    """What fails in the midst leaves nothing behind."""
+
+    @pytest.fixture
+    def song(self, tmp_path):
+        source = write(tmp_path / "song.wav", noise(20 * RATE))
+        path = tmp_path / "song.m4a"
+        subprocess.run(["ffmpeg", "-v", "error", "-i", source, path], check=True)
+        source.unlink()
+        return path
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="looks at processes with ps")
+    @pytest.mark.parametrize("clip", ["rescale", "none"])
+    @pytest.mark.parametrize("error", [ZeroDivisionError(), KeyboardInterrupt(), SystemExit(1)])
+    def test_network_that_fails(self, song, tmp_path, clip, error):
+        separator = Separator(Broken(error), segment=1.0)
+        with pytest.raises(type(error)) as caught:
+            separator.separate_file(song, tmp_path / "out", two_stems="vocals", clip=clip)
+        # With the error, and what it refers to, still at hand.
+        assert caught.tb is not None
+        assert child_programs() == []
+        assert found_below(tmp_path) == ["song.m4a"]
+
+    def test_estimates_that_are_no_numbers(self, song, tmp_path):
+        with refused("NaN"):
+            Separator(Broken(torch.inf), segment=1.0).separate_file(song, tmp_path / "out")
+        assert child_programs() == []
+        assert found_below(tmp_path) == ["song.m4a"]
+
+    def test_callback_that_fails(self, song, tmp_path):
+        def progress(done, total):
+            assert "ffmpeg" in child_programs()
+            raise LookupError
+
+        with pytest.raises(LookupError):
+            Separator(Splitter(), segment=1.0).separate_file(
+                song, tmp_path / "out", progress=progress
+            )
+        assert child_programs() == []
+        assert found_below(tmp_path) == ["song.m4a"]
+
+    def test_input_that_turns_bad(self, tmp_path):
+        samples = noise(5 * RATE)
+        samples[0, 4 * RATE] = np.nan
+        write(tmp_path / "nan.wav", samples, subtype="FLOAT")
+        whole = write(tmp_path / "x.flac", noise(5 * RATE)).read_bytes()
+        (tmp_path / "x.flac").write_bytes(whole[: len(whole) // 2])
+        network = Splitter()
+        for name, words in (("nan.wav", ["NaN", "4.000 s"]), ("x.flac", ["cut short"])):
+            with refused(tmp_path / name, *words):
+                Separator(network, segment=1.0).separate_file(tmp_path / name, tmp_path / "out")
+        assert network.calls > 0
+        assert found_below(tmp_path) == ["nan.wav", "x.flac"]
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="needs a limit of file sizes")
+    @pytest.mark.parametrize("format", ["wav", "flac", "mp3"])
+    @pytest.mark.parametrize("clip", ["rescale", "clamp"])
+    def test_no_space(self, tmp_path, format, clip):
+        import resource
+
+        path = write(tmp_path / "song.wav", noise(3 * RATE))
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, before[1]))
+        try:
+            with refused(tmp_path / "out", "cannot be written", "free space"):
+                Separator(Halver(), segment=1.0).separate_file(
+                    path, tmp_path / "out", format=format, clip=clip
+                )
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        assert found_below(tmp_path) == ["song.wav"]
+
+    def test_old_stems_outlive_a_failure(self, song, tmp_path):
+        old = tmp_path / "out" / "song" / "vocals.wav"
+        old.parent.mkdir(parents=True)
+        old.write_text("precious")
+        with pytest.raises(ZeroDivisionError):
+            Separator(Broken(ZeroDivisionError()), segment=1.0).separate_file(
+                song, tmp_path / "out", overwrite=True
+            )
+        assert old.read_text() == "precious"
+        assert found_below(tmp_path / "out") == ["song", "song/vocals.wav"]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
+def test_memory_does_not_grow_with_the_file(tmp_path):
+    minutes = 10
+    path = tmp_path / "long.wav"
+    with soundfile.SoundFile(path, "w", RATE, 2, "PCM_16") as sound:
+        for _ in range(minutes * 6):
+            sound.write(noise(10 * RATE).T)
+    sizes = []
+
+    def progress(done, total):
+        sizes.append(int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 1e6)
+
+    Separator(Halver()).separate_file(path, tmp_path, two_stems="vocals", progress=progress)
+    # All of it would be 212 MB, and its two stems twice as much.
+    assert max(sizes) - sizes[1] < 120
+
+
+def test_separator_is_public():
+    assert asteroid_bsrnn.Separator is Separator

@@ -1,0 +1,363 @@
+"""Pretrained weights by name, path and URL; what is refused instead of being replaced."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from asteroid_bsrnn import (
+    BSRNN,
+    PerSourceSeparator,
+    Separator,
+    UserError,
+    checkpoint,
+    presets,
+    zoo,
+)
+from asteroid_bsrnn.bands import band_widths, default_table
+
+from .models_test import build, mixture, one_thread  # noqa: F401
+
+IMPORTED = [name for name, entry in zoo.registry().items() if not (entry.embedded or entry.urls)]
+SHA256 = "[0-9a-f]{64}"
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch) -> Path:
+    """An empty cache of its own for every test."""
+    monkeypatch.setenv("ASTEROID_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "asteroid_bsrnn"
+
+
+@pytest.fixture
+def small(tmp_path) -> Path:
+    """A small published model."""
+    return checkpoint.save_model(build("all"), tmp_path / "small.pth")
+
+
+@pytest.fixture
+def server(small):
+    """The address of a server of the published model's folder."""
+
+    class Handler(SimpleHTTPRequestHandler):
+        def log_message(self, *arguments) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=small.parent))
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def assert_small(model) -> None:
+    x = mixture(1, 2, 500)
+    with torch.no_grad():
+        assert torch.equal(model(x), build("all")(x))
+    assert not model.training
+
+
+def one_line(caught) -> str:
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+# --- the registry --------------------------------------------------------------------------------
+
+
+def test_entries_are_well_formed():
+    entries = json.loads((zoo.WEIGHTS / "registry.json").read_text(encoding="utf-8"))
+    assert list(zoo.registry()) == list(entries)
+    assert zoo.DEFAULT in entries
+    for name, entry in zoo.registry().items():
+        assert entry.name == name
+        assert entry.file == Path(entry.file).name and entry.file.endswith(".pth")
+        assert entry.sources and all(isinstance(source, str) for source in entry.sources)
+        assert len(set(entry.sources)) == len(entry.sources)
+        for text in (entry.description, entry.licence, entry.training_data):
+            assert text == text.strip() and text and "\n" not in text
+        assert entry.figures and all(entry.figures.values())
+        for figures in entry.figures.values():
+            assert set(figures) <= {*entry.sources, "mean"}
+        if entry.embedded:
+            assert not entry.urls
+        elif entry.urls:
+            assert entry.sha256
+            assert all(url.startswith("https://") for url in entry.urls)
+        else:
+            assert entry.homepage.startswith("https://")
+            assert name in presets.names()
+            assert entry.sources == presets.SOURCES
+    assert len({entry.file for entry in zoo.registry().values()}) == len(entries)
+
+
+def test_embedded_weights_are_what_the_registry_says():
+    embedded = [entry for entry in zoo.registry().values() if entry.embedded]
+    assert zoo.DEFAULT in [entry.name for entry in embedded]
+    for entry in embedded:
+        path = zoo.WEIGHTS / entry.file
+        assert hashlib.sha256(path.read_bytes()).hexdigest() == entry.sha256
+        model = zoo.load(entry.name)
+        assert model.sources == entry.sources
+        card = zoo.WEIGHTS / f"{entry.name}.md"
+        assert card.is_file(), "every model that ships has a card beside it"
+        text = card.read_text(encoding="utf-8")
+        for source in entry.sources:
+            assert source in text.lower()
+    shipped = {path.name for path in zoo.WEIGHTS.glob("*.pth")}
+    assert shipped == {entry.file for entry in embedded}
+
+
+# --- loading -------------------------------------------------------------------------------------
+
+
+def test_the_default_weights():
+    model = zoo.load("preview")
+    assert isinstance(model, BSRNN) and not model.training
+    assert model.sources == ("vocals", "drums", "bass", "other")
+    assert model.sample_rate == 44100 and model.in_channels is None
+    assert zoo.DEFAULT == "preview"
+    for key, value in zoo.load().state_dict().items():
+        assert torch.equal(value, model.state_dict()[key])
+    t = torch.arange(44100) / 44100
+    chord = sum(torch.sin(2 * torch.pi * f * t) for f in (65.4, 220.0, 277.2)) / 6
+    with torch.no_grad():
+        estimates = model(chord.expand(1, 2, -1))[0]
+    assert estimates.isfinite().all()
+    energies = estimates.square().sum(dim=(1, 2))
+    assert energies.max() > 0.05 * 2 * chord.square().sum(), "trained, not silent"
+
+
+def test_tampered_weights_are_refused(tmp_path, monkeypatch):
+    folder = tmp_path / "weights"
+    shutil.copytree(zoo.WEIGHTS, folder)
+    monkeypatch.setattr(zoo, "WEIGHTS", folder)
+    zoo.load("preview")
+    path = folder / "preview.pth"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    for load in (zoo.load, Separator):
+        with pytest.raises(UserError, match="preview: its SHA-256 is .* instead of") as caught:
+            load("preview")
+        one_line(caught)
+    path.unlink()
+    with pytest.raises(UserError, match="preview: no such file"):
+        zoo.load("preview")
+
+
+@pytest.mark.parametrize("as_type", [str, Path])
+def test_load_by_path(as_type, small):
+    assert_small(zoo.load(as_type(small)))
+    assert zoo.load(as_type(small), in_channels=2).in_channels == 2
+    with pytest.raises(UserError, match="small.pth: the model can't be made.*size mismatch"):
+        zoo.load(as_type(small), feature_dim=16)
+
+
+def test_load_by_a_path_without_suffix_or_folder(small, monkeypatch):
+    monkeypatch.chdir(small.parent)
+    small.rename("weights")
+    assert_small(zoo.load("weights"))
+
+
+def test_load_by_url(small, server, cache):
+    url = f"{server}/small.pth"
+    digest = hashlib.sha256(small.read_bytes()).hexdigest()
+    assert_small(zoo.load(url))
+    assert_small(zoo.load(f"{url}#sha256={digest}"))
+    assert [path.read_bytes() for path in cache.glob("*-small.pth")] == [small.read_bytes()]
+    wrong = digest.replace(digest[0], "0" if digest[0] != "0" else "1")
+    with pytest.raises(UserError, match="SHA-256") as caught:
+        zoo.load(f"{url}#sha256={wrong}")
+    one_line(caught)
+    with pytest.raises(UserError, match="HTTP 404") as caught:
+        zoo.load(f"{server}/none.pth")
+    one_line(caught)
+    with pytest.raises(UserError, match="not an http, https or file URL"):
+        zoo.load("ftp://127.0.0.1/small.pth")
+
+
+def test_a_url_of_something_else(small, server):
+    (small.parent / "page.pth").write_text("<html>not found</html>")
+    with pytest.raises(UserError, match="page.pth: not a file of weights") as caught:
+        zoo.load(f"{server}/page.pth")
+    one_line(caught)
+
+
+def test_an_unknown_name_lists_the_valid_ones():
+    for load in (zoo.load, zoo.imported_path):
+        with pytest.raises(UserError, match="'obsrn'") as caught:
+            load("obsrn")
+        assert all(name in one_line(caught) for name in zoo.registry())
+    for missing in ("no/such/file", "missing.pth"):
+        with pytest.raises(UserError, match=f"{missing}: can't be read: No such file"):
+            zoo.load(missing)
+
+
+@pytest.mark.parametrize("name", IMPORTED)
+def test_weights_that_need_an_import_never_come_as_others(name):
+    with pytest.raises(UserError) as caught:
+        zoo.load(name)
+    message = one_line(caught)
+    assert message.startswith(f"{name}: ") and "can't be downloaded automatically" in message
+    assert f"asteroid-bsrnn convert FOLDER --name {name}" in message
+    assert zoo.registry()[name].homepage in message
+
+
+def test_names_of_the_study_are_there():
+    assert set(IMPORTED) == {
+        "bsrnn", "bsrnn_large", "bscnn", "obsrnn_notac", "obsrnn", "simo_bsrnn", "obsrnn_simo"
+    }  # fmt: skip
+
+
+def test_imported_weights_are_found_by_name(cache):
+    model = build("lstm")
+    path = zoo.imported_path("simo_bsrnn")
+    assert path == cache / "imported" / "simo_bsrnn.pth"
+    path.parent.mkdir(parents=True)
+    checkpoint.save_model(model, path)
+    with torch.no_grad():
+        assert torch.equal(zoo.load("simo_bsrnn")(mixture(500)), model(mixture(500)))
+
+
+# --- the reference's checkpoints -----------------------------------------------------------------
+
+CONFIG = {"feature_dim": 4, "num_repeat": 1}
+
+
+def reference_state(sources: list[str], n: int = 4, n_repeats: int = 1) -> dict:
+    """Parameters under the reference's names: one module for each band, source and layer."""
+    torch.manual_seed(len(sources[0]))
+    modules: dict[str, nn.Module] = {}
+    for band, width in enumerate(band_widths(default_table(sources))):
+        modules[f"BN.{band}.0"] = nn.GroupNorm(1, 2 * width)
+        modules[f"BN.{band}.1"] = nn.Conv1d(2 * width, n, 1)
+        for source in range(len(sources)):
+            mask = f"maskers.{source}.mask.{band}"
+            modules[f"{mask}.0"] = nn.GroupNorm(1, n)
+            modules[f"{mask}.1"] = nn.Conv1d(n, 4 * n, 1)
+            modules[f"{mask}.3"] = nn.Conv1d(4 * n, 4 * n, 1)
+            modules[f"{mask}.5"] = nn.Conv1d(4 * n, 4 * width, 1)
+    for index in range(n_repeats):
+        for layer in ("time_net", "band_net"):
+            prefix = f"separator.{index}.{layer}"
+            modules[f"{prefix}.norm"] = nn.GroupNorm(1, n)
+            modules[f"{prefix}.main_layer"] = nn.LSTM(n, 2 * n, bidirectional=True)
+            modules[f"{prefix}.proj"] = nn.Linear(4 * n, n)
+    return {
+        f"{name}.{key}": value
+        for name, module in modules.items()
+        for key, value in module.state_dict().items()
+    }
+
+
+@pytest.fixture
+def checkpoints(tmp_path) -> Path:
+    """A folder of small checkpoints, one for each source, as the study publishes them."""
+    folder = tmp_path / "checkpoints"
+    folder.mkdir()
+    for source in presets.SOURCES:
+        content = {"config": CONFIG, "state_dict": reference_state([source])}
+        fake(folder / f"{source}.ckpt", **content, targets=[source])
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("state", "config", "words"),
+    [
+        ({}, {}, "do not fit their configuration"),
+        ({}, {"feature_dims": 4}, "'feature_dims'=4"),
+        ({}, {"mask_ctxt": 2}, "'mask_ctxt'=2"),
+        ({"BN.0.0.weight": torch.zeros(3)}, CONFIG, "do not fit their configuration"),
+        ({}, {"feature_dim": 0}, "feature_dim"),
+        ({}, {**CONFIG, "stereo": "TAC"}, "unknown stereo 'TAC'"),
+    ],
+)
+def test_from_reference_refuses_what_does_not_fit(state, config, words):
+    with pytest.raises(ValueError, match=words) as caught:
+        zoo.from_reference(state, config, ["vocals"])
+    one_line(caught)
+
+
+def fake(path: Path, **content) -> Path:
+    torch.save(content, path)
+    return path
+
+
+def test_checkpoints_that_can_not_be_converted(tmp_path):
+    for content, words in [
+        ({"config": CONFIG}, "it has no state_dict with a configuration"),
+        ({"state_dict": {}}, "it has no state_dict with a configuration"),
+        ({"state_dict": {}, "hyper_parameters": 5}, "it has no state_dict with a configuration"),
+        ({"state_dict": {}, "config": CONFIG}, "does not name its targets"),
+        ({"state_dict": {}, "config": CONFIG, "targets": ["vocals"]}, "do not fit"),
+        ({"state_dict": {}, "hyper_parameters": {**CONFIG, "targets": "vocals", "cfg_optim": 1}},
+         "do not fit"),
+        ({"state_dict": {}, "config": {"nets": 4}, "targets": ["vocals"]}, "'nets'=4"),
+    ]:  # fmt: skip
+        path = fake(tmp_path / "fake.ckpt", **content)
+        for paths in ([path], [str(path)], [tmp_path]):
+            with pytest.raises(UserError, match=words) as caught:
+                zoo.from_reference_files(paths)
+            assert one_line(caught).startswith(f"{path}: ")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match=r"empty: there is no checkpoint \(\*.ckpt\)"):
+        zoo.from_reference_files([tmp_path / "empty"])
+
+
+@pytest.mark.parametrize("name", ["preview", "obsrn"])
+def test_only_names_that_need_it_are_imported(name, tmp_path):
+    with pytest.raises(UserError, match="needs no import|unknown weights"):
+        zoo.import_reference(name, [tmp_path])
+
+
+def test_a_folder_of_checkpoints_is_one_separator(checkpoints):
+    separator = zoo.from_reference_files([checkpoints])
+    assert isinstance(separator, PerSourceSeparator) and not separator.training
+    assert separator.sources == presets.SOURCES
+    x = mixture(1, 2, 3000)
+    with torch.no_grad():
+        estimates = separator(x)
+        for index, source in enumerate(presets.SOURCES):
+            alone = zoo.from_reference(reference_state([source]), CONFIG, [source])
+            assert torch.equal(alone(x)[:, 0], estimates[:, index])
+            one = zoo.from_reference_files([checkpoints / f"{source}.ckpt"])
+            assert type(one) is BSRNN and one.sources == (source,)
+            assert torch.equal(one(x)[:, 0], estimates[:, index])
+    files = [checkpoints / "drums.ckpt", str(checkpoints / "bass.ckpt")]
+    assert zoo.from_reference_files(files).sources == ("drums", "bass")
+    with pytest.raises(UserError, match="can't be one separator: sources must differ") as caught:
+        zoo.from_reference_files([checkpoints, checkpoints / "bass.ckpt"])
+    one_line(caught)
+
+
+@pytest.mark.parametrize("name", ["bsrnn", "bscnn", "obsrnn", "simo_bsrnn"])
+def test_import_refuses_other_networks(name, checkpoints, cache):
+    with pytest.raises(UserError, match=f"are not the network '{name}'.*without a name") as caught:
+        zoo.import_reference(name, [checkpoints])
+    assert "vocals, bass, drums, other" in one_line(caught)
+    with pytest.raises(UserError, match=f"are not the network '{name}'"):
+        zoo.import_reference(name, [checkpoints / "bass.ckpt"])
+    assert not cache.exists()
+
+
+def test_import_and_load(tmp_path):
+    sources = list(presets.SOURCES)
+    state = reference_state(sources, n=64, n_repeats=8)
+    path = fake(tmp_path / "simo.ckpt", state_dict=state, config={}, targets=sources)
+    assert zoo.import_reference("simo_bsrnn", [path]) == zoo.imported_path("simo_bsrnn")
+    model = zoo.load("simo_bsrnn")
+    assert type(model) is BSRNN and model.sources == presets.SOURCES
+    mine = model.masker.band_split.runs[0].linear.bias[1]
+    assert torch.equal(mine, state["BN.1.1.bias"])
