@@ -63,8 +63,8 @@ def main() -> None:
     print("uSDR in dB " + "".join(f"{title:>22s}" for title in columns))
     for index, source in enumerate(separator.sources):
         print(f"{source:11s}" + "".join(f"{values[index]:22.2f}" for values in columns.values()))
-    print(f"\nThe stems are in {FOLDER / 'excerpt'}. The weights are a preview, trained for minutes")
-    print("on synthetic music: see asteroid_bsrnn/weights/preview.md.")
+    print(f"\nThe stems are in {FOLDER / 'excerpt'}. The weights are a preview, trained for a few")
+    print("minutes on synthetic music: see asteroid_bsrnn/weights/preview.md.")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch.func import functional_call
 
 from asteroid_bsrnn import inference, reference, zoo
 from asteroid_bsrnn.errors import UserError
