@@ -408,10 +408,10 @@ def _add_convert(commands) -> None:
     )
     parser.add_argument("inputs", nargs="+", metavar="CKPT", help="checkpoints, or their folder")
     target = parser.add_mutually_exclusive_group(required=True)
-    target.add_argument("-o", "--output", metavar="FILE", help="model file to write")
+    target.add_argument("-o", "--output", metavar="FILE", help="write the model to this file")
     target.add_argument(
         "--name",
-        help="keep the model under this name of asteroid-bsrnn models",
+        help="keep it as the weights of this name, for --model (see: asteroid-bsrnn models)",
     )
     parser.add_argument("--half", action="store_true", help="store the weights in float16")
     parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
@@ -455,7 +455,7 @@ def _models(options: argparse.Namespace) -> int:
             print(f"    {measure}  {_figures(values)}")
     print("\nPresets (presets.build, random weights to be trained):")
     for name in presets.names():
-        kind = "four sources" if presets.is_simo(name) else "one source"
+        kind = "one network for all sources" if presets.is_simo(name) else "one network a source"
         print(f"  {name:20s} {kind}")
     return 0
 
@@ -467,7 +467,7 @@ def _where(entry: zoo.Pretrained) -> str:
         return "downloaded at first use"
     if zoo.imported_path(entry.name).is_file():
         return "imported"
-    return f"not verified, to be imported by hand from {entry.homepage}"
+    return f"to be had by hand: {entry.homepage}, then convert FOLDER --name {entry.name}"
 
 
 def _figures(values) -> str:

@@ -229,6 +229,24 @@ def test_a_broken_file_and_a_missing_stem_are_named(tiny, tmp_path):
     assert run.returncode == 2 and str(stem) in run.stderr and "zenodo" in run.stderr
 
 
+def test_a_file_that_breaks_in_the_middle_of_an_epoch_is_named(tiny, tmp_path):
+    shutil.copytree(tiny / "data", tmp_path / "data")
+    shutil.copy(tiny / "valid.txt", tmp_path)
+    folder = tmp_path / "run"
+    process = train(tmp_path, folder, "data.samples_per_epoch=100000", "data.workers=1")
+    deadline = time.monotonic() + 100
+    while "samples/s" not in Path(f"{folder}.log").read_text():
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.1)
+    stems = sorted((tmp_path / "data" / "train").glob("Train */bass.wav"))
+    for stem in stems:
+        stem.write_bytes(stem.read_bytes()[:20_000])
+    assert process.wait(timeout=100) == 2
+    lines = Path(f"{folder}.log").read_text().splitlines()
+    (error,) = [line for line in lines if line.startswith("error: ")]
+    assert any(str(stem) in error for stem in stems)
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

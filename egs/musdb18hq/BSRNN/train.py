@@ -35,7 +35,12 @@ def main() -> int:
     try:
         train(options)
     except (UserError, NotFiniteLossError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        # A loader's process sends its whole traceback, the message last; and a progress bar may
+        # have left its line unfinished.
+        message = (
+            str(error).strip().splitlines()[-1].removeprefix("asteroid_bsrnn.errors.UserError: ")
+        )
+        print(f"\nerror: {message}", file=sys.stderr)
         return 2
     return 0
 
