@@ -14,9 +14,11 @@ import pytest
 import torch
 
 from asteroid_bsrnn import BSRNN, UserError, zoo
+from asteroid_bsrnn.data import find_tracks
 from asteroid_bsrnn.engine import ledger
 from asteroid_bsrnn.engine.checkpoints import best_checkpoint, resumable
 
+from .recipe_rows_test import recipe
 from .tiny_musdb import make_tiny_musdb, validation_names
 
 FOLDER = Path(__file__).parent.parent / "egs" / "musdb18hq" / "BSRNN"
@@ -262,6 +264,21 @@ def test_run_sh_refuses_what_it_does_not_know(options, words):
     run = subprocess.run(["./run.sh", *options], cwd=FOLDER, capture_output=True, text=True)
     assert run.returncode == 2
     assert words in run.stderr and len(run.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("n_tracks", "world_size", "expected"),
+    [(3, 2, [[0, 2], [1]]), (1, 3, [[0], [0], [0]])],
+)
+def test_ranks_share_the_validation_tracks(tiny, n_tracks, world_size, expected):
+    config = recipe.resolve("bsrnn", "vocals")
+    tracks = find_tracks(tiny / "data", "train")[:n_tracks]
+    loaders = [
+        recipe.build_validation_loader(config, tracks, 44100, rank, world_size)
+        for rank in range(world_size)
+    ]
+    assert [list(loader.sampler) for loader in loaders] == expected
+    assert next(iter(loaders[-1]))["index"] == expected[-1][0]
 
 
 def test_no_best_checkpoint_is_said(tmp_path):

@@ -158,7 +158,10 @@ class SeparationSystem(System):
         scores = usdr(sources, estimates).tolist()
         if self.validate_loss:
             scores.append(self._track_loss(estimates, sources))
-        self._scores[int(batch["index"])] = scores
+        number = int(batch["index"])
+        # Ranks without a track of their own score another's.
+        if number % self.trainer.world_size == self.global_rank:
+            self._scores[number] = scores
 
     def on_validation_epoch_end(self) -> None:
         """Log uSDR (mean over tracks) for each source, their mean, and the loss, on all ranks."""

@@ -187,10 +187,12 @@ def build_validation_loader(
 ) -> DataLoader:
     """Whole validation tracks, each on one of the ranks."""
     dataset = WholeTracks(tracks, sample_rate=int(sample_rate), infos=data_infos(config))
+    # A rank without a track of its own would stop Lightning; what it scores twice is not counted.
+    numbers = range(rank, len(dataset), world_size) or [rank % len(dataset)]
     return DataLoader(
         dataset,
         batch_size=None,
-        sampler=range(rank, len(dataset), world_size),
+        sampler=numbers,
         num_workers=min(config["data"]["workers"], 1),
         pin_memory=torch.cuda.is_available(),
     )
