@@ -159,9 +159,9 @@ def _add_files(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--clip",
         choices=files.CLIP,
-        help="stems that exceed full scale are scaled, all of the track by one gain, so that "
-        "they still sum up (rescale), cut off (clamp), or left to the format (none); default: "
-        "rescale, but none for FLOAT, which can hold them",
+        help="where stems exceed full scale: scale all stems of the track by one gain, so that "
+        "they still sum up (rescale), cut them off (clamp), or leave it to the format (none); "
+        "default: rescale, but none for FLOAT, which can hold them",
     )
     group.add_argument(
         "--start",
@@ -221,8 +221,8 @@ def _add_computation(group: argparse._ArgumentGroup) -> None:
         "--precision",
         choices=("32", "bf16", "16"),
         default="32",
-        help="of the network, its STFT is always computed in 32; 16 and bf16 speed up GPUs, and "
-        "slow down a CPU; default: %(default)s",
+        help="of the network, its STFT is always computed in 32; 16 and bf16 are for GPUs, a CPU "
+        "is slower with them; default: %(default)s",
     )
 
 
@@ -406,9 +406,13 @@ def _add_convert(commands) -> None:
         "Several checkpoints of one source each become one separator; a folder stands for the "
         "checkpoints (*.ckpt) in it. Nothing in the files is executed.",
     )
-    parser.add_argument("inputs", nargs="+", metavar="CKPT", help="checkpoints, or their folder")
+    parser.add_argument(
+        "inputs", nargs="+", type=_name, metavar="CKPT", help="checkpoints, or their folder"
+    )
     target = parser.add_mutually_exclusive_group(required=True)
-    target.add_argument("-o", "--output", metavar="FILE", help="write the model to this file")
+    target.add_argument(
+        "-o", "--output", type=_name, metavar="FILE", help="write the model to this file"
+    )
     target.add_argument(
         "--name",
         help="keep it as the weights of this name, for --model (see: asteroid-bsrnn models)",
@@ -419,6 +423,8 @@ def _add_convert(commands) -> None:
 
 
 def _convert(options: argparse.Namespace) -> int:
+    if options.half and options.name:
+        raise UserError("--half goes with --output only; weights with a name are kept as they are")
     target = Path(options.output) if options.output else zoo.imported_path(options.name)
     if target.exists() and not options.overwrite:
         raise UserError(f"{target}: exists already; use --overwrite to replace it")
@@ -467,7 +473,10 @@ def _where(entry: zoo.Pretrained) -> str:
         return "downloaded at first use"
     if zoo.imported_path(entry.name).is_file():
         return "imported"
-    return f"to be had by hand: {entry.homepage}, then convert FOLDER --name {entry.name}"
+    return (
+        f"to be had by hand: {entry.homepage}, then: asteroid-bsrnn convert FOLDER "
+        f"--name {entry.name}"
+    )
 
 
 def _figures(values) -> str:

@@ -401,12 +401,34 @@ class TestFailures:
             (["separate", "--stems", "vocals", "song.wav"], "INPUT"),
             (["separate", "x.wav", "--bat\nch"], "--bat ch"),
             (["convert", "x.ckpt"], "--output"),
+            (["convert", "x.ckpt", "-o", ""], "--output"),
         ],
     )
     def test_missing_arguments(self, complaint, arguments, word):
         line = complaint(*arguments)
         assert word in line
         assert "--help" in line
+
+    @pytest.mark.parametrize(
+        "arguments, words",
+        [
+            (["gone.ckpt", "-o", "x.pth"], ["gone.ckpt", "No such file"]),
+            (["song.wav", "-o", "x.pth"], ["song.wav", "not a checkpoint"]),
+            (["song.wav", "-o", "song.wav"], ["song.wav", "--overwrite"]),
+            (["song.wav", "--name", "nobody"], ["nobody", "bsrnn"]),
+            (["song.wav", "--name", "preview"], ["preview", "needs no import"]),
+            (["song.wav", "--name", "bsrnn", "--half"], ["--half", "--output"]),
+        ],
+    )
+    def test_convert(self, song, complaint, monkeypatch, arguments, words):
+        monkeypatch.setenv("ASTEROID_CACHE", str(song.parent / "cache"))
+        monkeypatch.chdir(song.parent)
+        content = song.read_bytes()
+        line = complaint("convert", *arguments)
+        for word in words:
+            assert word in line
+        assert song.read_bytes() == content
+        assert files_below(song.parent) == ["song.wav"]
 
     def test_no_cuda(self, tmp_path, model, song, complaint):
         if torch.cuda.is_available():
