@@ -1,0 +1,52 @@
+"""`asteroid-bsrnn convert`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from .. import checkpoint, zoo
+from ..errors import UserError
+from .values import name
+
+
+def add_convert(commands) -> None:
+    """Add the command to the parser's."""
+    parser = commands.add_parser(
+        "convert",
+        help="convert checkpoints of the replication study's code",
+        description="Convert checkpoints of the code of arXiv 2603.09187 to one model file. "
+        "Several checkpoints of one source each become one separator; a folder stands for the "
+        "checkpoints (*.ckpt) in it. Nothing in the files is executed.",
+    )
+    parser.add_argument(
+        "inputs", nargs="+", type=name, metavar="CKPT", help="checkpoints, or their folder"
+    )
+    target = parser.add_mutually_exclusive_group(required=True)
+    target.add_argument(
+        "-o", "--output", type=name, metavar="FILE", help="write the model to this file"
+    )
+    target.add_argument(
+        "--name",
+        help="keep it as the weights of this name, for --model (see: asteroid-bsrnn models)",
+    )
+    parser.add_argument("--half", action="store_true", help="store the weights in float16")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
+    parser.set_defaults(run=_convert)
+
+
+def _convert(options: argparse.Namespace) -> int:
+    if options.half and options.name:
+        raise UserError("--half goes with --output only; weights with a name are kept as they are")
+    target = Path(options.output) if options.output else zoo.imported_path(options.name)
+    if target.exists() and not options.overwrite:
+        raise UserError(f"{target}: exists already; use --overwrite to replace it")
+    if options.name:
+        path = zoo.import_reference(options.name, options.inputs)
+    else:
+        model = zoo.from_reference_files(options.inputs)
+        path = checkpoint.save_model(model.half() if options.half else model, target)
+    model = checkpoint.load_model(path)
+    n_parameters = sum(parameter.numel() for parameter in model.parameters())
+    print(f"{path}: {', '.join(model.sources)}; {n_parameters / 1e6:.2f} M parameters")
+    return 0
