@@ -108,6 +108,9 @@ def test_all_stages(tiny, tmp_path):
     assert run.returncode == 0, run.stdout + run.stderr
     folder = recipe / "exp" / "train_bsrnn_umx_data_drums_tiny"
     metrics = json.loads((folder / "evaluation_test" / "final_metrics.json").read_text())
+    command = [sys.executable, "table.py", folder, "-o", tmp_path / "table.md", "--test"]
+    subprocess.run(list(map(str, command)), cwd=recipe, check=True, timeout=60)
+    assert f"{metrics['csdr']['drums']:.2f}" in (tmp_path / "table.md").read_text()
     assert set(metrics) >= {"usdr", "csdr", "museval_sdr", "museval_isr", "seconds_per_second"}
     assert metrics["csdr"]["drums"] == pytest.approx(metrics["museval_sdr"]["drums"], abs=1e-6)
     assert (
@@ -129,23 +132,24 @@ def test_all_stages(tiny, tmp_path):
 
 def test_a_killed_run_goes_on_bit_for_bit(tiny, tmp_path):
     changes = ["training.max_epochs=3", "data.samples_per_epoch=12", "data.workers=1"]
-    changes += ["energy.track=false", "training.accumulate=2"]
+    # As if every step took minutes; a batch between two steps must not be lost.
+    changes += ["energy.track=false", "training.accumulate=2", "training.checkpoint_minutes=1e-9"]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     finish(train(tiny, whole, *changes), whole)
 
     process = train(tiny, killed, *changes, start_new_session=True)
     deadline = time.monotonic() + 200
-    while not (killed / "checkpoints" / "latest-0000.ckpt").exists():
+    while not list(killed.glob("checkpoints/latest-0001-00000[24].ckpt")):
         assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.02)
-    time.sleep(0.5)  # in the middle of the second epoch
+        time.sleep(0.01)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     assert not (killed / "best_model.pth").exists()
-    assert "going on from" in finish(train(tiny, killed, *changes), killed)
+    assert "checkpoints/latest-0001-00000" in finish(train(tiny, killed, *changes), killed)
 
     expected, actual = latest(whole)[1], latest(killed)[1]
-    for part in ("epoch", "global_step", "state_dict", "optimizer_states", "lr_schedulers"):
+    parts = ("epoch", "global_step", "state_dict", "optimizer_states", "lr_schedulers", "batches")
+    for part in parts:
         assert_equal(actual[part], expected[part], part)
     weights = [torch.load(f / "best_model.pth", weights_only=True) for f in (killed, whole)]
     assert_equal(weights[0]["state_dict"], weights[1]["state_dict"])
@@ -155,11 +159,13 @@ def test_a_killed_run_goes_on_bit_for_bit(tiny, tmp_path):
     states = [session["state"] for session in records[0]["sessions"]]
     assert states == ["interrupted", "finished"]
 
+    names = sorted(path.name for path in killed.glob("checkpoints/latest-*"))
+    assert names == ["latest-0001-end.ckpt", "latest-0002-end.ckpt"]
     # A damaged last checkpoint falls back to the one before, and says so.
     path = latest(killed)[0]
     path.write_bytes(path.read_bytes()[:-1000])
     said = []
-    assert resumable(killed / "checkpoints", said.append).name == "latest-0001.ckpt"
+    assert resumable(killed / "checkpoints", said.append).name == "latest-0001-end.ckpt"
     assert len(said) == 1 and path.name in said[0] and "damaged" in said[0]
     assert best_checkpoint(killed / "checkpoints").name.startswith("best-")
 

@@ -76,12 +76,14 @@ class SeparationSystem(System):
         self.validate_loss = validate_loss
         self._pending: tuple[torch.Tensor, torch.Tensor, int] | None = None
         self._scores: dict[int, list[float]] = {}
+        self._batches = 0
 
     # Training
 
     def training_step(self, batch: dict, batch_nb: int) -> torch.Tensor:
         """The loss of a batch."""
         self._stop_if_not_finite()
+        self._batches += 1
         mixture, targets = self.prepare(batch["sources"])
         loss = self.loss_of(mixture, targets)
         self.log("loss", loss, batch_size=len(mixture), prog_bar=True)
@@ -112,8 +114,7 @@ class SeparationSystem(System):
         return self.loss_func(estimates, targets, spectrograms, self.model.encoder(targets))
 
     def _batch_seed(self) -> int:
-        batches = self.trainer.fit_loop.epoch_loop.batch_progress.total.ready
-        key = (self.seed * 1_000_003 + self.global_rank) * 1_000_000_007 + batches
+        key = (self.seed * 1_000_003 + self.global_rank) * 1_000_000_007 + self._batches
         return key % 2**63
 
     # A loss that is not finite
@@ -203,14 +204,21 @@ class SeparationSystem(System):
         return total / estimates.shape[-1]
 
     def on_load_checkpoint(self, checkpoint: dict) -> None:
-        """Tell the sampler the epoch to go on with: workers read ahead before Lightning does."""
-        progress = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]
-        set_epoch = getattr(self.train_loader.sampler, "set_epoch", None)
-        if set_epoch is not None:
-            set_epoch(progress["processed"])
+        """Tell the sampler where to go on: workers read ahead before Lightning tells the epoch."""
+        self._batches = checkpoint["batches"]
+        loop = checkpoint["loops"]["fit_loop"]
+        epoch = loop["epoch_progress"]["current"]
+        batch = loop["epoch_loop.batch_progress"]
+        resume = getattr(self.train_loader.sampler, "resume", None)
+        if resume is None:
+            return
+        # In the midst of an epoch, the epoch is not processed yet, and some of its batches are.
+        done = 0 if batch["is_last_batch"] else batch["current"]["processed"]
+        resume(epoch["processed"], done * self.train_loader.batch_size)
 
     def on_save_checkpoint(self, checkpoint: dict) -> None:
-        """Store the configuration beside the weights."""
+        """Store the configuration beside the weights, and how many batches there were."""
+        checkpoint["batches"] = self._batches
         checkpoint["training_config"] = self.config
 
 

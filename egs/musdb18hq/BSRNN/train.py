@@ -65,11 +65,16 @@ def train(options) -> None:
         data_fingerprint=fingerprint(options.root, [*tracks, *validation]),
         extrapolate=bool(options.track_epochs),
     )
+    checkpointing = checkpoint_callbacks(
+        folder / "checkpoints",
+        monitor=monitor,
+        mode=mode,
+        minutes=config["training"]["checkpoint_minutes"],
+    )
     trainer = make_trainer(
         config,
         folder,
-        [*checkpoint_callbacks(folder / "checkpoints", monitor=monitor, mode=mode), ledger]
-        + [ProgressBar(ledger)],
+        [*checkpointing, ledger, ProgressBar(ledger)],
         accelerator=options.accelerator,
         n_devices=options.devices,
         n_nodes=options.num_nodes,
