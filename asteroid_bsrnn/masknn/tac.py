@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 ACTIVATIONS = {"tanh": nn.Tanh, "prelu": nn.PReLU}
 
@@ -40,5 +41,7 @@ class TAC(nn.Module):
         """Exchange information between the channels of `x`."""
         transformed = self.activation(self.transform(x))
         average = self.activation(self.average(transformed.mean(dim=-2, keepdim=True)))
-        joined = torch.cat([transformed, average.expand_as(transformed)], dim=-1)
-        return x + self.activation(self.concatenate(joined))
+        # A linear layer over both, without a copy of the average for each channel.
+        own, shared = self.concatenate.weight.chunk(2, dim=1)
+        joined = F.linear(transformed, own, self.concatenate.bias) + F.linear(average, shared)
+        return x + self.activation(joined)
