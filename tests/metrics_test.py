@@ -12,7 +12,14 @@ import pytest
 import torch
 
 from asteroid_bsrnn import UserError
-from asteroid_bsrnn.metrics import csdr, frame_sdr, museval_many, museval_sdr, usdr
+from asteroid_bsrnn.metrics import (
+    csdr,
+    frame_sdr,
+    museval_many,
+    museval_scores,
+    museval_sdr,
+    usdr,
+)
 
 
 def test_value_by_hand():
@@ -71,7 +78,7 @@ def test_shapes_that_differ_are_refused():
 # What every measure refuses.
 
 
-@pytest.mark.parametrize("measure", [usdr, frame_sdr, csdr, museval_sdr])
+@pytest.mark.parametrize("measure", [usdr, frame_sdr, csdr, museval_scores])
 def test_shapes_without_a_meaning_are_refused(measure):
     with pytest.raises(UserError, match=r"\(1, 2, 10\) and \(1, 2, 11\)"):
         measure(torch.ones(1, 2, 10), torch.ones(1, 2, 11))
@@ -81,7 +88,7 @@ def test_shapes_without_a_meaning_are_refused(measure):
         measure(torch.ones(1, 2, 0), torch.ones(1, 2, 0))
 
 
-@pytest.mark.parametrize("measure", [frame_sdr, csdr, museval_sdr])
+@pytest.mark.parametrize("measure", [frame_sdr, csdr, museval_scores])
 def test_what_is_not_a_number_of_samples_is_refused(measure):
     signals = torch.ones(1, 2, 10)
     for window, hop in ((0, 5), (5, 0), (-1, 5), (5, 2.5)):
@@ -89,7 +96,7 @@ def test_what_is_not_a_number_of_samples_is_refused(measure):
             measure(signals, signals, window, hop)
 
 
-@pytest.mark.parametrize("measure", [frame_sdr, csdr, museval_sdr])
+@pytest.mark.parametrize("measure", [frame_sdr, csdr, museval_scores])
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 def test_samples_without_a_value_are_refused(measure, value):
     good = torch.ones(2, 2, 100)
@@ -318,7 +325,9 @@ def test_a_whole_excerpt_scores_as_by_museval(museval):
 def test_all_four_ratios_are_those_of_museval(museval):
     references, estimates = _noise()
     references[0, :, :1000] = 0
-    scores = museval_sdr(torch.from_numpy(references), estimates, window=1000, hop=500)
+    scores = museval_scores(torch.from_numpy(references), estimates, window=1000, hop=500)
+    sdr = museval_sdr(references, estimates, window=1000, hop=500)
+    np.testing.assert_array_equal(sdr.numpy(), scores["sdr"])
     expected = _museval(museval, references, estimates, window=1000, hop=500)
     assert list(scores) == ["sdr", "isr", "sir", "sar"]
     for name, values in zip(scores, expected, strict=True):
@@ -330,11 +339,11 @@ def test_a_silent_signal_leaves_no_museval_score(museval):
     references, estimates = _noise()
     estimates[1] = 0
     with pytest.warns(UserWarning, match="no score for the track: silent estimate 1"):
-        scores = museval_sdr(references, estimates, window=1000, hop=1000)
+        scores = museval_scores(references, estimates, window=1000, hop=1000)
     assert all(values.shape == (2, 3) and np.isnan(values).all() for values in scores.values())
     references[0] = 0
     with pytest.warns(UserWarning, match="silent reference 0, estimate 1"):
-        museval_sdr(references, estimates)
+        museval_scores(references, estimates)
 
 
 def _noise_of_one_thread(seed):
@@ -366,7 +375,7 @@ def test_museval_without_ffmpeg_says_what_to_install(museval):
         import torch
         from asteroid_bsrnn import UserError, metrics
         try:
-            metrics.museval_sdr(torch.ones(1, 1, 10), torch.ones(1, 1, 10))
+            metrics.museval_scores(torch.ones(1, 1, 10), torch.ones(1, 1, 10))
         except UserError as error:
             print(error)
     """
@@ -384,5 +393,5 @@ def test_museval_without_ffmpeg_says_what_to_install(museval):
 def test_without_museval_the_other_measures_remain(monkeypatch):
     monkeypatch.setitem(sys.modules, "museval.metrics", None)  # as if it were not installed
     with pytest.raises(UserError, match=r"pip install asteroid-bsrnn\[eval\]"):
-        museval_sdr(*_noise())
+        museval_scores(*_noise())
     assert csdr(*_noise(), 1000, 1000).isfinite().all()

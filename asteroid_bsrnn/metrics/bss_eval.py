@@ -29,7 +29,7 @@ _THREAD_VARIABLES = (
 )
 
 
-def museval_sdr(
+def museval_scores(
     references: Signals, estimates: Signals, window: int = 44100, hop: int = 44100
 ) -> Scores:
     """Ratios of signal to distortion, spatial error, interference and artifacts, by museval.
@@ -75,13 +75,33 @@ def museval_sdr(
     return dict(zip(_MEASURES, scores, strict=False))
 
 
+def museval_sdr(
+    references: Signals, estimates: Signals, window: int = 44100, hop: int = 44100
+) -> torch.Tensor:
+    """The SDR alone of `museval_scores`; `frame_sdr` has the same figures at once.
+
+    Args:
+        references: (sources, channels, time), tensor or array.
+        estimates: the same shape.
+        window: length of a frame in samples. Default: 44100, a second of a CD.
+        hop: distance of the starts of frames in samples. Default: 44100, no overlap.
+
+    Returns:
+        (sources, frames) in dB, float64; NaN as in `museval_scores`.
+
+    Raises:
+        UserError: as `museval_scores` raises it.
+    """
+    return torch.from_numpy(museval_scores(references, estimates, window, hop)["sdr"])
+
+
 def museval_many(
     pairs: Iterable[Pair | Callable[[], Pair]],
     processes: int,
     window: int = 44100,
     hop: int = 44100,
 ) -> Iterator[Scores]:
-    """`museval_sdr` of many tracks in parallel, one track a process and one thread each.
+    """`museval_scores` of many tracks in parallel, one track a process and one thread each.
 
     The processes are started afresh, so a script that calls this keeps its own work under
     `if __name__ == "__main__":`.
@@ -98,7 +118,7 @@ def museval_many(
         The scores of each track, in the order of `pairs`, as soon as they are there.
 
     Raises:
-        UserError: as `museval_sdr` raises it, or if `processes` is below 1.
+        UserError: as `museval_scores` raises it, or if `processes` is below 1.
     """
     if processes < 1:
         raise UserError(f"processes must be at least 1, got {processes}")
@@ -123,7 +143,7 @@ def museval_many(
 def _score(task: Pair | Callable[[], Pair], window: int, hop: int) -> Scores:
     """The work of one process; at the top of the module, where a fresh process finds it."""
     references, estimates = task() if callable(task) else task
-    return museval_sdr(references, estimates, window, hop)
+    return museval_scores(references, estimates, window, hop)
 
 
 def _import_bss_eval() -> Callable:
