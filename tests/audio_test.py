@@ -2,7 +2,6 @@ import os
 import struct
 import subprocess
 import sys
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -23,29 +22,12 @@ from asteroid_bsrnn.audio import (
 )
 from asteroid_bsrnn.errors import UserError
 
-RATE = 44100
-
-
-def noise(frames, channels=2, scale=0.1, seed=0):
-    """Noise `(C, L)` on the grid of 16-bit samples, which every lossless file keeps exactly."""
-    steps = np.random.default_rng(seed).normal(0, scale, (channels, frames)) * 2**15
-    return (np.rint(steps).clip(-(2**15), 2**15 - 1) / 2**15).astype(np.float32)
+from .sounds import RATE, noise, refused
 
 
 def ffmpeg(*arguments, **kwargs):
     command = ["ffmpeg", "-v", "error", "-nostdin", "-y", *map(str, arguments)]
     return subprocess.run(command, check=True, **kwargs)
-
-
-@contextmanager
-def refused(*words):
-    """What happens inside must end in a UserError of one line that holds all the words."""
-    with pytest.raises(UserError) as caught:
-        yield
-    message = str(caught.value)
-    assert "\n" not in message
-    for word in words:
-        assert str(word) in message
 
 
 @pytest.fixture

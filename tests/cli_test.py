@@ -17,7 +17,8 @@ from asteroid.models import ConvTasNet
 from asteroid_bsrnn import BSRNN, checkpoint, cli, presets, zoo
 from asteroid_bsrnn.audio import AudioFile
 
-RATE = 44100
+from .sounds import RATE, noise, write
+
 PROGRAM = [sys.executable, "-m", "asteroid_bsrnn"]
 
 
@@ -34,16 +35,6 @@ def main(*arguments):
         return cli.main([str(argument) for argument in arguments])
     except SystemExit as error:
         return error.code
-
-
-def noise(frames, channels=2, scale=0.1, seed=0):
-    steps = np.random.default_rng(seed).normal(0, scale, (channels, frames)) * 2**15
-    return (np.rint(steps).clip(-(2**15), 2**15 - 1) / 2**15).astype(np.float32)
-
-
-def write(path, samples, rate=RATE, subtype="PCM_16"):
-    soundfile.write(path, samples.T, rate, subtype=subtype)
-    return path
 
 
 def convert(source, name, *options):

@@ -31,11 +31,8 @@ TRAINING_ROWS = (
 
 
 def resolve(row, changes=None):
-    preset = (
-        recipe.resolve.__globals__["configuration"]
-        .load(FOLDER / "conf" / "rows" / f"{row}.yml")
-        .get("model", {"preset": "bsrnn"})["preset"]
-    )
+    differs = configuration.load(FOLDER / "conf" / "rows" / f"{row}.yml")
+    preset = differs.get("model", {"preset": "bsrnn"})["preset"]
     return recipe.resolve(row, None if presets.is_simo(preset) else "bass", changes)
 
 

@@ -16,18 +16,9 @@ import asteroid_bsrnn
 from asteroid_bsrnn import BSCNN, BSRNN, FFTSTFTFB, PerSourceSeparator, Separator, UserError
 from asteroid_bsrnn.audio import AudioFile
 
-RATE = 44100
+from .sounds import RATE, noise, write
+
 SIZES = {"feature_dim": 8, "n_repeats": 1, "mask_expansion": 1}
-
-
-def noise(frames, channels=2, scale=0.1, seed=0):
-    steps = np.random.default_rng(seed).normal(0, scale, (channels, frames)) * 2**15
-    return (np.rint(steps).clip(-(2**15), 2**15 - 1) / 2**15).astype(np.float32)
-
-
-def write(path, samples, rate=RATE, subtype="PCM_16"):
-    soundfile.write(path, samples.T, rate, subtype=subtype)
-    return path
 
 
 def tiny(**arguments):

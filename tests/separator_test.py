@@ -14,10 +14,10 @@ from asteroid.models import ConvTasNet
 from torch import nn
 
 import asteroid_bsrnn
-from asteroid_bsrnn import BSRNN, Separator, UserError, checkpoint
+from asteroid_bsrnn import BSRNN, Separator, checkpoint
 from asteroid_bsrnn.audio import AudioFile
 
-RATE = 44100
+from .sounds import RATE, noise, refused, write
 
 
 class Splitter(nn.Module):
@@ -71,27 +71,6 @@ def tiny():
 def excerpt():
     """Two seconds of music from the middle of a real song."""
     return AudioFile(stempeg.example_stem_path(), start=2.0, duration=2.0).read()
-
-
-def noise(frames, channels=2, scale=0.1, seed=0):
-    steps = np.random.default_rng(seed).normal(0, scale, (channels, frames)) * 2**15
-    return (np.rint(steps).clip(-(2**15), 2**15 - 1) / 2**15).astype(np.float32)
-
-
-def write(path, samples, rate=RATE, subtype="PCM_16"):
-    soundfile.write(path, samples.T, rate, subtype=subtype)
-    return path
-
-
-@contextmanager
-def refused(*words):
-    """What happens inside must end in a UserError of one line that holds all the words."""
-    with pytest.raises(UserError) as caught:
-        yield
-    message = str(caught.value)
-    assert "\n" not in message
-    for word in words:
-        assert str(word) in message
 
 
 def found_below(folder):

@@ -20,9 +20,8 @@ class RunLedger(Callback):
 
     Args:
         folder: of the run.
-        config: the resolved configuration, with `row` and `source` under `run` and the seed under
-            `training`.
-        energy: `track`, `country` and `pue`.
+        config: the resolved configuration, with `row` and `source` under `run`, the seed under
+            `training`, and `track`, `country` and `pue` under `energy`.
         data_fingerprint: of the data set.
         extrapolate: whether time and energy are extrapolated to the configuration's `max_epochs`
             when the training ends.
@@ -35,16 +34,15 @@ class RunLedger(Callback):
         folder: str | Path,
         config: Mapping,
         *,
-        energy: Mapping,
         data_fingerprint: str | None = None,
         extrapolate: bool = False,
     ):
-        self.folder, self.config, self.energy = Path(folder), config, energy
+        self.folder, self.config = Path(folder), config
         self.data_fingerprint = data_fingerprint
         self.extrapolate = extrapolate
         self._ledger: Ledger | None = None
         self._meter: EnergyMeter | None = None
-        self._steps = self._samples = 0
+        self._first_step = self._samples = 0
         self._written = 0.0
         self._best: dict[str, float] | None = None
         self._best_epoch: int | None = None
@@ -58,11 +56,12 @@ class RunLedger(Callback):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Refuse at once what would fail later: an unknown country, a missing CodeCarbon."""
         if trainer.is_global_zero and self._meter is None:
+            energy = self.config["energy"]
             self._meter = EnergyMeter(
-                enabled=self.energy["track"],
-                country=self.energy["country"],
-                pue=self.energy["pue"],
-                output_directory=self.folder / "codecarbon" if self.energy["track"] else None,
+                enabled=energy["track"],
+                country=energy["country"],
+                pue=energy["pue"],
+                output_directory=self.folder / "codecarbon" if energy["track"] else None,
             )
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -82,10 +81,11 @@ class RunLedger(Callback):
             first_epoch=trainer.current_epoch,
             n_gpus=trainer.world_size if pl_module.device.type == "cuda" else 0,
             n_machines=trainer.num_nodes,
-            pue=self.energy["pue"],
+            pue=self.config["energy"]["pue"],
             energy_settings=self._meter.description(),
         )
         self._ledger = ledger
+        self._first_step = trainer.global_step
         self._written = time.monotonic()
 
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:
@@ -139,7 +139,7 @@ class RunLedger(Callback):
     def _update(self, trainer: Trainer, epoch: int | None = None) -> None:
         self._ledger.update(
             epoch=epoch,
-            steps=self._steps_done(trainer),
+            steps=trainer.global_step - self._first_step,
             samples=self._samples,
             energy=self._meter.snapshot(fresh=True),
             best=self._best,
@@ -147,22 +147,13 @@ class RunLedger(Callback):
         )
         self._written = time.monotonic()
 
-    def _steps_done(self, trainer: Trainer) -> int:
-        """Steps of the optimiser in this session."""
-        return self._samples // max(
-            trainer.world_size
-            * self.config["training"]["batch_size"]
-            * trainer.accumulate_grad_batches,
-            1,
-        )
-
     def _close(self, trainer: Trainer, finished: bool) -> None:
         if self._ledger is None:
             return
         ledger, self._ledger = self._ledger, None
         ledger.close(
             finished=finished,
-            steps=self._steps_done(trainer),
+            steps=trainer.global_step - self._first_step,
             samples=self._samples,
             energy=self._meter.stop(),
             best=self._best,

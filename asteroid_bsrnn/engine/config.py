@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -119,8 +120,11 @@ def dump(config: Mapping) -> str:
 
 
 def save(config: Mapping, path: str | Path) -> None:
-    """Write a configuration to a YAML file."""
-    Path(path).write_text(dump(config), encoding="utf-8")
+    """Write a configuration to a YAML file, as a whole: all ranks of a run do so, and read it."""
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(dump(config), encoding="utf-8")
+    os.replace(temporary, path)
 
 
 def _check(name: str, key: str, value: Any, known: Mapping, where: str) -> None:

@@ -61,7 +61,6 @@ def train(options) -> None:
     ledger = RunLedger(
         folder,
         config,
-        energy=config["energy"],
         data_fingerprint=fingerprint(options.root, [*tracks, *validation]),
         extrapolate=bool(options.track_epochs),
     )
