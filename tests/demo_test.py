@@ -33,3 +33,4 @@ def test_demo_agrees_with_the_model_card(tmp_path):
         assert mixture == pytest.approx(MIXTURE[source], abs=0.05)
         assert best_scaled == pytest.approx(BEST_SCALED[source], abs=0.05)
         assert (tmp_path / "demo" / "excerpt" / f"{source}.wav").stat().st_size > 1_000_000
+    assert (tmp_path / "demo" / "excerpt.png").stat().st_size > 50_000
