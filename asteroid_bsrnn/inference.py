@@ -322,3 +322,28 @@ def any_channels(network: Network, in_channels: int | None) -> Network:
         return torch.cat(estimates, dim=2)
 
     return separate_channels
+
+
+def shifted(network: Network, shifts: int, stride: int) -> Network:
+    """The average of `network` over shifts of the recording by fractions of its STFT's hop.
+
+    The frames of an STFT begin where a recording happens to begin: what depends on that averages
+    out, at the price of one pass for each shift.
+
+    Args:
+        network: (batch, channels, time) -> (batch, sources, channels, time).
+        shifts: number of passes; 1 returns `network` itself.
+        stride: hop of its STFT in samples.
+    """
+    if shifts == 1:
+        return network
+
+    def average(mixture: torch.Tensor) -> torch.Tensor:
+        total = None
+        for number in range(shifts):
+            shift = number * stride // shifts
+            estimate = network(torch.nn.functional.pad(mixture, (shift, 0)))[..., shift:]
+            total = estimate if total is None else total + estimate
+        return total / shifts
+
+    return average

@@ -253,6 +253,7 @@ class TestOutput:
             ["--segment", "60", "--overlap", "0.5", "--batch-size", "2", "--device", "cpu"],
             ["--precision", "bf16"],
             ["--segment", "0.2", "--hop", "0.1"],
+            ["--shifts", "2"],
         )):  # fmt: skip
             folder = tmp_path / str(number)
             run = ["separate", song, "-o", folder, "--model", model, "--subtype", "FLOAT"]

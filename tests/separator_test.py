@@ -170,6 +170,8 @@ class TestArguments:
             ({"batch_size": 0}, ["batch_size", "0"]),
             ({"batch_size": 1.5}, ["batch_size", "1.5"]),
             ({"precision": "64"}, ["64", "32, bf16, 16"]),
+            ({"shifts": 0}, ["shifts", "0"]),
+            ({"shifts": 2}, ["shifts", "Splitter", "filterbank"]),
             ({"device": "gpu"}, ["gpu", "auto, cpu, cuda, mps"]),
             ({"device": "meta"}, ["meta", "cpu"]),
             ({"device": "cuda:99"}, ["cuda:99", "cpu"]),
@@ -198,6 +200,17 @@ class TestArguments:
         stems = Separator("preview", device="cuda", precision=precision).separate(excerpt)
         for name, stem in stems.items():
             assert decibels(wanted[name], stem) > level
+
+    def test_shifts_average_over_passes(self, tiny):
+        mixture = torch.from_numpy(noise(30_000))
+        stride = tiny.encoder.filterbank.stride
+        with torch.no_grad():
+            late = torch.nn.functional.pad(mixture, (stride // 2, 0))
+            passes = [tiny(mixture[None])[0], tiny(late[None])[0, ..., stride // 2 :]]
+        stems = Separator(tiny, segment=None, shifts=2).separate(mixture)
+        for expected, *parts in zip(stems.values(), *passes, strict=True):
+            torch.testing.assert_close(sum(parts) / 2, expected, rtol=0, atol=1e-6)
+        assert not torch.allclose(passes[0], passes[1], atol=1e-4)
 
     def test_lower_precision_is_close(self, excerpt):
         mixture = excerpt[:, : RATE // 5]  # a CPU takes its time with them

@@ -149,8 +149,16 @@ def _add_computation(group: argparse._ArgumentGroup) -> None:
         "--precision",
         choices=("32", "bf16", "16"),
         default="32",
-        help="of the network, its STFT is always computed in 32; 16 and bf16 are for GPUs, a CPU "
-        "is slower with them; default: %(default)s",
+        help="of the network, its STFT is always computed in 32; bf16 is faster on GPUs and on "
+        "CPUs that have it, 16 on GPUs alone; default: %(default)s",
+    )
+    group.add_argument(
+        "--shifts",
+        type=count,
+        default=1,
+        metavar="N",
+        help="average over N passes with the STFT's frames elsewhere: a little better, N times "
+        "slower; default: %(default)s",
     )
 
 
@@ -169,6 +177,7 @@ def _separate(options: argparse.Namespace) -> int:
         batch_size=options.batch_size,
         device=options.device,
         precision=options.precision,
+        shifts=options.shifts,
     )
     stems = options.stems
     if stems is not None:
