@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from .norm import normalisation
+from .norm import affine, normalisation
 
 
 class HeadProjection(nn.Module):
@@ -39,9 +39,10 @@ class HeadProjection(nn.Module):
         """Project `x` for every head."""
         y = self.linear(x).unflatten(-1, (self.slope.shape[0], -1))
         y = torch.where(y >= 0, y, (self.slope[:, None] * y).to(y.dtype))
-        affine = (self.weight.unsqueeze(1), self.bias.unsqueeze(1))
-        scale, shift = normalisation(y, *affine, dim=(1, 4), eps=self.eps)
-        return torch.addcmul(shift, y, scale).to(y.dtype)
+        # Apart, neither scale nor shift is as large as the features.
+        one, zero = self.weight.new_ones(()), self.weight.new_zeros(())
+        y = affine(y, *normalisation(y, one, zero, dim=(1, 4), eps=self.eps))
+        return affine(y, self.weight.unsqueeze(1), self.bias.unsqueeze(1))
 
 
 class FullBandAttention(nn.Module):

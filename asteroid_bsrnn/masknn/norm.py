@@ -48,7 +48,7 @@ class SequenceNorm(nn.Module):
             dim=(-1,) if self.step_wise else (0, -1),
             eps=self.eps,
         )
-        return torch.addcmul(shift, grouped, scale).to(x.dtype).flatten(-2)
+        return affine(grouped, scale, shift).flatten(-2)
 
 
 def normalisation(
@@ -69,7 +69,45 @@ def normalisation(
     Returns:
         `scale` and `shift`, in float32 at least, with 1 in `dim` where `weight` has no extent.
     """
-    precise = x.to(torch.promote_types(x.dtype, torch.float32))
-    variance, mean = torch.var_mean(precise, dim=dim, unbiased=False, keepdim=True)
+    in_training = torch.is_grad_enabled() and x.requires_grad and not torch.jit.is_tracing()
+    if x.dtype in (torch.bfloat16, torch.float16) and in_training:
+        variance, mean = _Statistics.apply(x, dim)
+    else:
+        variance, mean = _statistics(x, dim)
     scale = weight * torch.rsqrt(variance + eps)
     return scale, bias - mean * scale
+
+
+def affine(x: torch.Tensor, scale: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
+    """`x * scale + shift`, computed in the widest of their types, in the type of `x`.
+
+    Args:
+        x: any shape.
+        scale: broadcasts with `x`.
+        shift: broadcasts with `x`.
+    """
+    # On a GPU autocast would make a copy of `x` in float32 first, and keep it.
+    with torch.autocast(x.device.type, enabled=False):
+        return torch.addcmul(shift, x, scale).to(x.dtype)
+
+
+def _statistics(x: torch.Tensor, dim: tuple[int, ...]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Variance and mean, in float32 at least."""
+    precise = x.to(torch.promote_types(x.dtype, torch.float32))
+    return torch.var_mean(precise, dim=dim, unbiased=False, keepdim=True)
+
+
+class _Statistics(torch.autograd.Function):
+    """`_statistics` that keeps `x` for its gradient, and no copy of it in float32."""
+
+    @staticmethod
+    def forward(ctx, x: torch.Tensor, dim: tuple[int, ...]) -> tuple[torch.Tensor, torch.Tensor]:
+        variance, mean = _statistics(x, dim)
+        ctx.save_for_backward(x, mean)
+        return variance, mean
+
+    @staticmethod
+    def backward(ctx, d_variance: torch.Tensor, d_mean: torch.Tensor):
+        x, mean = ctx.saved_tensors
+        count = x.numel() // mean.numel()
+        return ((d_mean + 2 * d_variance * (x - mean)) / count).to(x.dtype), None

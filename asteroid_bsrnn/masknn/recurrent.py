@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from ..kernels import lstm
 from .norm import SequenceNorm
 
 RECURRENT = {"lstm": nn.LSTM, "gru": nn.GRU}
@@ -48,5 +49,8 @@ class ResidualRecurrent(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Process every sequence of `x` along its first dimension."""
         sequences = self.norm(x).flatten(1, -2)
-        hidden, _ = self.rnn(sequences)
+        if isinstance(self.rnn, nn.LSTM):
+            hidden = lstm(sequences, self.rnn)
+        else:
+            hidden, _ = self.rnn(sequences)
         return x + self.linear(hidden).reshape(x.shape)

@@ -1,0 +1,153 @@
+"""A bidirectional LSTM whose recurrences are kernels of their own, with its own backward.
+
+The inputs of both directions are projected at once, as one matrix product. Then a recurrence goes
+through all steps (`lstm_triton`, or its twin `lstm_plain`). For the backward only the inputs, the
+states and the cells are kept: the gates are computed anew, for all steps at once, as two matrix
+products; going back in time replaces them by their gradients in place, from which the gradients of
+inputs and weights are matrix products again.
+"""
+
+from __future__ import annotations
+
+import importlib
+
+import torch
+from torch import nn
+
+RECURRENCES = {"triton": "lstm_triton", "plain": "lstm_plain"}
+
+
+def bidirectional_lstm(
+    x: torch.Tensor, module: nn.LSTM, recurrence: str = "triton"
+) -> torch.Tensor:
+    """Hidden states of a bidirectional LSTM of one layer.
+
+    Under autocast everything is computed and returned in autocast's type, as `nn.LSTM` does on a
+    GPU; elsewhere `x` and the parameters have one type. Cells and sums are float32 at least.
+    In float32 the recurrent products are taken in TF32 where `torch.backends.cudnn.allow_tf32`
+    lets `nn.LSTM` do so; the others follow `torch.backends.cuda.matmul.allow_tf32`, as every
+    matrix product does.
+
+    Args:
+        x: (T, B, N), of any strides; T and B at least 1.
+        module: whose parameters are taken; bidirectional, of one layer, with biases.
+        recurrence: "triton" or "plain".
+
+    Returns:
+        (T, B, 2H)
+
+    Raises:
+        RuntimeError: on a second backward: the gradient has no derivative.
+    """
+    forward, reverse = (
+        [getattr(module, f"{name}_l0{suffix}") for name in ("weight_ih", "weight_hh")]
+        + [getattr(module, f"bias_ih_l0{suffix}") + getattr(module, f"bias_hh_l0{suffix}")]
+        for suffix in ("", "_reverse")
+    )
+    weight_ih = torch.cat([forward[0], reverse[0]])
+    weight_hh = torch.stack([forward[1], reverse[1]])
+    bias = torch.cat([forward[2], reverse[2]])
+    tensors = (x, weight_ih, weight_hh, bias)
+    kind = x.device.type
+    if torch.is_autocast_enabled(kind):
+        dtype = torch.get_autocast_dtype(kind)
+        tensors = tuple(tensor.to(dtype) for tensor in tensors)
+    save_cells = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
+    output, _ = _lstm(*tensors, recurrence, save_cells, _tf32_allowed())
+    return output
+
+
+def _tf32_allowed() -> bool:
+    """Whether cuDNN's recurrent layers may use TF32."""
+    settings = getattr(torch.backends.cudnn, "rnn", None)
+    if hasattr(settings, "fp32_precision"):
+        return settings.fp32_precision == "tf32"
+    return torch.backends.cudnn.allow_tf32
+
+
+def _module(recurrence: str):
+    return importlib.import_module(f".{RECURRENCES[recurrence]}", __package__)
+
+
+@torch.library.custom_op("asteroid_bsrnn::lstm", mutates_args=())
+def _lstm(
+    x: torch.Tensor,
+    weight_ih: torch.Tensor,
+    weight_hh: torch.Tensor,
+    bias: torch.Tensor,
+    recurrence: str,
+    save_cells: bool,
+    allow_tf32: bool,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """States and cells; `weight_ih` is (8H, N), `weight_hh` (2, 4H, H), `bias` (8H)."""
+    with torch.autocast(x.device.type, enabled=False):
+        projected = torch.addmm(bias, x.flatten(0, 1), weight_ih.mT)
+        projected = projected.view(*x.shape[:2], 2, -1)
+        return _module(recurrence).forward(
+            projected, weight_hh, save_cells=save_cells, allow_tf32=allow_tf32
+        )
+
+
+@_lstm.register_fake
+def _(x, weight_ih, weight_hh, bias, recurrence, save_cells, allow_tf32):
+    output = x.new_empty(*x.shape[:2], 2 * weight_hh.shape[-1])
+    return output, torch.empty_like(output) if save_cells else output.new_empty(0)
+
+
+@torch.library.custom_op("asteroid_bsrnn::lstm_backward", mutates_args=())
+def _lstm_backward(
+    gradient: torch.Tensor,
+    x: torch.Tensor,
+    weight_ih: torch.Tensor,
+    weight_hh: torch.Tensor,
+    bias: torch.Tensor,
+    output: torch.Tensor,
+    cells: torch.Tensor,
+    recurrence: str,
+    allow_tf32: bool,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Gradients of `x`, `weight_ih`, `weight_hh` and `bias`."""
+    n_hidden = weight_hh.shape[-1]
+    with torch.autocast(x.device.type, enabled=False):
+        inputs = x.flatten(0, 1)
+        gates = torch.addmm(bias, inputs, weight_ih.mT).view(*x.shape[:2], 2, -1)
+        # In each direction the gates of all steps but the first, and the states before them.
+        later = [gates[1:, :, 0].flatten(0, 1), gates[:-1, :, 1].flatten(0, 1)]
+        before = [output[:-1, :, :n_hidden].flatten(0, 1), output[1:, :, n_hidden:].flatten(0, 1)]
+        for part, states, weight in zip(later, before, weight_hh, strict=True):
+            part.addmm_(states, weight.mT)
+        _module(recurrence).backward(
+            gates, weight_hh, cells, gradient.contiguous(), allow_tf32=allow_tf32
+        )
+        d_hh = torch.stack([d.mT @ h for d, h in zip(later, before, strict=True)])
+        rows = gates.view(len(inputs), -1)
+        wide = torch.promote_types(x.dtype, torch.float32)
+        d_bias = rows.sum(dim=0, dtype=wide).to(bias.dtype)
+        return (rows @ weight_ih).view(x.shape), rows.mT @ inputs, d_hh, d_bias
+
+
+@_lstm_backward.register_fake
+def _(gradient, x, weight_ih, weight_hh, bias, output, cells, recurrence, allow_tf32):
+    inputs = torch.empty_like(x, memory_format=torch.contiguous_format)
+    return inputs, *(torch.empty_like(tensor) for tensor in (weight_ih, weight_hh, bias))
+
+
+def _keep(ctx, inputs, output) -> None:
+    *tensors, ctx.recurrence, _, ctx.allow_tf32 = inputs
+    ctx.save_for_backward(*tensors, *output)
+
+
+def _differentiate(ctx, gradient, _):
+    options = (ctx.recurrence, ctx.allow_tf32)
+    return *_lstm_backward(gradient, *ctx.saved_tensors, *options), None, None, None
+
+
+def _refuse(ctx, *gradients):
+    raise RuntimeError(
+        "the fused LSTM has no second derivative; "
+        "take nn.LSTM for it: asteroid_bsrnn.kernels.use('torch')"
+    )
+
+
+_lstm.register_autograd(_differentiate, setup_context=_keep)
+_lstm_backward.register_autograd(_refuse)

@@ -1,0 +1,73 @@
+"""The networks that are measured, and the ways in which they are run."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from asteroid_bsrnn import kernels, presets
+from asteroid_bsrnn.masknn.separator import set_activation_checkpointing
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+from plain import PlainBSRNN  # noqa: E402
+
+NETWORKS = {"obsrnn": "vocals", "obsrnn_simo": None, "bsrnn": "vocals"}
+TINY = {"feature_dim": 16, "n_repeats": 1}
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A way to run a network.
+
+    Attributes:
+        plain: whether it is the plain implementation.
+        lstm: "torch" or "triton".
+        precision: "default" is torch's float32, in which cuDNN may use TF32 and other products
+            may not; "float32" and "tf32" are float32 without and with TF32 everywhere.
+        checkpointing: whether activations are computed anew.
+        batch: examples; None for as many as fit.
+    """
+
+    plain: bool = False
+    lstm: str = "torch"
+    precision: str = "default"
+    checkpointing: bool = False
+    batch: int | None = None
+
+    def __str__(self) -> str:
+        words = ["plain" if self.plain else f"package, {'Triton' if self.needs_gpu else 'nn.LSTM'}"]
+        words.append({"default": "float32 (torch's defaults)"}.get(self.precision, self.precision))
+        words += ["checkpointing"] if self.checkpointing else []
+        words += [f"batch {self.batch}"] if self.batch else []
+        return ", ".join(words)
+
+    @property
+    def needs_gpu(self) -> bool:
+        """Whether it runs on GPUs alone."""
+        return self.lstm == "triton"
+
+    def build(self, name: str, device: str, quick: bool) -> tuple[torch.nn.Module, torch.nn.Module]:
+        """The network to run, and the package's network that it computes."""
+        torch.manual_seed(0)
+        network = presets.build(name, NETWORKS[name], **(TINY if quick else {})).to(device)
+        set_activation_checkpointing(network, self.checkpointing)
+        return (PlainBSRNN(network).to(device) if self.plain else network), network
+
+    @contextlib.contextmanager
+    def running(self, device: str) -> Iterator[None]:
+        """Precision and implementation while the network runs."""
+        products, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+        before = products.allow_tf32, cudnn.allow_tf32
+        products.allow_tf32 = self.precision == "tf32"
+        cudnn.allow_tf32 = self.precision in ("tf32", "default")
+        dtype = {"bfloat16": torch.bfloat16, "float16": torch.float16}.get(self.precision)
+        try:
+            with kernels.use(self.lstm), torch.autocast(device, dtype, enabled=dtype is not None):
+                yield
+        finally:
+            products.allow_tf32, cudnn.allow_tf32 = before

@@ -1,0 +1,63 @@
+"""The LSTM in bfloat16 on a CPU, against float64."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from asteroid_bsrnn import kernels, presets
+
+SHAPES = [(1, 1, 16, 64), (2, 5, 48, 96), (41, 30, 64, 128), (259, 7, 128, 256)]
+
+
+def close(value, expected, tolerance=1e-2):
+    """Within a share of the expected norm: a gradient that is zero must be zero."""
+    return (value.double() - expected).norm() <= tolerance * expected.norm()
+
+
+@pytest.mark.parametrize("bidirectional", [True, False])
+@pytest.mark.parametrize("steps,batch,n_features,n_hidden", SHAPES)
+def test_outputs_and_gradients(steps, batch, n_features, n_hidden, bidirectional):
+    torch.manual_seed(0)
+    module = nn.LSTM(n_features, n_hidden, bidirectional=bidirectional)
+    exact = copy.deepcopy(module).double()
+    # Every second sequence of a wider tensor: strided, as a caller's may be.
+    x = torch.randn(steps, 2 * batch, n_features)[:, ::2].requires_grad_()
+    exact_x = x.detach().double().requires_grad_()
+    expected = exact(exact_x)[0]
+    gradient = torch.randn_like(expected)
+    expected.backward(gradient)
+    with torch.autocast("cpu", torch.bfloat16):
+        hidden = kernels.lstm(x, module)
+    hidden.backward(gradient.to(hidden.dtype))
+    assert hidden.dtype == torch.bfloat16
+    assert close(hidden, expected)
+    assert x.grad.dtype == torch.float32
+    assert close(x.grad, exact_x.grad)
+    for parameter, exact_parameter in zip(module.parameters(), exact.parameters(), strict=True):
+        assert parameter.grad.dtype == torch.float32
+        assert close(parameter.grad, exact_parameter.grad)
+
+
+def test_without_autocast_nothing_is_rounded():
+    torch.manual_seed(0)
+    module, x = nn.LSTM(16, 32, bidirectional=True), torch.randn(9, 3, 16)
+    assert torch.equal(kernels.lstm(x, module), module(x)[0])
+
+
+@pytest.mark.skipif(
+    not torch.ops.mkldnn._is_mkldnn_bf16_supported(), reason="the processor has no bfloat16"
+)
+def test_a_network_under_autocast_takes_one_call_a_layer():
+    torch.manual_seed(0)
+    network = presets.build("obsrnn_simo", feature_dim=16, n_repeats=2).eval()
+    mixture = torch.randn(1, 2, 8192)
+    with torch.no_grad():
+        expected = network(mixture)
+        with torch.profiler.profile() as profile, torch.autocast("cpu", torch.bfloat16):
+            estimates = network(mixture)
+    calls = {event.key: event.count for event in profile.key_averages()}
+    # A time and a band layer in each of two blocks, two directions each.
+    assert calls["aten::mkldnn_rnn_layer"] == 8
+    assert close(estimates, expected.double(), 2e-2)
