@@ -1,5 +1,6 @@
 """Every row of the paper's table is one flag, and says what the table says."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -197,3 +198,28 @@ def test_configurations_survive_the_file(tmp_path):
     assert configuration.load(tmp_path / "conf.yml") == config
     assert configuration.fingerprint(config) == configuration.fingerprint(dict(config))
     assert configuration.fingerprint(config) != configuration.fingerprint(resolve("bsrnn"))
+
+
+def test_a_row_may_lie_elsewhere(tmp_path):
+    path = tmp_path / "mine.yml"
+    path.write_text("model: {preset: simo_bsrnn, feature_dim: 8}\ndata: {musdb18hq: false}\n")
+    config = recipe.resolve(str(path), None)
+    assert config["run"] == {"row": "mine", "source": None}
+    assert config["model"] == {"preset": "simo_bsrnn", "feature_dim": 8}
+    with pytest.raises(UserError, match=r"other\.yml: can't be read"):
+        recipe.resolve(str(tmp_path / "other.yml"), None)
+
+
+@pytest.mark.parametrize("text", ["[]", "{}", "{", '{"dataset": "mine"}'])
+def test_a_data_sets_name_and_licences_come_from_a_file(tmp_path, text):
+    licence = {"title": "mine", "license": "CC0"}
+    path = tmp_path / "infos.json"
+    path.write_text(json.dumps({"dataset": "mine", "licenses": [licence]}))
+    config = recipe.resolve("bsrnn", "vocals", {"data": {"infos": str(path)}})
+    assert recipe.data_infos(config) == {"dataset": "mine", "licenses": [licence]}
+    path.write_text(text)
+    with pytest.raises(UserError, match=r"data\.infos: .*infos\.json: must be JSON"):
+        recipe.data_infos(config)
+    path.unlink()
+    with pytest.raises(UserError, match=r"data\.infos: .*No such file"):
+        recipe.data_infos(config)

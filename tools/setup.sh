@@ -32,10 +32,10 @@ ready() {
 
 # Print the Debian packages, one a line, for what a trial shows to be missing.
 missing_packages() {
-    local version compiler
+    local version compiler cxx_compiler
     command -v ffmpeg >/dev/null || echo ffmpeg
     if ! command -v "$python" >/dev/null; then
-        printf '%s\n' python3 python3-venv python3-dev gcc libc6-dev
+        printf '%s\n' python3 python3-venv python3-dev gcc g++ libc6-dev
         return
     fi
     version=$("$python" -c 'import sys; print("python%d.%d" % sys.version_info[:2])')
@@ -47,6 +47,9 @@ missing_packages() {
     # Unquoted: the value may carry options.
     echo '#include <stdio.h>' | $compiler -fsyntax-only -x c - 2>/dev/null ||
         printf '%s\n' gcc libc6-dev
+    # So are pyworld and pysinsy, of openstems, in C++.
+    cxx_compiler=${CXX:-$("$python" -c 'import sysconfig; print(sysconfig.get_config_var("CXX"))')}
+    echo '#include <vector>' | $cxx_compiler -fsyntax-only -x c++ - 2>/dev/null || echo g++
 }
 
 install_system_packages() {
@@ -64,6 +67,16 @@ install_system_packages() {
         fail "apt-get install ${packages[*]} did not work; the lines above say why"
     mapfile -t packages < <(missing_packages)
     [[ ${#packages[@]} -eq 0 ]] || fail "$python still lacks what these packages hold: ${packages[*]}"
+}
+
+# The tests of the report drive a browser, and are skipped where there is none.
+install_browser() {
+    command -v chromium >/dev/null && return
+    [[ $(id -u) == 0 ]] && command -v apt-get >/dev/null || return 0
+    echo "Installing chromium"
+    apt-get update -qq || true
+    DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes --no-install-recommends chromium \
+        </dev/null >/dev/null || echo "note: no chromium, the report is not tested in a browser" >&2
 }
 
 check_python_version() {
@@ -101,5 +114,6 @@ elif [[ -n ${PYTHON:-} ]]; then
     fail "PYTHON=$PYTHON: no such command"
 fi
 install_system_packages
+install_browser
 check_python_version
 install_python_packages

@@ -24,7 +24,7 @@ datasets:
 
 # {title}
 
-{model_name} for {sources}, row `{row}` of the table of arXiv 2603.09187, trained with the recipe
+{model_name} for {sources}, {row}, trained with the recipe
 `egs/musdb18hq/BSRNN` of asteroid-bsrnn.
 
 ## Training config
@@ -92,7 +92,7 @@ def card(conf: dict, config: dict, metrics: dict) -> str:
         dataset=conf["dataset"],
         title=f"{row}, {source}" if source else row,
         sources=", ".join(conf["model_args"]["sources"]),
-        row=row,
+        row=described(row),
         config=configuration.dump(config),
         columns=" | ".join(columns),
         rule="---|" * (len(columns) - 1) + "---",
@@ -102,6 +102,13 @@ def card(conf: dict, config: dict, metrics: dict) -> str:
         ),
         notice=notice(conf),
     )
+
+
+def described(row: str) -> str:
+    """What kind of row it is: the paper's, or one of a file elsewhere."""
+    if row in recipe.rows():
+        return f"row `{row}` of the table of arXiv 2603.09187"
+    return f"configuration `{row}`"
 
 
 def notice(conf: dict) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from asteroid_bsrnn.data import (
 )
 from asteroid_bsrnn.engine import config as configuration
 from asteroid_bsrnn.losses import L1Loss
+from asteroid_bsrnn.masknn.separator import set_activation_checkpointing
 
 HERE = Path(__file__).parent
 STEMS = presets.SOURCES
@@ -33,7 +35,11 @@ def parser(description: str) -> argparse.ArgumentParser:
     """The options that all stages share."""
     options = argparse.ArgumentParser(description=description)
     options.add_argument("--root", required=True, help="folder with train/ and test/ in it")
-    options.add_argument("--row", default="bsrnn", help="a file of conf/rows; default: %(default)s")
+    options.add_argument(
+        "--row",
+        default="bsrnn",
+        help="a file of conf/rows, or a path ending in .yml; default: bsrnn",
+    )
     options.add_argument("--source", choices=STEMS, help="left out for rows of four sources")
     options.add_argument("--exp_dir", required=True, help="folder of the run")
     options.add_argument("--seed", type=int, help="default: the configuration's")
@@ -52,14 +58,23 @@ def rows() -> list[str]:
 def resolve(row: str, source: str | None, changes: dict | None = None) -> dict:
     """The whole configuration of a row, with a user's changes.
 
+    Args:
+        row: name of a file of `conf/rows`, or the path of such a file elsewhere, ending in .yml.
+        source: the target, None for rows of four sources.
+        changes: by group and key.
+
     Raises:
         UserError: for an unknown row or key, a value of a wrong type, or a source that does not
             go with the row.
     """
-    if row not in rows():
-        raise UserError(f"unknown row {row!r}; valid: {', '.join(rows())}")
+    if row.endswith(".yml"):
+        path = Path(row)
+    elif row in rows():
+        path = HERE / "conf" / "rows" / f"{row}.yml"
+    else:
+        raise UserError(f"unknown row {row!r}; valid: {', '.join(rows())}, or a path in .yml")
+    row = path.stem
     base = configuration.load(HERE / "local" / "conf.yml")
-    path = HERE / "conf" / "rows" / f"{row}.yml"
     config = configuration.merge(base, configuration.load(path), str(path))
     config = configuration.merge(config, changes or {}, "the changes")
     _check_combinations(config, row, source)
@@ -97,9 +112,11 @@ def build_model(config: dict) -> torch.nn.Module:
     arguments = dict(config["model"])
     preset = arguments.pop("preset")
     try:
-        return presets.build(preset, config["run"]["source"], **arguments)
+        network = presets.build(preset, config["run"]["source"], **arguments)
     except (TypeError, ValueError) as error:
         raise UserError(f"model: {error}") from error
+    set_activation_checkpointing(network, config["training"]["activation_checkpointing"])
+    return network
 
 
 def build_schedule(config: dict, sample_rate: float) -> inference.Schedule:
@@ -152,8 +169,19 @@ def build_activity(config: dict, root: str, tracks: Sequence[Track], progress=No
 
 
 def data_infos(config: dict):
-    """Name and licences of the data; None, the folder's name, for other data than MUSDB18-HQ."""
-    return MUSDB18HQ_INFOS if config["data"]["musdb18hq"] else None
+    """Name and licences of the data; None, the folder's name, where none are given."""
+    given = config["data"]["infos"]
+    if given is None:
+        return MUSDB18HQ_INFOS if config["data"]["musdb18hq"] else None
+    try:
+        infos = json.loads(Path(given).read_text(encoding="utf-8"))
+        return {"dataset": str(infos["dataset"]), "licenses": list(infos["licenses"])}
+    except OSError as error:
+        raise UserError(f"data.infos: {given}: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError):
+        raise UserError(
+            f"data.infos: {given}: must be JSON with the data's 'dataset', a name, and 'licenses'"
+        ) from None
 
 
 def build_train_loader(

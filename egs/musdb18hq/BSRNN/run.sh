@@ -10,9 +10,11 @@
 #
 # Options, all as --name value:
 #   root        folder of MUSDB18-HQ, with train/ and test/ in it
-#   row         row of the paper's table, a file of conf/rows (bsrnn)
+#   row         row of the paper's table, a file of conf/rows (bsrnn), or the path of such a file
+#               elsewhere, ending in .yml
 #   source      vocals, bass, drums or other; left out for rows of four sources (simo_*, *_simo)
 #   tag         added to the name of the run's folder, exp/train_<row>_<source>_<tag>
+#   exp         folder that holds the runs' folders (exp)
 #   set         changes of the configuration: "training.batch_size=4 optim.lr=0.002"
 #   seed        of everything random (the configuration's)
 #   precision   32, bf16-mixed or 16-mixed (the configuration's)
@@ -36,6 +38,7 @@ root=
 row=bsrnn
 source=
 tag=
+exp=exp
 set=
 seed=
 precision=
@@ -55,14 +58,18 @@ if [[ -z $root ]]; then
     echo "$0: error: --root is missing: the folder of MUSDB18-HQ, with train/ and test/ in it" >&2
     exit 2
 fi
-# A relative path is meant from where this script was called.
+# Relative paths are meant from where this script was called.
 [[ $root == /* ]] || root=$called_from/$root
+[[ $row != *.yml || $row == /* ]] || row=$called_from/$row
+[[ $exp == exp || $exp == /* ]] || exp=$called_from/$exp
 if [[ $musdb18hq != true && $musdb18hq != false ]]; then
     echo "$0: error: --musdb18hq must be true or false, got '$musdb18hq'" >&2
     exit 2
 fi
 
-expdir=exp/train_$row${source:+_$source}${tag:+_$tag}
+name=train_$(basename "$row" .yml)${source:+_$source}${tag:+_$tag}
+expdir=$exp/$name
+logs=$(dirname "$exp")/logs
 read -r -a changes <<<"$set"
 [[ $musdb18hq == true ]] || changes+=(data.musdb18hq=false)
 common=(--root "$root" --row "$row" --exp_dir "$expdir")
@@ -85,10 +92,10 @@ fi
 
 if runs 2; then
     echo "Stage 2: training in $expdir"
-    mkdir -p logs
+    mkdir -p "$logs"
     "$python" train.py "${common[@]}" --accelerator "$accelerator" --devices "$devices" \
         --num_nodes "$num_nodes" --overfit "$overfit" --track_epochs "$track_epochs" \
-        2>&1 | tee -a "logs/$(basename "$expdir").log"
+        2>&1 | tee -a "$logs/$name.log"
 fi
 
 if runs 3; then

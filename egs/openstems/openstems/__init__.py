@@ -1,0 +1,1 @@
+"""Unlimited multitrack music in the MUSDB18-HQ layout, made from packages alone."""

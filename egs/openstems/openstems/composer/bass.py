@@ -1,0 +1,222 @@
+"""The bass player: figures on the chords, walking lines, and what follows the kick."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..music import CHORD_INTERVALS
+from .form import SectionPlan
+from .grid import Event, Meter, pick
+from .harmony import SCALES, ChordSpan
+
+LOWEST, HIGHEST = 28, 46
+"""E1 to B flat 2: where the bass lives; octaves above a high root may leave it by a few steps."""
+
+FIGURES = {
+    "whole": "1---------------",
+    "halves": "1-------1-----a-",
+    "eighths": "1-1-1-1-1-1-1-1-",
+    "eighths_short": "1.1.1.1.1.1.1.1.",
+    "eighths_climb": "1-1-1-1-1-1-3-5-",
+    "quarters": "1---1---1---1---",
+    "root_fifth": "1-----1-v-----a-",
+    "country": "1---v---1---v-a-",
+    "octaves": "1-8-1-8-1-8-1-8-",
+    "disco": "1.8.1.8.1.8.185.",
+    "off_beats": "..1-..1-..1-..18",
+    "syncopated": "1--1--1-1--1--a-",
+    "tresillo": "1--1--5-1--1--5-",
+    "push": "1-----.11---5-71",
+    "motown": "1--1.5-61--1.5a-",
+    "funk": "1..1..8.x1..5.7.",
+    "slap": "1.x8..1.x.8x1.a.",
+    "funk_sparse": "1-...x.1..8.x.7.",
+    "dub": "1-....1-5-..3-..",
+    "reggae": "..1-3-5-..1-5-3-",
+    "arpeggio": "1-3-5-8-5-3-1-5-",
+    "boogie": "1-1-3-3-5-5-6-6-",
+    "boogie_climb": "1-3-5-6-7-6-5-3-",
+    "pedal": "p-p-p-p-p-p-p-p-",
+    "gallop": "1-111-111-111-11",
+    "sixteenths": "1111111111111111",
+    "bossa": "1----.5-5----.1-",
+    "slides": "1---------.1--s-",
+    "low_lines": "1-----3-5---7-5-",
+}
+"""A character for each sixteenth: degree of the chord (8 the octave, v the fifth below, p the key's
+tonic), "a" a step that leads to the next chord, "s" a slide into it, "x" a dead note, "-" hold."""
+
+FIGURES_12 = {
+    "whole": "1-----------",
+    "six_root_fifth": "1-----5---a-",
+    "six_push": "1---1-5---1-",
+    "six_eighths": "1-1-1-1-1-1-",
+    "six_arpeggio": "1-3-5-8-5-3-",
+    "waltz": "1-------5---",
+    "waltz_climb": "1---3---5-a-",
+}
+"""The same for bars of twelve sixteenths."""
+
+COMPUTED = ("kick", "kick_long", "walking")
+"""Figures that are worked out from the drums or the chords."""
+
+_VELOCITY = 96
+
+
+def bass_events(
+    figures: dict[str, str],
+    sections: Sequence[SectionPlan],
+    spans: Sequence[ChordSpan],
+    kicks: dict[int, Sequence[int]],
+    meter: Meter,
+    key: int,
+    mode: str,
+    rng: np.random.Generator,
+) -> list[Event]:
+    """Play the bass of a whole song.
+
+    Args:
+        figures: for each section name a name in `FIGURES`, `FIGURES_12` or `COMPUTED`.
+        sections: the form.
+        spans: the chords.
+        kicks: steps of the kick for each bar.
+        meter: the metre.
+        key: pitch class of the tonic.
+        mode: "major" or "minor".
+        rng: source of choices.
+    """
+    player = _Player(spans, meter, key, mode, rng)
+    for section in sections:
+        silent = section.name == "break" and section.energy < 0.25 and rng.random() < 0.4
+        late = section.name == "intro" and section.energy < 0.45 and rng.random() < 0.5
+        for bar in range(section.bar, section.end):
+            if silent or (late and bar < section.bar + section.bars // 2):
+                continue
+            figure = figures[section.name]
+            if section.following == "" and section.name == "outro" and bar == section.end - 1:
+                figure = "whole"
+            player.bar(bar, figure, kicks.get(bar, ()), 0.8 + 0.25 * section.energy)
+    return player.events
+
+
+class _Player:
+    """Walks through the bars and remembers where the hand is."""
+
+    def __init__(self, spans, meter, key, mode, rng):
+        self.events: list[Event] = []
+        self._spans = spans
+        self._meter = meter
+        self._key = key
+        self._scale = {(key + step) % 12 for step in SCALES[mode]}
+        self._rng = rng
+        self._root = 34
+        self._index = 0
+
+    def bar(self, bar: int, figure: str, kicks: Sequence[int], loudness: float) -> None:
+        """Play one bar."""
+        steps = self._meter.steps_per_bar
+        if figure == "walking":
+            text = self._walk(bar)
+        elif figure in ("kick", "kick_long"):
+            text = _from_kicks(kicks, steps, figure == "kick_long")
+        else:
+            text = FIGURES.get(figure) or FIGURES_12[figure]
+            if self._rng.random() < 0.1 and steps == 16:
+                text = text[:12] + pick(self._rng, ("1-a-", "5-a-", "1-1a", text[12:]))
+        self._play(bar, (text * 2)[:steps], loudness)
+
+    def _span(self, beat: float) -> tuple[ChordSpan, ChordSpan]:
+        """The chord at a beat and the one after it."""
+        spans = self._spans
+        while self._index > 0 and spans[self._index].beat > beat + 1e-6:
+            self._index -= 1
+        while self._index + 1 < len(spans) and spans[self._index + 1].beat <= beat + 1e-6:
+            self._index += 1
+        return spans[self._index], spans[min(self._index + 1, len(spans) - 1)]
+
+    def _play(self, bar: int, text: str, loudness: float) -> None:
+        step_beats = 1 / self._meter.steps
+        first = bar * self._meter.beats
+        sounding = None
+        for step, mark in enumerate(text):
+            beat = first + step * step_beats
+            span, following = self._span(beat)
+            if abs(span.beat - beat) < 1e-6 and mark not in ".p":
+                mark = "1"
+            if mark == "-" and sounding is not None:
+                self.events[sounding] = self.events[sounding]._replace(
+                    length=beat + step_beats - self.events[sounding].beat
+                )
+            elif mark in ".-":
+                sounding = None
+            else:
+                self._note(mark, beat, step_beats, span, following, step, loudness)
+                sounding = len(self.events) - 1
+
+    def _note(self, mark, beat, length, span, following, step, loudness) -> None:
+        strong = step % self._meter.steps == 0
+        velocity = _VELOCITY * loudness * (1.06 if step == 0 else 1.0 if strong else 0.92)
+        if mark == "s":
+            target = self._place(following.root)
+            for count in range(2):
+                pitch = max(LOWEST - 1, target - 2 + count)
+                self.events.append(Event(beat + count * length, length, pitch, velocity * 0.8))
+            return
+        pitch = self._pitch(mark, span, following)
+        if mark == "x":
+            length, velocity = length * 0.5, 42
+        self.events.append(Event(beat, length, pitch, min(velocity, 122)))
+
+    def _place(self, root: int) -> int:
+        """The root as near to the hand as the range allows, low rather than high."""
+        places = [pitch for pitch in range(LOWEST, LOWEST + 16) if pitch % 12 == root % 12]
+        self._root = min(places, key=lambda pitch: abs(pitch - self._root) + 0.4 * (pitch - LOWEST))
+        return self._root
+
+    def _pitch(self, mark: str, span: ChordSpan, following: ChordSpan) -> int:
+        root = self._place(self._key if mark == "p" else span.root)
+        intervals = CHORD_INTERVALS[span.quality]
+        third = next((step for step in intervals if step in (3, 4)), 7)
+        fifth = next((step for step in intervals if step in (6, 7, 8)), 7)
+        seventh = next((step for step in intervals if step in (10, 11)), 10)
+        if mark == "a":
+            return self._approach(root, following.root)
+        if mark == "v":
+            return root + fifth - 12 if root + fifth - 12 >= LOWEST else root + fifth
+        above = {"3": third, "5": fifth, "6": 9, "7": seventh, "8": 12}.get(mark, 0)
+        if mark == "6" and (span.root + 9) % 12 not in self._scale:
+            above = fifth
+        if mark == "7" and seventh not in intervals and (span.root + 10) % 12 not in self._scale:
+            above = 12
+        pitch = root + above
+        return pitch if pitch <= HIGHEST + 4 else pitch - 12
+
+    def _approach(self, root: int, following: int) -> int:
+        """A scale or half step below or above the coming root."""
+        near = min(
+            (root // 12 * 12 + following + 12 * k for k in (-1, 0, 1)), key=lambda p: abs(p - root)
+        )
+        near = near if near >= LOWEST else near + 12
+        sides = [near - 2, near + 2, near - 1, near + 1]
+        fitting = [pitch for pitch in sides if pitch % 12 in self._scale and pitch >= LOWEST]
+        return int(pick(self._rng, fitting or [near]))
+
+    def _walk(self, bar: int) -> str:
+        """A quarter-note line through chord tones to the next chord."""
+        middle = pick(self._rng, ("3---5---", "5---3---", "3---6---", "8---5---", "5---7---"))
+        skip = "a-.x" if self._rng.random() < 0.2 else "a---"
+        return "1---" + middle + skip
+
+
+def _from_kicks(kicks: Sequence[int], steps: int, long: bool) -> str:
+    """The root on each kick, held until the next one or for an eighth note."""
+    marks = ["-" if long else "."] * steps
+    for step in kicks:
+        marks[step] = "1"
+        if not long and step + 1 < steps and step + 1 not in kicks:
+            marks[step + 1] = "-"
+    if not kicks:
+        marks[0] = "1"
+    return "".join(marks)

@@ -1,0 +1,154 @@
+"""The form of a song: its sections, how loud they are, and the window that is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from .grid import pick
+
+FORMS = (
+    "intro verse verse chorus verse chorus bridge chorus chorus outro",
+    "intro verse chorus verse chorus break chorus outro",
+    "verse chorus verse chorus bridge verse chorus chorus outro",
+    "intro verse verse chorus break verse chorus bridge chorus chorus outro",
+    "intro chorus verse chorus verse chorus bridge break chorus chorus outro",
+    "intro verse chorus break verse chorus bridge chorus outro",
+)
+ENERGY = {
+    "intro": (0.3, 0.65),
+    "verse": (0.45, 0.75),
+    "chorus": (0.8, 1.0),
+    "bridge": (0.5, 0.85),
+    "break": (0.1, 0.4),
+    "outro": (0.3, 0.8),
+}
+BARS = {
+    "intro": (4, 4, 8),
+    "verse": (8, 8, 16),
+    "chorus": (8,),
+    "bridge": (8, 8, 4),
+    "break": (2, 4, 4),
+    "outro": (4, 4, 8),
+}
+
+FULL_FORM_SECONDS = 75
+"""Songs of at least this length have a beginning and an end; shorter ones are cut out of a song."""
+
+
+@dataclass(frozen=True)
+class SectionPlan:
+    """A section in bars.
+
+    Args:
+        name: one of `openstems.music.SECTION_NAMES`.
+        bar: its first bar, counted from the song's (or window's) beginning.
+        bars: its length.
+        energy: 0 to 1.
+        skipped: bars of it before the window.
+        following: name of the next section, or "" at the end of the song.
+    """
+
+    name: str
+    bar: int
+    bars: int
+    energy: float
+    skipped: int = 0
+    following: str = ""
+
+    @property
+    def end(self) -> int:
+        """The bar after its last."""
+        return self.bar + self.bars
+
+
+def plan(bars: int, whole: bool, unit: int, rng: np.random.Generator) -> tuple[SectionPlan, ...]:
+    """Choose a form, or a window of one.
+
+    Args:
+        bars: length in bars.
+        whole: whether the song begins with its intro and ends with its outro; otherwise a window
+            is cut from its densest stretch.
+        unit: 1, or 2 where a bar is so short that sections need twice as many; 3/2 of 8 bars is a
+            twelve-bar blues, given as 12.
+        rng: source of choices.
+    """
+    song = _song(unit, rng)
+    if whole:
+        while song[-1].end < bars:
+            song = _extended(song)
+        return _fitted(song, bars)
+    while song[-1].end < 2 * bars:
+        song = _extended(song)
+    return _window(song, bars, unit, rng)
+
+
+def _song(unit: int, rng: np.random.Generator) -> list[SectionPlan]:
+    names = pick(rng, FORMS).split()
+    lengths = {name: _bars(name, unit, rng) for name in BARS}
+    energies = {name: float(rng.uniform(*ENERGY[name])) for name in ENERGY}
+    sections: list[SectionPlan] = []
+    for index, name in enumerate(names):
+        repeats = names[:index].count(name)
+        # Songs grow: each return of a section is a little louder.
+        energy = min(1.0, energies[name] + 0.05 * repeats)
+        start = sections[-1].end if sections else 0
+        sections.append(SectionPlan(name, start, lengths[name], energy))
+    return _linked(sections)
+
+
+def _bars(name: str, unit: int, rng: np.random.Generator) -> int:
+    bars = pick(rng, BARS[name])
+    if unit == 12:
+        return 12 if bars >= 8 else 4
+    return bars * unit
+
+
+def _linked(sections: Sequence[SectionPlan]) -> list[SectionPlan]:
+    following = [section.name for section in sections[1:]] + [""]
+    return [
+        replace(section, following=name) for section, name in zip(sections, following, strict=True)
+    ]
+
+
+def _extended(song: Sequence[SectionPlan]) -> list[SectionPlan]:
+    """A longer song: what comes before the outro is played again."""
+    body, outro = list(song[:-1]), song[-1]
+    again = [section for section in body if section.name != "intro"]
+    shift = body[-1].end - again[0].bar
+    body += [replace(section, bar=section.bar + shift) for section in again]
+    return _linked([*body, replace(outro, bar=body[-1].end)])
+
+
+def _fitted(song: Sequence[SectionPlan], bars: int) -> tuple[SectionPlan, ...]:
+    """The beginning of a song, an outro in the last bars."""
+    outro = min(song[-1].bars, max(2, bars // 6))
+    kept = [section for section in song[:-1] if section.bar < bars - outro]
+    kept[-1] = replace(kept[-1], bars=bars - outro - kept[-1].bar)
+    if kept[-1].name != "chorus" and len(kept) > 2:
+        # What was cut short would lead nowhere: songs end on their chorus.
+        kept[-1] = replace(kept[-1], name="chorus", energy=1.0)
+    return tuple(_linked([*kept, replace(song[-1], bar=bars - outro, bars=outro)]))
+
+
+def _window(
+    song: Sequence[SectionPlan], bars: int, unit: int, rng: np.random.Generator
+) -> tuple[SectionPlan, ...]:
+    """A window of which at least three quarters are verse and chorus."""
+    dense = np.zeros(song[-1].end)
+    for section in song:
+        dense[section.bar : section.end] = section.name in ("verse", "chorus")
+    step = 2 if unit != 12 else 4
+    starts = np.arange(0, song[-1].bar - bars, step)
+    shares = np.array([dense[start : start + bars].mean() for start in starts])
+    start = int(pick(rng, starts[shares >= min(0.75, shares.max())]))
+    window = []
+    for section in song:
+        first, last = max(section.bar, start), min(section.end, start + bars)
+        if first < last:
+            skipped = first - section.bar
+            kept = replace(section, bar=first - start, bars=last - first, skipped=skipped)
+            window.append(kept)
+    return tuple(window)

@@ -1,0 +1,150 @@
+"""MIDI pieces out of packages, as scores.
+
+`pieces` names what there is for a split, `excerpt` makes a score of one. Splits are made by what
+is played: copies of a piece under other names are one piece.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..music import Score
+from ..splits import SPLITS, split_of_digest
+from . import mma
+from .excerpt import excerpt_of
+from .midi import MidiSong, read
+from .roles import assign
+from .sources import CORPORA, Materials
+from .wad import lumps
+
+__all__ = ["Piece", "all_pieces", "broken", "excerpt", "pieces"]
+
+_logger = logging.getLogger(__name__)
+
+_SHORTEST = 12.0
+_LEAST_BARS = {"drums": 0.35, "bass": 0.3, "other": 0.3}
+
+
+@dataclass(frozen=True, order=True)
+class Piece:
+    """A piece of music in a package.
+
+    Args:
+        digest: hash of its notes, which decides its split; of the style file for "mma".
+        source: name of the material.
+        name: name of the piece in it.
+        file: the file that holds it.
+        lump: name of its lump where the file is a WAD, otherwise empty.
+    """
+
+    digest: str
+    source: str
+    name: str
+    file: Path
+    lump: str = ""
+
+
+def pieces(materials: Materials, split: str) -> tuple[Piece, ...]:
+    """All pieces of a split that have drums and bass, in the order of their digests.
+
+    Args:
+        materials: what may be used: `names` and `path(name)`.
+        split: "train", "valid" or "test".
+
+    Raises:
+        ValueError: for an unknown split.
+    """
+    if split not in SPLITS:
+        raise ValueError(f"unknown split {split!r}; valid splits: {', '.join(SPLITS)}")
+    return tuple(piece for piece in all_pieces(materials) if split_of_digest(piece.digest) == split)
+
+
+def all_pieces(materials: Materials) -> tuple[Piece, ...]:
+    """The pieces of all splits, without duplicates, in the order of their digests."""
+    found: dict[str, Piece] = {}
+    for source in (*CORPORA, "mma"):
+        if source in materials.names:
+            for piece in _scan(source, Path(materials.path(source)))[0]:
+                found.setdefault(piece.digest, piece)
+    return tuple(sorted(found.values()))
+
+
+def broken(materials: Materials) -> tuple[str, ...]:
+    """What can't be read, one line "material: piece: reason" each; `pieces` leaves it out."""
+    return tuple(
+        line
+        for source in CORPORA
+        if source in materials.names
+        for line in _scan(source, Path(materials.path(source)))[1]
+    )
+
+
+@functools.lru_cache(maxsize=16)
+def _scan(source: str, root: Path) -> tuple[tuple[Piece, ...], tuple[str, ...]]:
+    """Pieces of a material, and what is wrong with the others."""
+    if source == "mma":
+        found = tuple(Piece(digest, source, name, file) for name, file, digest in mma.styles(root))
+        return found, ()
+    kept, faults = [], []
+    try:
+        for name, file, lump, data in CORPORA[source](root):
+            try:
+                song = read(data)
+            except ValueError as error:
+                faults.append(f"{source}: {name}: {error}")
+                continue
+            if _has_a_band(song):
+                kept.append(Piece(song.digest, source, name, file, lump))
+    except (OSError, ValueError) as error:
+        faults.append(f"{source}: {error}")
+    for fault in faults:
+        _logger.warning("left out %s", fault)
+    return tuple(kept), tuple(faults)
+
+
+def _has_a_band(song: MidiSong) -> bool:
+    """Whether drums, bass and at least one other instrument play in enough of the bars."""
+    bars: dict[str, set[int]] = {"drums": set(), "bass": set(), "other": set()}
+    for part in assign(song.tracks)[0]:
+        starts = [note.start for note in part.notes]
+        kind = part.role if part.role in bars else "other"
+        bars[kind].update(np.searchsorted(song.bars, starts, side="right").tolist())
+    long = song.bars[-1] - song.bars[0] >= _SHORTEST
+    count = len(song.bars) - 1
+    return long and all(len(bars[kind]) >= least * count for kind, least in _LEAST_BARS.items())
+
+
+def excerpt(piece: Piece, seconds: float, rng: np.random.Generator) -> Score:
+    """A score cut out of a piece: in another key, at another tempo, with a vocal melody.
+
+    The melody is taken from the instrument that sings most, which then falls silent; without one
+    it is composed on the harmony.
+
+    Args:
+        piece: one of `pieces`.
+        seconds: length of the score, at least 1.
+        rng: source of choices; the same state gives the same score.
+
+    Raises:
+        ValueError: for a length below one second, or a piece that has become unreadable.
+    """
+    if not seconds >= 1:
+        raise ValueError(f"an excerpt lasts at least one second, got {seconds}")
+    seconds = float(seconds)
+    origin = {"source": piece.source, "piece": piece.name, "digest": piece.digest}
+    if piece.source == "mma":
+        song, chords, choices = mma.play(piece.file, rng)
+        return excerpt_of(song, seconds, rng, {**origin, **choices}, chords)
+    return excerpt_of(_song(piece.file, piece.lump), seconds, rng, origin)
+
+
+@functools.lru_cache(maxsize=8)
+def _song(file: Path, lump: str) -> MidiSong:
+    if not lump:
+        return read(file.read_bytes())
+    return read(next(data for name, data in lumps(file) if name == lump))

@@ -1,0 +1,35 @@
+"""Lumps of a WAD file, the archive that Doom and Freedoom keep their music in."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+_HEADER = struct.Struct("<4sII")
+_ENTRY = struct.Struct("<II8s")
+
+
+def lumps(path: Path) -> Iterator[tuple[str, bytes]]:
+    """Name and content of every lump, in the order of the directory.
+
+    A WAD begins with its kind, the number of lumps and the directory's offset; the directory has
+    offset, size and name of each lump.
+
+    Args:
+        path: the file.
+
+    Raises:
+        ValueError: for a file that is no WAD or ends too early.
+    """
+    data = path.read_bytes()
+    if len(data) < _HEADER.size or data[:4] not in (b"IWAD", b"PWAD"):
+        raise ValueError(f"{path} is not a WAD file")
+    _, count, directory = _HEADER.unpack_from(data)
+    if directory + count * _ENTRY.size > len(data):
+        raise ValueError(f"{path} ends before its directory does")
+    for index in range(count):
+        offset, size, name = _ENTRY.unpack_from(data, directory + index * _ENTRY.size)
+        if offset + size > len(data):
+            raise ValueError(f"{path} ends before its lumps do")
+        yield name.rstrip(b"\0").decode("ascii", "replace"), data[offset : offset + size]

@@ -1,0 +1,268 @@
+"""Building a data set: finding what is missing, rendering it in parallel, describing the whole."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from . import credits, manifest, splits, workers
+from .errors import UserError
+from .materials import Materials
+from .music import RATE
+from .numbering import SongId, first_songs
+from .settings import VOICE_PHRASES, SongSettings
+from .writing import SOURCES, read_entry
+
+SHORTEST, LONGEST = 4.0, 900.0
+"""Limits of a song's length in seconds: no form below, too much memory above."""
+
+MEMORY_PER_WORKER = 1.5e9
+"""Bytes that a process takes besides its song: voices and SoundFonts."""
+
+SCRATCH, FAILURES, LOCK = ".part", "failures", ".lock"
+
+
+@dataclass(frozen=True)
+class BuildSettings:
+    """What to build.
+
+    Args:
+        n_songs: of all splits together.
+        seconds: length of each song.
+        seed: of everything random.
+        shares: of train, valid and test.
+        materials: what songs may be made from.
+        voice_phrases: phrases that each voice is learnt from.
+        workers: number of processes; None takes as many as cores and memory allow.
+    """
+
+    n_songs: int
+    seconds: float = 30.0
+    seed: int = 1
+    shares: tuple[int, int, int] = (8, 1, 1)
+    materials: Materials = field(default_factory=Materials)
+    voice_phrases: int = VOICE_PHRASES
+    workers: int | None = None
+
+    def __post_init__(self):
+        if self.n_songs < 1:
+            raise UserError(f"the number of songs must be 1 or more, got {self.n_songs}")
+        if not SHORTEST <= self.seconds <= LONGEST:
+            raise UserError(
+                f"seconds must be from {SHORTEST:g} to {LONGEST:g}, got {self.seconds:g}"
+            )
+        if self.voice_phrases < 1:
+            raise UserError(f"voice phrases must be 1 or more, got {self.voice_phrases}")
+        if self.workers is not None and self.workers < 1:
+            raise UserError(f"workers must be 1 or more, got {self.workers}")
+        first_songs(0, self.shares)
+
+    def identity(self) -> dict[str, Any]:
+        """What decides the songs: must be the same in every call for one data set.
+
+        Neither the number of songs nor that of workers, nor the shares, which only decide which
+        songs there are.
+        """
+        return {
+            "profile": self.materials.profile,
+            "clients": list(self.materials.clients),
+            "without": list(self.materials.without),
+            "seconds": float(self.seconds),
+            "seed": self.seed,
+            "voice_phrases": self.voice_phrases,
+        }
+
+    def of_song(self, song_id: SongId) -> SongSettings:
+        """The settings of one song."""
+        return SongSettings(
+            song_id.split, self.seconds, self.seed, self.materials, self.voice_phrases
+        )
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a build did.
+
+    Args:
+        n_songs: of the whole data set.
+        n_rendered: how many of them this build rendered.
+        failed: names of songs that could not be made.
+        audio_seconds: length of what was rendered.
+        wall_seconds: how long that took.
+        problems: of the manifest; none where no two splits share anything.
+    """
+
+    n_songs: int
+    n_rendered: int
+    failed: tuple[str, ...]
+    audio_seconds: float
+    wall_seconds: float
+    problems: tuple[str, ...]
+
+
+def build(
+    root: str | os.PathLike,
+    settings: BuildSettings,
+    *,
+    render: workers.Render | None = None,
+    report: Callable[[str], None] = lambda line: None,
+) -> Outcome:
+    """Builds a data set in the layout of MUSDB18-HQ, or what an earlier build left to be done.
+
+    `<root>/train` holds the songs for training and validation, whose names are in
+    `validation_tracks.txt`, `<root>/test` those for test. Every song is a folder of 16-bit wav
+    files, `mixture.wav` being the sum of the others to the last bit, and its manifest entry.
+
+    Args:
+        root: folder, new or of an earlier build.
+        settings: what to build.
+        render: makes a song from its number and settings; None for `openstems.song.render_song`.
+        report: called with lines of text that a user may want to read.
+
+    Raises:
+        UserError: something is missing, or the folder holds something else.
+        KeyboardInterrupt: by the user; finished songs are kept, the same call goes on.
+        BrokenProcessPool: a worker was ended from outside.
+    """
+    if render is None:
+        from .song import render_song as render
+    settings.materials.require()
+    root = Path(root).expanduser().absolute()
+    description = manifest.describe(settings.identity(), settings.materials)
+    with _locked(root):
+        manifest.claim(root, description)
+        shutil.rmtree(root / SCRATCH, ignore_errors=True)
+        shutil.rmtree(root / FAILURES, ignore_errors=True)
+        songs = first_songs(settings.n_songs, settings.shares)
+        entries = {song_id: read_entry(root, song_id) for song_id in songs}
+        todo = [song_id for song_id in songs if entries[song_id] is None]
+        _check_space(root, len(todo), settings.seconds)
+        if len(todo) < len(songs):
+            report(f"{len(songs) - len(todo)} of {len(songs)} songs are there already")
+        began = time.monotonic()
+        failed: list[str] = []
+        try:
+            if todo:
+                _render_all(root, settings, todo, render, entries, failed)
+        finally:
+            done = [entry for entry in entries.values() if entry is not None]
+            _describe(root, settings, done)
+            shutil.rmtree(root / SCRATCH, ignore_errors=True)
+    n_rendered = len(todo) - len(failed)
+    return Outcome(
+        n_songs=len(done),
+        n_rendered=n_rendered,
+        failed=tuple(failed),
+        audio_seconds=n_rendered * settings.seconds,
+        wall_seconds=time.monotonic() - began,
+        problems=tuple(splits.check(done)),
+    )
+
+
+def default_workers(seconds: float) -> int:
+    """As many processes as there are cores, and memory for."""
+    try:
+        n_cores = len(os.sched_getaffinity(0))
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # not Linux
+        return max(1, (os.cpu_count() or 1) // 2)
+    # A song is some dozens of stereo signals in single precision at its worst.
+    needed = MEMORY_PER_WORKER + seconds * RATE * 2 * 4 * 40
+    return max(1, min(n_cores, int(0.8 * memory / needed)))
+
+
+def _render_all(
+    root: Path,
+    settings: BuildSettings,
+    todo: Sequence[SongId],
+    render: workers.Render,
+    entries: dict[SongId, dict | None],
+    failed: list[str],
+) -> None:
+    """Render songs in parallel, noting entries and failures as they come."""
+    n_workers = min(settings.workers or default_workers(settings.seconds), len(todo))
+    executor = workers.pool(n_workers)
+    try:
+        futures: dict[Future, SongId] = {
+            executor.submit(
+                workers.make_song, render, root, song_id, settings.of_song(song_id), root / SCRATCH
+            ): song_id
+            for song_id in todo
+        }
+        began = time.monotonic()
+        with tqdm(total=len(todo), unit="song", disable=None) as bar:
+            for future in as_completed(futures):
+                song_id = futures.pop(future)
+                try:
+                    entries[song_id] = future.result()
+                except BrokenProcessPool:
+                    raise
+                except Exception as error:
+                    failed.append(song_id.name)
+                    _note_failure(root, song_id, error)
+                    bar.write(f"{song_id.name} failed: {type(error).__name__}: {error}")
+                bar.update()
+                audio = (bar.n - len(failed)) * settings.seconds
+                speed = audio / (time.monotonic() - began)
+                bar.set_postfix_str(f"{speed:.1f} s of audio a second")
+    except BaseException:
+        executor.shutdown(wait=False, cancel_futures=True)
+        workers.terminate()
+        raise
+    executor.shutdown()
+
+
+def _note_failure(root: Path, song_id: SongId, error: Exception) -> None:
+    """Keep the whole story of a failure, which comes from another process as the error's cause."""
+    text = "".join(traceback.format_exception(error))
+    manifest.write_text(root / FAILURES / f"{song_id.name}.txt", text)
+
+
+def _describe(root: Path, settings: BuildSettings, entries: Sequence[dict]) -> None:
+    """Write everything that tells about the songs that are there."""
+    for subset in ("train", "test"):
+        (root / subset).mkdir(exist_ok=True)
+    manifest.write_manifest(root, entries)
+    credits.write_credits(root, settings.materials, entries)
+
+
+def _check_space(root: Path, n_songs: int, seconds: float) -> None:
+    needed = n_songs * seconds * RATE * 2 * 2 * (len(SOURCES) + 1)
+    free = shutil.disk_usage(root).free
+    if needed > free:
+        raise UserError(
+            f"{root}: {n_songs} songs of {seconds:g} s take {needed / 1e9:.1f} GB, and"
+            f" {free / 1e9:.1f} GB are free; make room or build fewer"
+        )
+
+
+@contextmanager
+def _locked(root: Path) -> Iterator[None]:
+    """Make the folder and let no other build of it run; the lock goes with the process."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        fcntl = None
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        file = open(root / LOCK, "w")  # noqa: SIM115
+    except OSError as error:
+        raise UserError(f"{root}: cannot be written ({error.strerror}); choose another") from None
+    with file:
+        if fcntl is not None:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise UserError(f"{root}: another build of it is running; wait for it") from None
+        yield

@@ -1,0 +1,55 @@
+"""Levels: decibels, and how loud a sound is where it sounds."""
+
+import numpy as np
+
+from ..music import RATE
+
+# 100 ms: long enough for the lowest bass, short enough for pauses between phrases.
+FRAME = RATE // 10
+_FLOOR = 1e-10
+
+
+def amplitude(decibels: float) -> float:
+    """The factor of a gain in dB."""
+    return float(10 ** (decibels / 20))
+
+
+def decibels(value: float) -> float:
+    """An amplitude in dB; -200 dB for silence."""
+    return float(20 * np.log10(max(float(value), _FLOOR)))
+
+
+def frame_levels(sound: np.ndarray) -> np.ndarray:
+    """Root mean square of frames of 100 ms, over all channels.
+
+    Args:
+        sound: shape (C, L); what is left after the last whole frame is dropped unless the sound
+            is shorter than a frame.
+
+    Returns:
+        Shape (T,), linear.
+    """
+    length = max(sound.shape[-1] // FRAME, 1) * min(FRAME, max(sound.shape[-1], 1))
+    frames = sound[:, :length].reshape(sound.shape[0], -1, min(FRAME, length))
+    return np.sqrt(np.einsum("ctl,ctl->t", frames, frames) / (frames.shape[0] * frames.shape[2]))
+
+
+def active_level(sound: np.ndarray, depth: float = 26.0) -> float:
+    """Level of the parts of a sound that are not pauses.
+
+    Args:
+        sound: shape (C, L).
+        depth: frames this many dB below the loudest one are pauses.
+
+    Returns:
+        Root mean square of the other frames in dBFS; -200 for silence.
+    """
+    levels = frame_levels(sound)
+    loud = levels[levels > levels.max(initial=0.0) * amplitude(-depth)]
+    return decibels(np.sqrt(np.mean(loud**2))) if len(loud) else -200.0
+
+
+def set_active_level(sound: np.ndarray, level: float) -> np.ndarray:
+    """The sound at an active level in dBFS; silence stays silence."""
+    now = active_level(sound)
+    return sound if now <= -120 else sound * np.float32(amplitude(level - now))

@@ -1,0 +1,145 @@
+"""Echoes and rooms.
+
+Reverberation is one convolution with a made impulse response: a few early reflections, then noise
+that dies away faster in the treble than in the bass, different left and right.
+"""
+
+import functools
+from collections.abc import Mapping
+
+import numpy as np
+from scipy import fft
+
+from ..music import RATE
+from ..randomness import generator
+from .filters import equalize, high_pass, low_pass
+
+
+def delay(
+    sound: np.ndarray,
+    seconds: float,
+    feedback: float = 0.35,
+    mix: float = 0.25,
+    cutoff: float = 4500.0,
+    ping_pong: bool = False,
+) -> np.ndarray:
+    """Echoes that grow weaker.
+
+    Args:
+        sound: shape (2, L).
+        seconds: time between echoes.
+        feedback: amplitude of each echo against the one before, below 1.
+        mix: amplitude of the first echo.
+        cutoff: low-pass of the echoes in Hz.
+        ping_pong: echoes jump between left and right.
+
+    Returns:
+        Shape (2, L), float32; echoes past the end are cut off.
+    """
+    lag = max(int(round(seconds * RATE)), 1)
+    source = np.float32(mix) * equalize(sound, high_pass(150, 1), low_pass(cutoff, 1))
+    if ping_pong:
+        source = np.stack([source.mean(axis=0), np.zeros_like(source[0])])
+    echoed = sound.copy()
+    strength, start = 1.0, lag
+    while strength * mix > 1e-3 and start < sound.shape[-1]:
+        echoed[:, start:] += np.float32(strength) * source[:, : sound.shape[-1] - start]
+        if ping_pong:
+            source = source[::-1]
+        strength *= feedback
+        start += lag
+    return echoed
+
+
+def reverberate(sound: np.ndarray, send: float, room: Mapping[str, float]) -> np.ndarray:
+    """Adds the sound of a room.
+
+    Args:
+        sound: shape (2, L).
+        send: energy of the room's answer to an impulse against the direct sound in dB.
+        room: arguments of `impulse_response`.
+
+    Returns:
+        Shape (2, L), float32; the tail past the end is cut off.
+    """
+    length = sound.shape[-1]
+    response = impulse_response(**room) * np.float32(10 ** (send / 20))
+    size = fft.next_fast_len(length + response.shape[-1], real=True)
+    # The room hears both loudspeakers; the difference between them is left to the direct sound.
+    spectrum = fft.rfft(0.5 * (sound[0] + sound[1]), size)
+    wet = fft.irfft(spectrum * fft.rfft(response, size), size)
+    return sound + wet[:, :length]
+
+
+@functools.lru_cache(maxsize=16)
+def impulse_response(
+    seed: int,
+    decay: float,
+    predelay: float = 0.01,
+    damping: float = 0.5,
+    early: float = 0.3,
+    size: float = 0.02,
+    width: float = 1.0,
+    low_cut: float = 150.0,
+) -> np.ndarray:
+    """A room, plate or hall with unit energy per channel.
+
+    Args:
+        seed: which noise and reflections.
+        decay: seconds in which it falls by 60 dB (below 2 kHz).
+        predelay: seconds before the first reflection.
+        damping: 0 to 1: how much faster treble dies away.
+        early: share of the energy in early reflections; 0 for a plate.
+        size: seconds over which the early reflections spread.
+        width: 0 gives both channels the same noise, 1 independent noise.
+        low_cut: high-pass in Hz that keeps the bass dry.
+
+    Returns:
+        Shape (2, samples), float32, read only because it is shared.
+    """
+    rng = generator("room", seed)
+    start, samples = int(predelay * RATE), int((predelay + decay) * RATE)
+    tail = np.zeros((2, samples), np.float32)
+    tail[:, start:] = _tail(samples - start, decay, damping, width, rng)
+    reflections = _reflections(samples, start, size, width, rng)
+    response = np.sqrt(1 - early) * _unit(tail) + np.sqrt(early) * _unit(reflections)
+    response = _unit(equalize(response, high_pass(low_cut, 1)))
+    response.setflags(write=False)
+    return response
+
+
+def _tail(
+    samples: int, decay: float, damping: float, width: float, rng: np.random.Generator
+) -> np.ndarray:
+    noise = rng.standard_normal((3, samples), dtype=np.float32)
+    share = np.sqrt(width)
+    noise = np.sqrt(1 - width) * noise[2] + share * noise[:2]
+    time = np.arange(samples, dtype=np.float32) / RATE
+    bands = (
+        (equalize(noise, low_pass(2000, 2)), decay),
+        (equalize(noise, high_pass(2000, 2), low_pass(9000, 1)), decay * (1 - 0.75 * damping)),
+    )
+    # exp(-6.9078) is -60 dB.
+    tail = sum(band * np.exp(-6.9078 * time / fall) for band, fall in bands)
+    # Noise builds up for a few milliseconds before it dies away.
+    return tail * np.minimum(time / 0.004, 1)
+
+
+def _reflections(
+    samples: int, start: int, size: float, width: float, rng: np.random.Generator
+) -> np.ndarray:
+    taps = np.zeros((2, samples), np.float32)
+    for _ in range(10):
+        lag = rng.uniform(0, size)
+        strength = rng.choice([-1.0, 1.0]) * np.exp(-2 * lag / size)
+        skew = width * rng.uniform(-0.0007, 0.0007)
+        for channel, side in enumerate((1, -1)):
+            position = start + int((lag + side * skew + 0.0007) * RATE)
+            if position < samples:
+                taps[channel, position] += strength * (1 + side * width * rng.uniform(-0.5, 0.5))
+    return equalize(taps, low_pass(7000, 1))
+
+
+def _unit(response: np.ndarray) -> np.ndarray:
+    energy = np.sqrt((response**2).sum(axis=-1, keepdims=True))
+    return (response / np.maximum(energy, 1e-9)).astype(np.float32)

@@ -1,0 +1,199 @@
+"""Chooses an instrument for a role, and plays what was chosen.
+
+A choice is a dict of plain types that goes into the manifest; with the same random stream it plays
+the same samples again. Its entry `uses` names, by kind, what no other split may hear.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from openstems.instruments import banks, drum_synthesizer, kits, patches, strings, synthesizer
+from openstems.instruments.banks import Source
+from openstems.instruments.recordings import MaterialsLike
+from openstems.instruments.soundfont import BROKEN_PROGRAMS, DRUM_PROGRAMS, open_bank
+from openstems.music import Note, Part
+
+PROGRAMS = {
+    "guitar": (24, 25, 26, 27, 28, 29, 30),
+    "keys": (0, 1, 2, 4, 5, 7, 16, 17, 18),
+    "bass": (32, 33, 34, 35, 36, 37, 38, 39),
+    "strings": (40, 41, 42, 44, 48, 49, 50, 51),
+    "pad": (48, 49, 50, 51, 52, 53, 54, 88, 89, 90, 91, 92, 93, 94, 95),
+    "lead": (56, 65, 66, 68, 71, 73, 75, 80, 81, 84, 87),
+    "brass": (56, 57, 60, 61, 62, 63),
+    "choir": (52, 53, 54),
+}
+"""General MIDI programs that may stand for each other."""
+
+# Shares of the kinds of instruments for each role; kinds that are not at hand are left out.
+_SHARES = {
+    "drums": {"kit": 0.45, "soundfont": 0.2, "drum_synthesizer": 0.35},
+    "bass": {"soundfont": 0.3, "synthesizer": 0.4, "strings": 0.3},
+    "guitar": {"soundfont": 0.35, "synthesizer": 0.05, "strings": 0.6},
+    "keys": {"soundfont": 0.75, "synthesizer": 0.25},
+    "pad": {"soundfont": 0.45, "synthesizer": 0.55},
+    "strings": {"soundfont": 0.7, "synthesizer": 0.3},
+    "lead": {"soundfont": 0.45, "synthesizer": 0.55},
+    "brass": {"soundfont": 0.75, "synthesizer": 0.25},
+    "choir": {"soundfont": 0.8, "synthesizer": 0.2},
+}
+# Roles of which kits often hold several drums.
+_PICKED = ("kick", "snare", "closed_hat", "open_hat", "crash", "ride")
+_SPLITS = ("train", "valid", "test")
+
+
+def choose(
+    role: str, split: str, materials: MaterialsLike, rng: np.random.Generator
+) -> dict[str, Any]:
+    """Draw an instrument.
+
+    Args:
+        role: a role of `music.ROLES` but "vocals", or "choir" for backing voices.
+        split: "train", "valid" or "test"; each has instruments of its own.
+        materials: what the build may use; our own instruments serve where it holds nothing.
+        rng: random stream.
+
+    Returns:
+        Kind, source or mode, program and parameters, in types that JSON knows.
+
+    Raises:
+        ValueError: for an unknown role or split.
+    """
+    if role not in _SHARES or split not in _SPLITS:
+        raise ValueError(f"no instruments for the role {role!r} in the split {split!r}")
+    shares = dict(_SHARES[role])
+    fonts = banks.usable(banks.SOUNDFONTS, split, materials)
+    kit_sources = banks.usable(banks.KITS, split, materials)
+    if not fonts:
+        shares.pop("soundfont", None)
+    if not kit_sources:
+        shares.pop("kit", None)
+    names = sorted(shares)
+    weights = np.array([shares[name] for name in names])
+    kind = names[int(rng.choice(len(names), p=weights / weights.sum()))]
+    choice: dict[str, Any] = {"role": role, "split": split, "kind": kind}
+    if kind == "kit":
+        return choice | _sampled_kit(kit_sources, rng)
+    if kind == "soundfont":
+        return choice | _soundfont(role, fonts, rng)
+    if kind == "drum_synthesizer":
+        return choice | _own(kind, drum_synthesizer.SPLIT_MODES[split], rng)
+    if kind == "strings":
+        return choice | _own(kind, strings.SPLIT_BODIES[split], rng, strings.MANNERS[role])
+    shapes = patches.SHAPES["pad" if role == "choir" else role]
+    return choice | _own(kind, patches.SPLIT_WAVES[split], rng, shapes)
+
+
+def render(
+    choice: dict[str, Any],
+    parts: Part | Iterable[Part] | Iterable[Note],
+    samples: int,
+    rng: np.random.Generator,
+    materials: MaterialsLike,
+) -> np.ndarray:
+    """Play notes on a chosen instrument.
+
+    Args:
+        choice: what `choose` gave, perhaps read back from JSON.
+        parts: a part, several parts, or notes; all are played by the one instrument.
+        samples: length of the result.
+        rng: random stream of the performance.
+        materials: what the build may use.
+
+    Returns:
+        Float32 of shape (2, samples).
+    """
+    notes = _notes(parts)
+    kind = choice["kind"]
+    if kind == "kit":
+        return _render_kit(choice, notes, samples, rng, materials)
+    if kind == "soundfont":
+        bank = open_bank(banks.path_of(banks.SOURCES[choice["source"]], materials))
+        role = "drums" if choice["role"] == "drums" else "keys"
+        part = Part(role, choice["program"], notes)
+        return bank.render((part,), samples, cents=choice["cents"])
+    play = {
+        "drum_synthesizer": drum_synthesizer.render,
+        "strings": strings.render,
+        "synthesizer": synthesizer.render,
+    }[kind]
+    return play(notes, samples, choice["parameters"], rng)
+
+
+def _notes(parts: Part | Iterable[Part] | Iterable[Note]) -> tuple[Note, ...]:
+    items = (parts,) if isinstance(parts, Part) else tuple(parts)
+    notes: list[Note] = []
+    for item in items:
+        notes += item.notes if isinstance(item, Part) else (item,)
+    return tuple(sorted(notes, key=lambda note: (note.start, note.pitch)))
+
+
+def _pick(items: Iterable[Any], rng: np.random.Generator) -> Any:
+    items = tuple(items)
+    return items[int(rng.integers(len(items)))]
+
+
+def _own(
+    kind: str, modes: tuple[str, ...], rng: np.random.Generator, manners: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """A choice among our own instruments."""
+    mode = _pick(modes, rng)
+    if kind == "drum_synthesizer":
+        parameters = drum_synthesizer.parameters(mode, rng)
+    else:
+        module = strings if kind == "strings" else synthesizer
+        parameters = module.parameters(_pick(manners, rng), mode, rng)
+    uses = {"synthesizer_mode": [f"{kind} {mode}"]}
+    return {"mode": mode, "parameters": parameters, "material": None, "uses": uses}
+
+
+def _soundfont(role: str, fonts: tuple[Source, ...], rng: np.random.Generator) -> dict[str, Any]:
+    font = _pick(fonts, rng)
+    drums = role == "drums"
+    candidates = DRUM_PROGRAMS[font.family] if drums else PROGRAMS[role]
+    programs = [p for p in candidates if drums or p not in BROKEN_PROGRAMS[font.name]]
+    return {
+        "source": font.name,
+        "material": font.material,
+        "program": int(_pick(programs, rng)),
+        "cents": 0.0 if drums else round(float(rng.normal(0, 4)), 2),
+        "uses": {"soundfont_family": [font.family]},
+    }
+
+
+def _sampled_kit(sources: tuple[Source, ...], rng: np.random.Generator) -> dict[str, Any]:
+    source = _pick(sources, rng)
+    return {
+        "source": source.name,
+        "material": source.material,
+        "picks": {role: int(rng.integers(60)) for role in _PICKED},
+        "cents": round(float(np.clip(rng.normal(0, 60), -150, 150)), 1),
+        "width": round(float(rng.uniform(0.2, 1.0)), 3) * (-1 if rng.random() < 0.5 else 1),
+        "uses": {"kit_family": [source.family]},
+    }
+
+
+def _render_kit(
+    choice: dict[str, Any],
+    notes: tuple[Note, ...],
+    samples: int,
+    rng: np.random.Generator,
+    materials: MaterialsLike,
+) -> np.ndarray:
+    source = banks.SOURCES[choice["source"]]
+    path = banks.path_of(source, materials)
+    if source.kind == "drum_soundfont":
+        return open_bank(path).render_drum_preset(notes, samples)
+    if source.kind == "one_shots":
+        kit = kits.open_one_shots(
+            path / "sonic-pi/samples", path / f"doc/{source.material}/copyright"
+        )
+    else:
+        kit = kits.open_hydrogen(path)
+    return kit.render(
+        notes, samples, rng, picks=choice["picks"], cents=choice["cents"], width=choice["width"]
+    )

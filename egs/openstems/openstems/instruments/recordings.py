@@ -1,0 +1,127 @@
+"""Excerpts of recorded electric guitars, to be layered into `other`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import soundfile
+import soxr
+
+from openstems.errors import UserError
+from openstems.music import RATE
+
+_SECTOID, _MULDJORD = "fretsonfire-songs-sectoid", "fretsonfire-songs-muldjord"
+_SONGS = Path("usr/share/games/fretsonfire/data/songs")
+SPLIT_SONGS = {
+    "train": (
+        (_SECTOID, "sectoid/Escape from chaosland"),
+        (_SECTOID, "sectoid/Feelings"),
+        (_MULDJORD, "muldjord/armygeddon"),
+        (_MULDJORD, "muldjord/internal_degeneration"),
+    ),
+    "valid": ((_SECTOID, "sectoid/Metal madness"), (_MULDJORD, "muldjord/chaos_god")),
+    "test": ((_SECTOID, "sectoid/War of freedom"), (_MULDJORD, "muldjord/mutilated_mime")),
+}
+"""Material and folder of the songs of each split."""
+
+_FRAME = RATE // 10
+_FLOOR = 10 ** (-45 / 20)
+_TRIES = 6
+_ENOUGH = 0.8
+_FADE = RATE // 20
+
+
+class MaterialsLike(Protocol):
+    """What instruments ask of the materials of a build."""
+
+    names: tuple[str, ...]
+
+    def path(self, name: str) -> Path:
+        """Folder of a material."""
+
+
+def available(split: str, materials: MaterialsLike) -> tuple[str, ...]:
+    """Names of the recorded songs that a split may use."""
+    return tuple(song for material, song in SPLIT_SONGS[split] if material in materials.names)
+
+
+def excerpt(
+    seconds: float,
+    rng: np.random.Generator,
+    split: str,
+    materials: MaterialsLike,
+    *,
+    gain: float = 1.0,
+) -> tuple[np.ndarray, dict[str, Any]] | None:
+    """A stretch of a recorded guitar in which it plays most of the time.
+
+    Args:
+        seconds: length; a shorter recording is followed by silence.
+        rng: random stream of song and place.
+        split: "train", "valid" or "test".
+        materials: what the build may use.
+        gain: linear gain.
+
+    Returns:
+        Float32 (2, samples) and what was taken, or None where no recording is at hand.
+
+    Raises:
+        UserError: where a recording cannot be read.
+    """
+    songs = available(split, materials)
+    if not songs:
+        return None
+    song = songs[int(rng.integers(len(songs)))]
+    material = next(owner for owner, name in SPLIT_SONGS[split] if name == song)
+    path = Path(materials.path(material)) / _SONGS / song / "guitar.ogg"
+    try:
+        with soundfile.SoundFile(path) as file:
+            sound, start, activity = _most_active(file, seconds, rng)
+    except (OSError, soundfile.LibsndfileError) as error:
+        raise UserError(f"{path}: cannot be read ({error}); fetch its package again") from error
+    record = {
+        "material": material,
+        "recording": song,
+        "start": round(start, 3),
+        "activity": round(activity, 3),
+        "uses": {"recording": [song]},
+    }
+    return sound * np.float32(gain), record
+
+
+def _most_active(
+    file: soundfile.SoundFile, seconds: float, rng: np.random.Generator
+) -> tuple[np.ndarray, float, float]:
+    """The first excerpt that plays enough, else the best of some: audio, start, activity."""
+    wanted = round(seconds * file.samplerate)
+    latest = max(file.frames - wanted, 0)
+    best: tuple[np.ndarray, float, float] | None = None
+    for _ in range(_TRIES):
+        start = int(rng.integers(latest + 1))
+        file.seek(start)
+        sound = file.read(wanted, dtype="float32", always_2d=True)
+        activity = _activity(sound, wanted)
+        if best is None or activity > best[2]:
+            best = sound, start / file.samplerate, activity
+        if activity >= _ENOUGH:
+            break
+    sound, start, activity = best
+    if file.samplerate != RATE:
+        sound = soxr.resample(sound, file.samplerate, RATE)
+    stem = np.zeros((2, round(seconds * RATE)), np.float32)
+    length = min(len(sound), stem.shape[1])
+    stem[:, :length] = sound[:length].T
+    fade = min(_FADE, length // 2)
+    ramp = np.linspace(0, 1, fade, dtype=np.float32)
+    stem[:, :fade] *= ramp
+    stem[:, length - fade : length] *= ramp[::-1]
+    return stem, start, activity
+
+
+def _activity(sound: np.ndarray, wanted: int) -> float:
+    """Share of the tenths of a second asked for that are louder than -45 dBFS."""
+    count = max(wanted // _FRAME, 1)
+    whole = sound[: len(sound) // _FRAME * _FRAME].reshape(-1, _FRAME * sound.shape[1])
+    return float((np.sqrt((whole**2).mean(axis=1)) > _FLOOR).sum() / count) if len(whole) else 0.0

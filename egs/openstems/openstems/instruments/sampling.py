@@ -1,0 +1,118 @@
+"""Reading sounds at any speed, placing them in a stem, and keeping recent ones in memory."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+
+import numpy as np
+from scipy import signal
+
+from openstems.music import RATE
+
+
+class ByteCache:
+    """The most recently used arrays, as many as fit into a number of bytes.
+
+    Args:
+        limit: bytes held at most; a single larger array is still held alone.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.held = 0
+        self._arrays: OrderedDict[Hashable, np.ndarray] = OrderedDict()
+
+    def get(self, key: Hashable, make: Callable[[], np.ndarray]) -> np.ndarray:
+        """The array kept under `key`, made by `make` where it is not there."""
+        if key in self._arrays:
+            self._arrays.move_to_end(key)
+            return self._arrays[key]
+        self.put(key, make())
+        return self._arrays[key]
+
+    def peek(self, key: Hashable) -> np.ndarray | None:
+        """The array kept under `key`, or None."""
+        return self._arrays.get(key)
+
+    def put(self, key: Hashable, array: np.ndarray) -> None:
+        """Keep `array` under `key` in place of what was there; forget the oldest if need be."""
+        if key in self._arrays:
+            self.held -= self._arrays.pop(key).nbytes
+        self._arrays[key] = array
+        self.held += array.nbytes
+        while self.held > self.limit and len(self._arrays) > 1:
+            self.held -= self._arrays.popitem(last=False)[1].nbytes
+
+
+def read_at(sound: np.ndarray, positions: np.ndarray) -> np.ndarray:
+    """Values of `sound` between its samples, by cubic Hermite interpolation.
+
+    Args:
+        sound: shape (L,) or (C, L), with at least one sample.
+        positions: places in samples, shape (N,), each from 0 up to L - 1.
+
+    Returns:
+        Float32, shape (N,) or (C, N).
+    """
+    whole = positions.astype(np.int32)
+    part = (positions - whole).astype(np.float32)
+    last = sound.shape[-1] - 1
+    before, at, after, later = (
+        sound.take(whole + step, axis=-1, mode="clip") if last else sound[..., :1]
+        for step in (-1, 0, 1, 2)
+    )
+    slope = 0.5 * (after - before)
+    cubic = 0.5 * (later - before) + 1.5 * (at - after)
+    square = after - at - slope - cubic
+    return (((cubic * part + square) * part + slope) * part + at).astype(np.float32, copy=False)
+
+
+def repitch(sound: np.ndarray, cents: float) -> np.ndarray:
+    """`sound` played faster (positive `cents`) or slower, as a tape would be."""
+    if cents == 0 or sound.shape[-1] < 2:
+        return sound
+    speed = 2.0 ** (cents / 1200)
+    length = max(int((sound.shape[-1] - 1) / speed), 1)
+    return read_at(sound, np.arange(length) * speed)
+
+
+def pan_gains(pan: float) -> tuple[float, float]:
+    """Gains of the left and right channel at equal power, 1 and 1 in the middle.
+
+    Args:
+        pan: -1 (left) to 1 (right).
+    """
+    angle = (min(max(pan, -1.0), 1.0) + 1) * np.pi / 4
+    return float(np.sqrt(2) * np.cos(angle)), float(np.sqrt(2) * np.sin(angle))
+
+
+def add_at(
+    stem: np.ndarray, sound: np.ndarray, start: int, gain: float = 1.0, pan: float = 0.0
+) -> None:
+    """Add `sound` to `stem` in place; what lies outside of the stem is left out.
+
+    Args:
+        stem: shape (2, samples).
+        sound: shape (L,) or (2, L).
+        start: sample of the stem at which the sound begins.
+        gain: linear gain.
+        pan: -1 to 1.
+    """
+    first = max(0, -start)
+    last = min(sound.shape[-1], stem.shape[1] - start)
+    if last <= first:
+        return
+    for channel, side in enumerate(pan_gains(pan)):
+        source = sound if sound.ndim == 1 else sound[channel]
+        if gain * side > 1e-6:
+            stem[channel, start + first : start + last] += source[first:last] * np.float32(
+                gain * side
+            )
+
+
+def without_offset(stem: np.ndarray) -> np.ndarray:
+    """`stem` without what lies below about 10 Hz, as any recording chain leaves it out."""
+    pole = 1 - 2 * np.pi * 10 / RATE
+    feedforward, feedback = np.float32([1, -1]), np.float32([1, -pole])
+    return signal.lfilter(feedforward, feedback, stem).astype(np.float32, copy=False)

@@ -1,0 +1,186 @@
+"""Plucked strings: a shape travels round a loop of one period that dulls it (Karplus-Strong).
+
+Strings are kept by pitch, strength and take; a second take of the same part has its own strings,
+timing and tuning, which is what makes doubled guitars wide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from openstems.instruments import amplifiers
+from openstems.instruments.plucking import pluck
+from openstems.instruments.sampling import ByteCache, add_at, without_offset
+from openstems.music import RATE, Note
+
+SPLIT_BODIES = {"train": ("steel", "solid"), "valid": ("nylon",), "test": ("resonator",)}
+"""Bodies of the instruments by split."""
+
+MANNERS = {
+    "guitar": ("strummed", "clean", "crunch", "high_gain"),
+    "bass": ("fingered", "picked", "slapped"),
+}
+"""Ways to play each role."""
+
+# Ranges: ring in seconds, brightness and place of the plectrum as shares, gain of the amplifier.
+_MANNERS: dict[str, dict[str, tuple[float, float]]] = {
+    "strummed": {
+        "ring": (1.2, 3.0), "bright": (0.5, 0.9), "pick": (0.1, 0.3), "gain": (0, 0),
+        "noise": (0.03, 0.15),
+    },
+    "clean": {
+        "ring": (1.5, 3.5), "bright": (0.3, 0.8), "pick": (0.08, 0.3), "gain": (0.6, 2.5),
+        "noise": (0, 0.06),
+    },
+    "crunch": {
+        "ring": (2.0, 4.0), "bright": (0.4, 0.9), "pick": (0.08, 0.25), "gain": (4, 12),
+        "noise": (0, 0.06),
+    },
+    "high_gain": {
+        "ring": (2.5, 5.0), "bright": (0.4, 0.9), "pick": (0.06, 0.2), "gain": (15, 50),
+        "noise": (0, 0.05),
+    },
+    "fingered": {
+        "ring": (1.5, 3.5), "bright": (0.1, 0.35), "pick": (0.15, 0.35), "gain": (0.6, 3),
+        "noise": (0.02, 0.1),
+    },
+    "picked": {
+        "ring": (1.5, 4.0), "bright": (0.4, 0.8), "pick": (0.06, 0.2), "gain": (1, 6),
+        "noise": (0.1, 0.3),
+    },
+    "slapped": {
+        "ring": (1.2, 3.0), "bright": (0.5, 0.9), "pick": (0.05, 0.15), "gain": (0.6, 2),
+        "noise": (0.2, 0.5),
+    },
+}  # fmt: skip
+_STRING_BYTES = 48 * 2**20
+_SPREAD = 0.012
+
+
+def parameters(manner: str, body: str, rng: np.random.Generator) -> dict[str, Any]:
+    """An instrument and its player: everything `render` needs, as plain numbers.
+
+    Args:
+        manner: one of those in `MANNERS`.
+        body: one of those in `SPLIT_BODIES`.
+        rng: random stream.
+    """
+    choice: dict[str, Any] = {
+        name: round(float(rng.uniform(low, high)), 4)
+        for name, (low, high) in _MANNERS[manner].items()
+    }
+    guitar = manner in MANNERS["guitar"]
+    doubled = {"strummed": 0.5, "clean": 0.3, "crunch": 0.7, "high_gain": 0.85}.get(manner, 0.0)
+    choice["takes"] = 2 if rng.random() < doubled else 1
+    choice["width"] = round(float(rng.uniform(0.7, 1.0)), 3)
+    choice["pan"] = round(float(rng.uniform(-0.6, 0.6)), 3) if guitar else 0.0
+    choice["detune"] = round(float(rng.uniform(2, 9)), 2)
+    limits = (3200, 6000) if guitar else (1800, 4500)
+    choice["speaker"] = round(float(rng.uniform(*limits)), 0)
+    choice["strum"] = round(float(rng.uniform(0.008, 0.03)), 4) if guitar else 0.0
+    choice["mute"] = bool(rng.random() < (0.25 if manner in ("crunch", "high_gain") else 0.08))
+    choice["grit"] = 0.0 if guitar else round(float(rng.uniform(0.02, 0.25)), 3)
+    choice["grit_width"] = 0.0 if rng.random() < 0.4 else round(float(rng.uniform(0, 1)), 3)
+    choice["seed"] = int(rng.integers(2**31))
+    choice |= {"manner": manner, "body": body}
+    return choice
+
+
+def render(
+    notes: Iterable[Note], samples: int, choice: dict[str, Any], rng: np.random.Generator
+) -> np.ndarray:
+    """Play notes on strings.
+
+    Args:
+        notes: notes in the order of their starts; those that start together are strummed.
+        samples: length of the result.
+        choice: what `parameters` gave.
+        rng: random stream of timing and strength.
+
+    Returns:
+        Float32 of shape (2, samples).
+    """
+    strummed = _strummed(tuple(notes), choice["strum"])
+    strings = ByteCache(_STRING_BYTES)
+    takes = [
+        _take(strummed, samples, choice, rng, strings, take) for take in range(choice["takes"])
+    ]
+    stem = np.zeros((2, samples), np.float32)
+    if len(takes) == 2:
+        for take, pan in zip(takes, (-choice["width"], choice["width"]), strict=True):
+            add_at(stem, take, 0, 0.7, pan)
+    else:
+        add_at(stem, takes[0], 0, 1.0, choice["pan"])
+    if choice["grit"]:
+        stem = amplifiers.grit(stem, choice["grit"], choice["grit_width"])
+    return without_offset(stem)
+
+
+def _strummed(notes: tuple[Note, ...], strum: float) -> list[tuple[Note, float]]:
+    """Notes and their delays: strings of a chord one after the other, down and up in turn."""
+    groups: list[list[Note]] = []
+    for note in notes:
+        if groups and note.start - groups[-1][0].start < _SPREAD:
+            groups[-1].append(note)
+        else:
+            groups.append([note])
+    delayed = []
+    for number, group in enumerate(groups):
+        ordered = sorted(group, key=lambda note: note.pitch, reverse=number % 2 == 1)
+        step = strum / max(len(ordered) - 1, 1)
+        delayed += [(note, index * step) for index, note in enumerate(ordered)]
+    return delayed
+
+
+def _take(
+    notes: list[tuple[Note, float]],
+    samples: int,
+    choice: dict[str, Any],
+    rng: np.random.Generator,
+    strings: ByteCache,
+    take: int,
+) -> np.ndarray:
+    """One performance through body and amplifier, mono."""
+    sound = np.zeros((1, samples), np.float32)
+    late = rng.normal(0, 0.005, len(notes)) if choice["takes"] == 2 else np.zeros(len(notes))
+    force = rng.normal(0, 0.05, len(notes))
+    cents = choice["detune"] * (take - 0.5) if choice["takes"] == 2 else 0.0
+    for (note, delay), lateness, change in zip(notes, late, force, strict=True):
+        start = max(round((note.start + delay + lateness) * RATE), 0)
+        held = max(round(note.duration * RATE), 1)
+        damp = round((0.03 if choice["mute"] else 0.06) * RATE)
+        strength = int(np.clip(note.velocity // 32 + (change > 0.06) - (change < -0.06), 0, 3))
+        key = (note.pitch, strength, take)
+        string = _string(strings, key, held + damp, choice, cents)[: held + damp].copy()
+        if len(string) > held:
+            string[held:] *= np.linspace(1, 0, damp, dtype=np.float32)[: len(string) - held] ** 2
+        _add(sound[0], string, start, (note.velocity / 127) ** 1.3 * (1 + change))
+    sound = amplifiers.body(0.6 * sound, choice["body"])
+    if choice["gain"] > 0:
+        sound = amplifiers.amplify(
+            sound, choice["gain"], choice["speaker"], bass=choice["grit"] > 0
+        )
+        # Loud amplifiers are turned down at the desk.
+        sound *= np.float32(1 / (1 + choice["gain"]) ** 0.3)
+    return sound[0]
+
+
+def _add(stem: np.ndarray, sound: np.ndarray, start: int, gain: float) -> None:
+    """Add mono `sound` to mono `stem` in place, from the sample `start` on."""
+    length = min(len(sound), len(stem) - start)
+    if length > 0:
+        stem[start : start + length] += sound[:length] * np.float32(gain)
+
+
+def _string(
+    strings: ByteCache, key: tuple[int, int, int], length: int, choice: dict[str, Any], cents: float
+) -> np.ndarray:
+    kept = strings.peek(key)
+    if kept is None or len(kept) < length:
+        wanted = max(length, RATE // 2, 0 if kept is None else 2 * len(kept))
+        kept = pluck(*key, wanted, choice, cents)
+        strings.put(key, kept)
+    return kept

@@ -1,0 +1,143 @@
+"""The files that describe a data set: dataset.json, manifest.json, validation_tracks.txt."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from .errors import UserError
+from .materials import Materials
+
+DATASET = "dataset.json"
+MANIFEST = "manifest.json"
+VALIDATION_TRACKS = "validation_tracks.txt"
+FORMAT = 1
+LIBRARIES = ("numpy", "scipy", "soundfile", "soxr", "mido", "symusic", "pyworld", "onnxruntime")
+
+
+def describe(settings: Mapping[str, Any], materials: Materials) -> dict[str, Any]:
+    """What a data set is begun with.
+
+    Args:
+        settings: all that decides its songs, in plain types.
+        materials: what they are made from.
+    """
+    return {
+        "format": FORMAT,
+        "settings": dict(settings),
+        "materials": {name: materials.version(name) for name in materials.names},
+        "software": {
+            "python": platform.python_version(),
+            **{name: _version(name) for name in LIBRARIES},
+        },
+    }
+
+
+def claim(root: Path, description: Mapping[str, Any]) -> None:
+    """Makes the folder a data set of this description, or sees that it is one.
+
+    Raises:
+        UserError: it holds something else, or a data set of other settings or materials.
+    """
+    path = root / DATASET
+    if not path.exists():
+        foreign = (
+            [p.name for p in root.iterdir() if not p.name.startswith(".")] if root.exists() else []
+        )
+        if foreign:
+            raise UserError(
+                f"{root}: holds other files ({min(foreign)}); choose a new or empty folder"
+            )
+        write_json(path, description)
+        return
+    existing = read_json(path)
+    for group in ("settings", "materials"):
+        difference = _difference(existing.get(group), description[group])
+        if difference:
+            raise UserError(
+                f"{root}: a data set begun with other {group}: {difference}; choose another folder,"
+                " or the same ones"
+            )
+
+
+def write_manifest(root: Path, entries: Sequence[Mapping[str, Any]]) -> None:
+    """Writes all songs' entries, and the names of the validation songs."""
+    ordered = sorted(entries, key=lambda entry: (entry["split"], entry["number"]))
+    write_json(root / MANIFEST, {"format": FORMAT, "songs": ordered})
+    names = [entry["name"] for entry in ordered if entry["split"] == "valid"]
+    write_text(root / VALIDATION_TRACKS, "".join(f"{name}\n" for name in names))
+
+
+def read_manifest(root: Path) -> list[dict[str, Any]]:
+    """The entries of a data set's songs.
+
+    Raises:
+        UserError: it has no manifest, or a damaged one.
+    """
+    content = read_json(root / MANIFEST)
+    if not isinstance(content.get("songs"), list):
+        raise UserError(f"{root / MANIFEST}: not a manifest; build the data set again")
+    return content["songs"]
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The content of a JSON file.
+
+    Raises:
+        UserError: it is missing or damaged.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}; give the folder of a data set") from None
+    except ValueError:
+        raise UserError(f"{path}: damaged; remove the data set and build it again") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: damaged; remove the data set and build it again")
+    return content
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Replaces a JSON file in one step."""
+    write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replaces a file in one step: a reader never meets half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, part = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    try:
+        with open(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.chmod(part, 0o644)  # others may read what mkstemp made private
+        os.replace(part, path)
+    except BaseException:
+        Path(part).unlink(missing_ok=True)
+        raise
+
+
+def _difference(existing: object, wanted: Mapping[str, Any]) -> str:
+    """The first setting that differs, with both values; nothing where all are the same."""
+    existing = existing if isinstance(existing, dict) else {}
+    for name in sorted({*existing, *wanted}):
+        if existing.get(name) != wanted.get(name):
+            was, now = existing.get(name, "none"), wanted.get(name, "none")
+            return f"{name} was {_shown(was)}, now {_shown(now)}"
+    return ""
+
+
+def _shown(value: object) -> str:
+    return " ".join(map(str, value)) or "none" if isinstance(value, list) else str(value)
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None

@@ -1,0 +1,15 @@
+"""Which packages songs are made from, under which licences, and how to get them."""
+
+from .available import Materials, default_directory
+from .catalogue import CATALOGUE, CLIENTS, PROFILES, Item, Material, find
+
+__all__ = [
+    "CATALOGUE",
+    "CLIENTS",
+    "PROFILES",
+    "Item",
+    "Material",
+    "Materials",
+    "default_directory",
+    "find",
+]

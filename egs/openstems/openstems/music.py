@@ -1,0 +1,172 @@
+"""What a song is before it sounds: notes in parts, chords, sections and the bar lines.
+
+All times are in seconds from the song's beginning, pitches are MIDI note numbers (60 is middle C)
+and velocities go from 1 to 127. Everything here is immutable: a changed score is a new score.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+RATE = 44100
+"""Sample rate of all audio, in Hz."""
+
+ROLES = ("drums", "bass", "guitar", "keys", "pad", "strings", "lead", "brass", "vocals")
+SECTION_NAMES = ("intro", "verse", "chorus", "bridge", "break", "outro")
+
+CHORD_INTERVALS: dict[str, tuple[int, ...]] = {
+    "maj": (0, 4, 7),
+    "min": (0, 3, 7),
+    "5": (0, 7),
+    "dim": (0, 3, 6),
+    "aug": (0, 4, 8),
+    "sus2": (0, 2, 7),
+    "sus4": (0, 5, 7),
+    "6": (0, 4, 7, 9),
+    "min6": (0, 3, 7, 9),
+    "7": (0, 4, 7, 10),
+    "maj7": (0, 4, 7, 11),
+    "min7": (0, 3, 7, 10),
+    "min7b5": (0, 3, 6, 10),
+    "7sus4": (0, 5, 7, 10),
+    "add9": (0, 4, 7, 2),
+    "9": (0, 4, 7, 10, 2),
+}
+"""Semitones above the root for each chord quality, the most telling tones first."""
+
+
+@dataclass(frozen=True)
+class Note:
+    """One note.
+
+    Args:
+        start: beginning in seconds.
+        end: end in seconds, later than `start`.
+        pitch: MIDI note number; in drum parts a General MIDI percussion number.
+        velocity: 1 to 127.
+    """
+
+    start: float
+    end: float
+    pitch: int
+    velocity: int
+
+    @property
+    def duration(self) -> float:
+        """Seconds from start to end."""
+        return self.end - self.start
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one player plays.
+
+    Args:
+        role: one of `ROLES`.
+        program: General MIDI program, 0 to 127; 0 for drums.
+        notes: notes in the order of their starts.
+        name: tells parts of one role apart, e.g. "left" and "right" of a doubled guitar.
+    """
+
+    role: str
+    program: int
+    notes: tuple[Note, ...]
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Chord:
+    """The harmony of a span of time.
+
+    Args:
+        start: beginning in seconds.
+        end: end in seconds.
+        root: pitch class, 0 (C) to 11 (B).
+        quality: a key of `CHORD_INTERVALS`.
+    """
+
+    start: float
+    end: float
+    root: int
+    quality: str
+
+    @property
+    def pitch_classes(self) -> tuple[int, ...]:
+        """Pitch classes of the chord, the root first."""
+        return tuple((self.root + interval) % 12 for interval in CHORD_INTERVALS[self.quality])
+
+
+@dataclass(frozen=True)
+class Section:
+    """One part of the form.
+
+    Args:
+        name: one of `SECTION_NAMES`.
+        start: beginning in seconds.
+        end: end in seconds.
+        energy: 0 (barely anything plays) to 1 (everything plays, loudly).
+    """
+
+    name: str
+    start: float
+    end: float
+    energy: float
+
+
+@dataclass(frozen=True)
+class Score:
+    """A song on paper.
+
+    Args:
+        seconds: length; every note starts and ends within it.
+        tempo: quarter notes a minute (dotted quarters in 6/8), at the beginning.
+        beats_per_bar: number of beats between two bar lines.
+        key: pitch class of the tonic.
+        mode: "major" or "minor".
+        bars: start of each bar in seconds.
+        chords: the harmony, in order, without gaps as far as it is known.
+        sections: the form, in order.
+        parts: what is played; the vocal melody has the role "vocals".
+        origin: what made this score, in plain types: source, piece, window, styles.
+    """
+
+    seconds: float
+    tempo: float
+    beats_per_bar: int
+    key: int
+    mode: str
+    bars: tuple[float, ...]
+    chords: tuple[Chord, ...]
+    sections: tuple[Section, ...]
+    parts: tuple[Part, ...]
+    origin: dict[str, Any] = field(default_factory=dict)
+
+    def part(self, role: str) -> tuple[Part, ...]:
+        """All parts of a role, possibly none."""
+        return tuple(part for part in self.parts if part.role == role)
+
+    def with_parts(self, parts: Iterable[Part], **origin: Any) -> Score:
+        """The same song with other parts.
+
+        Args:
+            parts: the parts of the new score.
+            **origin: entries added to `origin`.
+        """
+        return replace(self, parts=tuple(parts), origin={**self.origin, **origin})
+
+    def chord_at(self, time: float) -> Chord | None:
+        """The chord that sounds at `time` seconds, or None where none is known."""
+        return next((chord for chord in self.chords if chord.start <= time < chord.end), None)
+
+    def section_at(self, time: float) -> Section | None:
+        """The section around `time` seconds, or None outside the form."""
+        return next(
+            (section for section in self.sections if section.start <= time < section.end), None
+        )
+
+
+def by_start(notes: Iterable[Note]) -> tuple[Note, ...]:
+    """Notes in the order a `Part` wants: by start, then pitch."""
+    return tuple(sorted(notes, key=lambda note: (note.start, note.pitch, note.end)))

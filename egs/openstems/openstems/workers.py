@@ -1,0 +1,67 @@
+"""Processes that render songs: one thread each, quiet at Ctrl-C, gone when their parent is."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from .numbering import SongId
+from .settings import SongSettings
+from .writing import write_song
+
+Render = Callable[[int, SongSettings], Any]
+
+# With several threads in every process they would wait for each other, and sums over threads could
+# differ in their last bit.
+_ONE_THREAD = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+)
+
+
+def pool(n_workers: int) -> ProcessPoolExecutor:
+    """A pool of fresh interpreters: forked ones would inherit locks and threads."""
+    # Read by libraries as they are loaded, in the processes to come.
+    os.environ.update(dict.fromkeys(_ONE_THREAD, "1"))
+    return ProcessPoolExecutor(
+        n_workers, mp_context=multiprocessing.get_context("spawn"), initializer=_begin
+    )
+
+
+def make_song(
+    render: Render, root: Path, song_id: SongId, settings: SongSettings, scratch: Path
+) -> dict[str, Any]:
+    """Renders and writes a song, in a worker; its entry of the manifest."""
+    song = render(song_id.number, settings)
+    return write_song(root, song_id, song.stems, song.entry, scratch)
+
+
+def terminate() -> None:
+    """End all workers at once, and wait until they are gone."""
+    children = multiprocessing.active_children()
+    for child in children:
+        child.terminate()
+    for child in children:
+        child.join()
+
+
+def _begin() -> None:
+    # Ctrl-C reaches the whole group; the parent alone decides what happens.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+
+    def follow():
+        parent.join()
+        os._exit(1)
+
+    # A parent that was killed can't end its workers, which would wait for work forever.
+    threading.Thread(target=follow, daemon=True).start()

