@@ -3,7 +3,7 @@
 
 PYTHON_IN_VENV := .venv/bin/python
 
-.PHONY: help setup demo test lint format clean
+.PHONY: help setup demo report test lint format clean
 
 help: ## Show this list
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /make \1\t/' | expand -t 16
@@ -13,6 +13,9 @@ setup: ## Make .venv with all dependencies (the other targets do it themselves)
 
 demo: setup ## Separate a song with the weights that ship with the package
 	$(PYTHON_IN_VENV) examples/demo.py
+
+report: setup ## Make a page of results of these weights; OPENSTEMS=DIR adds a data set's test songs
+	$(PYTHON_IN_VENV) examples/report.py
 
 test: lint ## Check the style and run the tests
 	$(PYTHON_IN_VENV) -m pytest

@@ -42,19 +42,23 @@ LADDER: dict[str, set[str]] = {
     "engine": {"losses", "metrics", "inference"},
     "registration": {"models", "filterbank", "inference", "audio", "files"},
     "separator": {"zoo", "files", "inference", "audio"},
+    "peers": {"models", "filterbank"},
 }
 # What stands on top of all this, from below upwards.
-TOP = ["evaluation", "cli", "__init__", "__main__"]
+TOP = ["evaluation", "report", "cli", "__init__", "__main__"]
 
 # Imported inside functions only, where they are used, but for the places named below, which are
 # themselves imported where they are used.
 HEAVY = {
     "pytorch_lightning", "lightning", "musdb", "museval", "stempeg", "codecarbon", "omegaconf",
-    "pandas", "torch_audiomentations", "tensorboard", "librosa", "asteroid.engine", "asteroid.data",
+    "pandas", "matplotlib", "torch_audiomentations", "tensorboard", "librosa", "asteroid.engine",
+    "asteroid.data", "triton", "norbert", "openunmix", "adjustText", "PIL",
 }  # fmt: skip
 HEAVY_PLACES = {
     "engine": {"pytorch_lightning", "lightning", "asteroid.engine"},
     "data/transforms.py": {"torch_audiomentations"},
+    "kernels/lstm_triton.py": {"triton"},
+    "kernels/lstm_triton_kernels.py": {"triton"},
 }
 EXTRAS = sorted(name for name in HEAVY if "." not in name)
 

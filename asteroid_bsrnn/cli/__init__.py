@@ -12,8 +12,11 @@ from collections.abc import Sequence
 
 from .._version import __version__
 from ..errors import UserError
+from .compare import add_compare
 from .convert import add_convert
+from .evaluate import add_evaluate
 from .models import add_models
+from .report import add_report
 from .separate import add_separate
 from .terminal import OUT_OF_MEMORY, complain, ended_tidily, is_out_of_memory
 
@@ -62,4 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     add_separate(commands)
     add_convert(commands)
     add_models(commands)
+    add_evaluate(commands)
+    add_compare(commands)
+    add_report(commands)
     return parser

@@ -7,7 +7,6 @@ names that Asteroid's recipes use, are written from them at the end.
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 import os
@@ -24,8 +23,14 @@ from .. import metrics
 from .._version import __version__
 from ..errors import UserError
 from ..separator import Separator
+from .writing import write_json, write_scores
 
 Progress = Callable[[int, int], None]
+# Mixture (channels, time), references and estimates (sources, channels, time), hertz -> measure ->
+# (sources,)
+MoreScores = Callable[
+    [torch.Tensor, torch.Tensor, torch.Tensor, float], Mapping[str, Iterable[float]]
+]
 
 
 def evaluate(
@@ -37,13 +42,17 @@ def evaluate(
     settings: Mapping,
     museval_processes: int = 0,
     progress: Progress | None = None,
+    more_scores: MoreScores | None = None,
+    facts: Mapping | None = None,
 ) -> dict:
     """Separate and score every track.
 
     Args:
-        separator: what is evaluated.
+        separator: what is evaluated. Something that needs the references too, as oracles do, has
+            a `separate_track`, which is given the track.
         tracks: a sequence of dicts with `name`, `mixture` (channels, time) and `sources` (stems,
-            channels, time), loaded when asked for, at the separator's sample rate.
+            channels, time), loaded when asked for, at the separator's sample rate or at the
+            `sample_rate` that they have.
         folder: of the results.
         sources: names of the stems of a track, in order; those that the separator estimates are
             scored.
@@ -53,6 +62,8 @@ def evaluate(
             takes minutes a track, in so many processes. A script that asks for them keeps its own
             work under `if __name__ == "__main__":`.
         progress: called with the number of tracks done and in all.
+        more_scores: gives further measures of a track, besides uSDR and cSDR.
+        facts: plain facts for every record that do not decide which results belong together.
 
     Returns:
         What `final_metrics.json` holds.
@@ -64,20 +75,16 @@ def evaluate(
         raise UserError("there are no tracks to evaluate")
     folder = Path(folder)
     (folder / "tracks").mkdir(parents=True, exist_ok=True)
-    settings = {
-        **settings,
-        "separator": separator.settings,
-        "museval": museval_processes > 0,
-        "versions": _versions(),
-    }
-    key = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+    settings = resolve_settings(separator, settings, museval_processes)
+    key = settings_hash(settings)
+    facts = {"made_with": settings, **(facts or {})}
     records = {number: _finished(folder, key, number) for number in range(len(tracks))}
     missing = [number for number, record in records.items() if record is None]
 
     def pairs() -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         for number in missing:
-            scores, references, estimates = _score(separator, tracks[number], sources)
-            records[number] = {"settings": key, "number": number, **scores}
+            scores, references, estimates = _score(separator, tracks[number], sources, more_scores)
+            records[number] = {"settings": key, "number": number, **scores, **facts}
             yield references, estimates
 
     scored = (
@@ -88,18 +95,34 @@ def evaluate(
     for done, (number, museval) in enumerate(zip(missing, scored, strict=True), start=1):
         if museval is not None:
             records[number]["scores"].update(_medians(museval, records[number]))
-        _write_json(_record_path(folder, number), records[number])
+        write_json(_record_path(folder, number), records[number])
         if progress is not None:
             progress(len(tracks) - len(missing) + done, len(tracks))
     ordered = [records[number] for number in range(len(tracks))]
-    _write_csv(folder / "all_metrics.csv", ordered)
-    summary = {**aggregate(ordered), "settings": settings, "settings_hash": key}
-    _write_json(folder / "final_metrics.json", summary)
+    write_scores(folder / "all_metrics.csv", ordered)
+    summary = {**aggregate(ordered), "settings": settings, "settings_hash": key, **facts}
+    del summary["made_with"]  # the settings, once more
+    write_json(folder / "final_metrics.json", summary)
     return summary
 
 
+def resolve_settings(separator: Separator, settings: Mapping, museval_processes: int = 0) -> dict:
+    """All that decides which results belong together: those given, the separator's, versions."""
+    return {
+        **settings,
+        "separator": separator.settings,
+        "museval": museval_processes > 0,
+        "versions": _versions(),
+    }
+
+
+def settings_hash(settings: Mapping) -> str:
+    """SHA-256 of settings, independent of the order of their keys."""
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+
+
 def aggregate(records: Sequence[Mapping]) -> dict:
-    """Figures over all tracks: uSDR as the mean, cSDR and museval's measures as the median.
+    """Figures over all tracks: uSDR and SI-SDR as the mean, cSDR and museval's as the median.
 
     Args:
         records: of the tracks.
@@ -110,7 +133,7 @@ def aggregate(records: Sequence[Mapping]) -> dict:
     """
     summary: dict = {"n_tracks": len(records)}
     for measure in records[0]["scores"]:
-        how = np.mean if measure == "usdr" else np.median
+        how = np.mean if is_mean(measure) else np.median
         values = {}
         for source in records[0]["scores"][measure]:
             scores = np.array([float(record["scores"][measure][source]) for record in records])
@@ -124,27 +147,46 @@ def aggregate(records: Sequence[Mapping]) -> dict:
     return summary
 
 
+def is_mean(measure: str) -> bool:
+    """Whether the figure of a data set is the mean over its tracks, other than the median."""
+    return measure.startswith(("usdr", "si_sdr"))
+
+
 def _score(
-    separator: Separator, track: Mapping, sources: Sequence[str]
+    separator: Separator,
+    track: Mapping,
+    sources: Sequence[str],
+    more_scores: MoreScores | None,
 ) -> tuple[dict, torch.Tensor, torch.Tensor]:
     """The record of a track, with its references and estimates (sources, channels, time)."""
     began = time.perf_counter()
-    estimated = separator.separate(track["mixture"])
+    if hasattr(separator, "separate_track"):
+        estimated = separator.separate_track(track)
+    else:
+        estimated = separator.separate(track["mixture"], track.get("sample_rate"))
     wall = time.perf_counter() - began
     scored = [source for source in sources if source in separator.sources]
     references = track["sources"][[list(sources).index(source) for source in scored]]
     estimates = torch.stack([estimated[source] for source in scored])
+    rate = track.get("sample_rate", separator.sample_rate)
     scores = {
         "usdr": metrics.usdr(references, estimates),
-        "csdr": metrics.csdr(references, estimates),
+        "csdr": metrics.csdr(references, estimates, *_second(rate)),
     }
+    if more_scores is not None:
+        scores.update(more_scores(track["mixture"], references, estimates, rate))
     record = {
         "name": track["name"],
-        "seconds": track["mixture"].shape[-1] / separator.sample_rate,
+        "seconds": track["mixture"].shape[-1] / rate,
         "wall_seconds": wall,
         "scores": {measure: _by_source(scored, values) for measure, values in scores.items()},
     }
     return record, references, estimates
+
+
+def _second(sample_rate: float) -> tuple[int, int]:
+    """Window and hop of the chunk SDR."""
+    return round(sample_rate), round(sample_rate)
 
 
 def _medians(museval: Mapping, record: Mapping) -> dict[str, dict]:
@@ -186,26 +228,3 @@ def _finished(folder: Path, key: str, number: int) -> dict | None:
 
 def _record_path(folder: Path, number: int) -> Path:
     return folder / "tracks" / f"{number:04d}.json"
-
-
-def _write_json(path: Path, value: Mapping) -> None:
-    """Write a file as a whole or not at all."""
-    temporary = path.with_name(f".{path.name}")
-    temporary.write_text(json.dumps(value, indent=2), encoding="utf-8")
-    os.replace(temporary, path)
-
-
-def _write_csv(path: Path, records: Sequence[Mapping]) -> None:
-    """One line a track."""
-    columns = [
-        (measure, source) for measure, values in records[0]["scores"].items() for source in values
-    ]
-    temporary = path.with_name(f".{path.name}")
-    with open(temporary, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        names = [f"{measure}_{source}" for measure, source in columns]
-        writer.writerow(["track", *names, "seconds", "wall_seconds"])
-        for record in records:
-            values = [record["scores"][measure][source] for measure, source in columns]
-            writer.writerow([record["name"], *values, record["seconds"], record["wall_seconds"]])
-    os.replace(temporary, path)

@@ -1,0 +1,150 @@
+"""`asteroid-bsrnn compare`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from ..errors import UserError
+from ..evaluation import candidates, comparison, comparison_formats, costs, records, statistics
+from ..evaluation.writing import write_json
+from .evaluate import add_evaluation, evaluate_all, separator_options
+from .terminal import show
+from .values import count, name, number_within
+
+
+def add_compare(commands) -> None:
+    """Add the command to the parser's."""
+    parser = commands.add_parser(
+        "compare",
+        help="put models side by side: scores, confidence, size, speed, energy",
+        description="One table of models on the same tracks: uSDR and cSDR with bootstrap "
+        "intervals, paired tests, parameters, multiply-accumulates, speed and memory on this "
+        "device, and the training's hours and kWh where a ledger tells them.",
+    )
+    parser.add_argument(
+        "inputs",
+        nargs="+",
+        type=name,
+        metavar="RECORDS|MODEL",
+        help="folders of results of evaluate, or folders of those; with --root also models, "
+        "which are evaluated first",
+    )
+    parser.add_argument("--root", type=name, metavar="DATA", help="as for evaluate")
+    parser.add_argument(
+        "-o",
+        "--table",
+        type=name,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="write the table to FILE.md, .csv, .tex, .json or .txt too; may be given repeatedly",
+    )
+    parser.add_argument(
+        "--test",
+        choices=statistics.TESTS,
+        default="wilcoxon",
+        help="paired test between models; default: %(default)s",
+    )
+    _add_costs(parser.add_argument_group("costs"))
+    add_evaluation(parser)
+    parser.set_defaults(run=_compare)
+
+
+def _add_costs(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--costs",
+        choices=("now", "recorded", "none"),
+        default="now",
+        help="measure speed and memory now, on this device; take what was measured before; or "
+        "leave them out; default: %(default)s",
+    )
+    group.add_argument(
+        "--cost-seconds",
+        type=number_within(above=0),
+        default=10.0,
+        metavar="SECONDS",
+        help="audio to measure with; default: %(default)g",
+    )
+    group.add_argument(
+        "--cost-repeats", type=count, default=5, metavar="N", help="default: %(default)s"
+    )
+
+
+def _compare(options: argparse.Namespace) -> int:
+    for table in options.table:
+        comparison_formats.check_format(table)
+    found, models = _inputs(options)
+    if models or options.oracles:
+        known = {record.folder.resolve() for record in found}
+        made = evaluate_all(models, options)
+        found += [record for record in made if record.folder.resolve() not in known]
+    result = comparison.compare(found, costs=_costs(found, options), test=options.test)
+    show(comparison_formats.to_text(result).rstrip())
+    for table in options.table:
+        comparison_formats.write(result, table)
+    return 0
+
+
+def _inputs(
+    options: argparse.Namespace,
+) -> tuple[list[records.Record], list[candidates.Candidate]]:
+    """Results that are there, and models that are to be evaluated."""
+    folders: list[Path] = []
+    models = []
+    for given in options.inputs:
+        path = Path(given)
+        found = records.find_records(path)
+        is_run = (path / candidates.WEIGHTS_OF_RUN).is_file()
+        if found and not (is_run and options.root):
+            folders += found
+        elif options.root:
+            models.append(candidates.candidate(given))
+        elif path.is_dir() and not is_run:
+            raise UserError(f"{given}: holds no results; make them with asteroid-bsrnn evaluate")
+        else:
+            candidates.candidate(given)  # which says so where it is no model either
+            raise UserError(f"{given}: a model, not results; give --root to evaluate it first")
+    if options.oracles and not options.root:
+        raise UserError("--oracles needs the data: give --root")
+    return [records.read_record(folder) for folder in folders], models
+
+
+def _costs(found: list[records.Record], options: argparse.Namespace) -> dict[Path, dict]:
+    """From each record's folder to what its model costs."""
+    costs_of: dict[Path, dict] = {}
+    for record in found:
+        if options.costs == "none" or record.is_reference_point:
+            continue
+        known = comparison.read_costs(record)
+        if options.costs == "now":
+            known = _measured(record, options, known)
+        if known is not None:
+            costs_of[record.folder] = known
+    return costs_of
+
+
+def _measured(record: records.Record, options: argparse.Namespace, known: dict | None):
+    """What a model costs now; what was counted before is not counted again."""
+    path = candidates.weights_of(record.model, record.folder)
+    if path is None:
+        print(f"{record.label}: its weights are gone; nothing is measured", file=sys.stderr)
+        return known
+    # As it was evaluated, on the device that is asked for now.
+    separator = {
+        **record.summary["settings"]["separator"],
+        **{key: separator_options(options)[key] for key in ("device", "batch_size")},
+    }
+    counted = (known or {}).get("macs_per_second")
+    measured = costs.measure(
+        path,
+        separator,
+        seconds=options.cost_seconds,
+        repeats=options.cost_repeats,
+        count=counted is None,
+    )
+    if counted is not None:
+        measured["macs_per_second"] = counted
+    write_json(record.folder / comparison.COSTS_FILE, measured)
+    return measured

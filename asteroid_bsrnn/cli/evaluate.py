@@ -1,0 +1,157 @@
+"""`asteroid-bsrnn evaluate`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ..errors import UserError
+from ..evaluation import candidates, comparison, comparison_formats, datasets, oracles, running
+from ..evaluation.records import Record
+from .separate import _add_chunks, _add_computation
+from .terminal import progress_bar, show
+from .values import count, name
+
+
+def add_evaluate(commands) -> None:
+    """Add the command to the parser's."""
+    parser = commands.add_parser(
+        "evaluate",
+        help="score models on a data set",
+        description="Separate the tracks of a data set and score the stems: uSDR, cSDR, SI-SDR, "
+        "and what they gain over the mixture. One JSON record a track; an interrupted evaluation "
+        "goes on where it was, and other settings get another folder.",
+    )
+    parser.add_argument(
+        "models",
+        nargs="*",
+        metavar="MODEL",
+        help="names, files, URLs or folders of runs; LABEL=MODEL chooses the name in tables",
+    )
+    parser.add_argument(
+        "--root",
+        type=name,
+        required=True,
+        metavar="DATA",
+        help="data set with train/ and test/ in the layout of MUSDB18-HQ, or a folder of stems "
+        "(vocals.wav, ...; without a mixture.wav their sum is separated), or a folder of those",
+    )
+    add_evaluation(parser)
+    parser.set_defaults(run=_evaluate)
+
+
+def add_evaluation(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say what is evaluated on, and how."""
+    data = parser.add_argument_group("data")
+    data.add_argument(
+        "--split",
+        choices=datasets.SPLITS,
+        default="test",
+        help="of the data set; valid are the validation tracks in train; default: %(default)s",
+    )
+    data.add_argument(
+        "--validation-tracks",
+        type=name,
+        metavar="FILE",
+        help="names of the validation tracks, one a line; default: those of MUSDB18-HQ",
+    )
+    data.add_argument(
+        "--sources",
+        metavar="SOURCE,...",
+        help="names of the stems; default: vocals,bass,drums,other, or all that there are",
+    )
+    scores = parser.add_argument_group("scores")
+    scores.add_argument(
+        "--oracles",
+        action="store_true",
+        help="the mixture and oracle masks too, for reference",
+    )
+    scores.add_argument(
+        "--museval",
+        type=count,
+        metavar="N",
+        help="museval's SDR, ISR, SIR and SAR too, in N processes; takes hours",
+    )
+    scores.add_argument(
+        "--output",
+        type=name,
+        default="evaluation",
+        metavar="DIR",
+        help="folder of the results, one below it for each model and setting; default: %(default)s",
+    )
+    _add_chunks(parser.add_argument_group("chunks"))
+    _add_computation(parser.add_argument_group("computation"))
+
+
+def separator_options(options: argparse.Namespace) -> dict:
+    """The arguments of `Separator` that the command line asks for."""
+    names = ("segment", "overlap", "hop", "batch_size", "device", "precision", "shifts")
+    return {name: getattr(options, name) for name in names}
+
+
+def evaluate_all(models: list[candidates.Candidate], options: argparse.Namespace) -> list[Record]:
+    """Evaluate all models, and the reference points if they are asked for."""
+    data = datasets.EvaluationTracks(
+        options.root,
+        options.split,
+        sources=options.sources.split(",") if options.sources else None,
+        validation_tracks=_names(options.validation_tracks),
+    )
+    if data.without_mixture:
+        print(
+            f"no mixture.wav in {len(data.without_mixture)} of {len(data)} track(s), such as "
+            f"{data.without_mixture[0]!r}: the sum of the stems is separated",
+            file=sys.stderr,
+        )
+    found = []
+    shared = {"museval_processes": options.museval or 0}
+    wanted = oracles.names() if options.oracles else []
+    for oracle in wanted:
+        with _track_bar(oracle) as progress:
+            found.append(
+                running.evaluate_oracle(oracle, data, options.output, progress=progress, **shared)
+            )
+    for model in models:
+        with _track_bar(model.label) as progress:
+            found.append(
+                running.evaluate_model(
+                    model,
+                    data,
+                    options.output,
+                    separator=separator_options(options),
+                    progress=progress,
+                    **shared,
+                )
+            )
+    return found
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    models = [candidates.candidate(model) for model in options.models]
+    if not models and not options.oracles:
+        raise UserError("nothing to evaluate; name a model, or ask for --oracles")
+    table = comparison.compare(evaluate_all(models, options))
+    show(comparison_formats.to_text(table).rstrip())
+    return 0
+
+
+@contextmanager
+def _track_bar(label: str) -> Iterator:
+    """A bar over tracks; silent stems, which have no score, are told by the records."""
+    with warnings.catch_warnings(), progress_bar(label) as progress:
+        warnings.filterwarnings("ignore", "no score for", UserWarning)
+        yield progress
+
+
+def _names(path: str | None) -> list[str] | None:
+    if path is None:
+        return None
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise UserError(f"{path}: can't be read: {error.strerror}") from error
+    return [line.strip() for line in lines if line.strip()]

@@ -1,0 +1,208 @@
+"""What a model costs: parameters, multiply-accumulates, time and memory, counted and measured.
+
+A model is measured in a process of its own, so that the peak of its memory is its own:
+`python -m asteroid_bsrnn.evaluation.costs` is that process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from math import prod
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+
+from .. import kernels
+from ..errors import UserError
+from ..models import SourceModel
+from ..separator import Separator
+
+# Slow networks on slow devices are not run as often as asked for, but more than once.
+_ENOUGH_SECONDS = 120.0
+_GIGABYTE = 2**30
+
+
+def count_macs(model: SourceModel, seconds: float = 10.0, channels: int = 2) -> float:
+    """Multiply-accumulates for a second of audio, counted while a copy of the model runs on a CPU.
+
+    Counted is what is done by matrix products, convolutions, attention and recurrent layers; FFTs
+    and element-wise operations, which are few beside them, are not. Whatever is done once
+    a channel is counted for all channels.
+
+    Args:
+        model: to run; it is left as it is.
+        seconds: of audio that it gets at once.
+        channels: of the audio.
+
+    Returns:
+        Multiply-accumulates a second.
+    """
+    from torch.utils.flop_counter import FlopCounterMode
+
+    twin = copy.deepcopy(model).cpu().float().eval()
+    length = round(seconds * float(model.sample_rate))
+    mixture = torch.zeros(1, model.in_channels or channels, length)
+    formulas = {torch.ops.aten.mkldnn_rnn_layer: _recurrent_flops}
+    fast_attention = torch.backends.mha.get_fastpath_enabled()
+    # Operations in which several products are hidden are taken apart into what can be counted.
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        backend = torch.nn.attention.SDPBackend.MATH
+        with (
+            torch.no_grad(),
+            kernels.use("torch"),
+            torch.nn.attention.sdpa_kernel(backend),
+            FlopCounterMode(display=False, custom_mapping=formulas) as counter,
+        ):
+            twin(mixture)
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast_attention)
+    return counter.get_total_flops() / 2 / (length / float(model.sample_rate))
+
+
+def _recurrent_flops(x_shape, input_weight_shape, hidden_weight_shape, *_, **__) -> int:
+    """One layer and direction of an LSTM, which torch's own counter does not know on a CPU."""
+    steps = x_shape[0] * x_shape[1]
+    return 2 * steps * (prod(input_weight_shape) + prod(hidden_weight_shape))
+
+
+def measure(
+    path: str | os.PathLike,
+    separator: Mapping[str, Any] | None = None,
+    *,
+    seconds: float = 10.0,
+    repeats: int = 5,
+    count: bool = True,
+) -> dict:
+    """Measure a model on this device, now, in a process of its own.
+
+    Args:
+        path: file of its weights.
+        separator: arguments of `Separator`, as it is to be used.
+        seconds: of noise that are separated.
+        repeats: how often, after a first time that does not count; less often, but twice at
+            least, where that takes more than two minutes.
+        count: whether multiply-accumulates are counted, for which the model runs once on the CPU.
+
+    Returns:
+        `parameters`; `macs_per_second`, of audio, or None; `real_time_factor`, seconds of
+        computing for a second of audio, as `median`, `low`, `high` and `n`; `memory_gb` (2**30
+        bytes), the peak of a GPU's tensors, or on a CPU what the process grew by at its peak,
+        weights included; `device`, `threads`, `separator`, `seconds`, `versions`.
+
+    Raises:
+        UserError: if the model can't be loaded or run.
+    """
+    task = {
+        "path": os.fspath(path),
+        "separator": dict(separator or {}),
+        "seconds": seconds,
+        "repeats": repeats,
+        "count": count,
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        result = Path(folder) / "costs.json"
+        command = [sys.executable, "-m", "asteroid_bsrnn.evaluation.costs"]
+        done = subprocess.run(
+            [*command, json.dumps(task), str(result)], capture_output=True, text=True
+        )
+        if done.returncode or not result.is_file():
+            lines = done.stderr.strip().splitlines() or ["no reason given"]
+            raise UserError(f"{path}: can't be measured: {lines[-1]}")
+        return json.loads(result.read_text(encoding="utf-8"))
+
+
+def _measure_here(task: Mapping[str, Any]) -> dict:
+    """The work of the process."""
+    from .. import peers  # noqa: F401  so that their files load
+
+    before = _reset_peak()
+    separator = Separator(task["path"], **task["separator"])
+    on_gpu = separator.device.type == "cuda"
+    channels = separator.model.in_channels or 2
+    length = round(task["seconds"] * separator.sample_rate)
+    noise = 0.1 * torch.randn(channels, length, generator=torch.Generator().manual_seed(0))
+    separator.separate(noise)
+    if on_gpu:
+        torch.cuda.reset_peak_memory_stats(separator.device)
+    times: list[float] = []
+    while len(times) < task["repeats"] and (len(times) < 2 or sum(times) < _ENOUGH_SECONDS):
+        began = time.perf_counter()
+        separator.separate(noise)
+        times.append((time.perf_counter() - began) / task["seconds"])
+    if on_gpu:
+        memory = torch.cuda.max_memory_allocated(separator.device)
+        device = torch.cuda.get_device_name(separator.device)
+    else:
+        memory = _peak_bytes() - before
+        device = _cpu_name()
+    return {
+        "parameters": sum(p.numel() for p in separator.model.parameters()),
+        "macs_per_second": count_macs(separator.model) if task["count"] else None,
+        "real_time_factor": {
+            "median": median(times),
+            "low": min(times),
+            "high": max(times),
+            "n": len(times),
+        },
+        "memory_gb": memory / _GIGABYTE,
+        "device": device,
+        "threads": None if on_gpu else torch.get_num_threads(),
+        "separator": {**separator.settings, "batch_size": separator.batch_size},
+        "seconds": task["seconds"],
+        "versions": {"torch": str(torch.__version__), "python": platform.python_version()},
+    }
+
+
+def _reset_peak() -> int:
+    """Forget the peak of this process's memory where the system can; what it holds now.
+
+    Elsewhere the peak so far, which importing leaves behind, hides what a small model needs.
+    """
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    return _peak_bytes()
+
+
+def _peak_bytes() -> int:
+    """The most memory that this process has held."""
+    try:
+        status = Path("/proc/self/status").read_text(encoding="utf-8")
+        return int(re.search(r"VmHWM:\s+(\d+) kB", status).group(1)) * 1024
+    except (OSError, AttributeError):
+        import resource
+
+        # Linux counts in kilobytes, macOS in bytes.
+        unit = 1 if sys.platform == "darwin" else 1024
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def _cpu_name() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            name, _, value = line.partition(":")
+            if name.strip() == "model name":
+                return value.strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+if __name__ == "__main__":
+    try:
+        measured = _measure_here(json.loads(sys.argv[1]))
+    except UserError as mistake:
+        sys.exit(str(mistake))
+    Path(sys.argv[2]).write_text(json.dumps(measured), encoding="utf-8")

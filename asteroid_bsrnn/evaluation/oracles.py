@@ -1,0 +1,183 @@
+"""Reference points: what the mixture itself scores, and what masks made of the truth reach.
+
+No network can be expected below the first, and few that mask a spectrogram above the last. All are
+computed with the references, over whole tracks.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import torch
+
+from ..errors import UserError
+from ..filterbank import FFTSTFTFB
+from .scores import scaled_mixture
+
+# Frames that the multichannel Wiener filter takes at once: its matrices are many times the signal.
+_BLOCK = 128
+
+
+class Oracle:
+    """Something that `evaluate` takes for a separator, which is given the references too.
+
+    Args:
+        name: one of `names()`.
+        sources: names of the stems of a track, in order.
+        sample_rate: in hertz.
+        n_filters: size of the STFT of the masks.
+        stride: its hop in samples.
+
+    Attributes:
+        settings: what decides the estimates.
+
+    Raises:
+        UserError: for an unknown name, or if norbert is missing.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        sources: Sequence[str],
+        sample_rate: float = 44100,
+        n_filters: int = 2048,
+        stride: int = 512,
+    ):
+        if name not in names():
+            raise UserError(f"unknown oracle {name!r}; valid: {', '.join(names())}")
+        if name == "oracle_wiener":
+            _import_norbert()
+        self.name, self.sources, self.sample_rate = name, tuple(sources), sample_rate
+        self.settings: dict = {"oracle": name}
+        self._filterbank = None
+        if name in _MASKS:
+            self.settings.update(n_filters=n_filters, stride=stride)
+            self._filterbank = FFTSTFTFB(n_filters, n_filters, stride, sample_rate=sample_rate)
+
+    def separate_track(self, track: Mapping) -> dict[str, torch.Tensor]:
+        """Estimates of all sources.
+
+        Args:
+            track: a dict with `mixture` (channels, time) and `sources` (stems, channels, time).
+
+        Returns:
+            A dict from source to (channels, time).
+        """
+        mixture, references = track["mixture"], track["sources"]
+        if self._filterbank is None:
+            estimates = _WAVEFORMS[self.name](mixture, references)
+        else:
+            length = mixture.shape[-1]
+            missing = max(0, self._filterbank.n_filters // 2 + 1 - length)
+            pair = [torch.nn.functional.pad(s, (0, missing)) for s in (mixture, references)]
+            spectrograms = [self._filterbank.stft(signal) for signal in pair]
+            estimated = _MASKS[self.name](*spectrograms)
+            estimates = self._filterbank.istft(estimated, length + missing)[..., :length]
+        return dict(zip(self.sources, estimates, strict=True))
+
+
+def names() -> list[str]:
+    """Names of all reference points, the weakest first."""
+    return [*_WAVEFORMS, *_MASKS]
+
+
+def description(name: str) -> str:
+    """What a reference point is, in a few words."""
+    return _DESCRIPTIONS[name]
+
+
+def ratio_mask(mixture: torch.Tensor, sources: torch.Tensor) -> torch.Tensor:
+    """Ideal ratio mask: each source's share of the sum of all sources' magnitudes.
+
+    Args:
+        mixture: (C, F, T), complex.
+        sources: (S, C, F, T), complex.
+
+    Returns:
+        (S, C, F, T), complex.
+    """
+    magnitudes = sources.abs()
+    return mixture * magnitudes / magnitudes.sum(dim=0).clamp_min(1e-12)
+
+
+def wiener_filter(mixture: torch.Tensor, sources: torch.Tensor) -> torch.Tensor:
+    """Multichannel Wiener filter of the sources' own powers and spatial covariances, by norbert.
+
+    Args:
+        mixture: (C, F, T), complex.
+        sources: (S, C, F, T), complex.
+
+    Returns:
+        (S, C, F, T), complex.
+    """
+    norbert = _import_norbert()
+    # norbert's order is (frames, bins, channels).
+    mix = mixture.permute(2, 1, 0).numpy()
+    powers = np.empty((*mix.shape[:2], len(sources)), np.float32)
+    covariances = np.empty((mix.shape[1], mix.shape[2], mix.shape[2], len(sources)), complex)
+    for index, source in enumerate(sources):
+        spectrogram = source.permute(2, 1, 0).numpy().astype(complex)
+        power, covariance = norbert.get_local_gaussian_model(spectrogram, eps=np.finfo(float).tiny)
+        powers[..., index] = power
+        covariances[..., index] = covariance[0]  # in front of which is a dimension of one frame
+    # A little noise, by which the matrices of silent bins can be inverted.
+    noise = 1e-10 * max(float(powers.max()), 1e-20) * np.eye(mix.shape[-1])
+    estimates = np.empty((len(sources), *mix.shape), np.complex64)
+    for start in range(0, len(mix), _BLOCK):
+        part = slice(start, start + _BLOCK)
+        power = powers[part].astype(float)
+        inverse = np.linalg.inv(norbert.get_mix_model(power, covariances) + noise)
+        for index in range(len(sources)):
+            gain = norbert.wiener_gain(power[..., index], covariances[..., index], inverse)
+            estimates[index, part] = norbert.apply_filter(mix[part].astype(complex), gain)
+    return torch.from_numpy(estimates).permute(0, 3, 2, 1)
+
+
+def complex_mask(mixture: torch.Tensor, sources: torch.Tensor) -> torch.Tensor:
+    """Ideal complex mask: source over mixture, its magnitude limited to 1.
+
+    Without a limit it would be the source itself, and no reference point.
+
+    Args:
+        mixture: (C, F, T), complex.
+        sources: (S, C, F, T), complex.
+
+    Returns:
+        (S, C, F, T), complex.
+    """
+    # What is louder than the mixture keeps its phase and gets the mixture's magnitude.
+    limit = mixture.abs() / sources.abs().clamp_min(1e-12)
+    return sources * limit.clamp_max(1)
+
+
+def _mixture(mixture: torch.Tensor, references: torch.Tensor) -> torch.Tensor:
+    return mixture.expand(len(references), -1, -1)
+
+
+_WAVEFORMS: dict[str, Callable] = {"mixture": _mixture, "scaled_mixture": scaled_mixture}
+_MASKS: dict[str, Callable] = {
+    "oracle_ratio_mask": ratio_mask,
+    "oracle_wiener": wiener_filter,
+    "oracle_complex_mask": complex_mask,
+}
+_DESCRIPTIONS = {
+    "mixture": "the mixture as the estimate of every source",
+    "scaled_mixture": "the mixture, scaled by the best factor for each track and source",
+    "oracle_ratio_mask": "ideal ratio mask of magnitudes",
+    "oracle_wiener": "multichannel Wiener filter of the true sources",
+    "oracle_complex_mask": "ideal complex mask of magnitude at most 1",
+}
+
+
+def _import_norbert():
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of a place in scipy
+            import norbert
+    except ImportError as error:
+        raise UserError(
+            f"norbert can't be imported ({error}); run 'pip install asteroid-bsrnn[compare]'"
+        ) from error
+    return norbert

@@ -1,0 +1,70 @@
+"""Separators of others with the interface of this project's, to be compared with them.
+
+`names()` lists them, `build` makes one with fresh weights. Importing this package registers them
+with Asteroid, so that files of their weights load like those of BSRNN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from asteroid import models
+
+from .asteroid_networks import AsteroidPeer
+from .base import Peer
+from .open_unmix import OpenUnmixPeer
+from .xumx import XUMXPeer
+
+__all__ = ["AsteroidPeer", "OpenUnmixPeer", "Peer", "XUMXPeer", "build", "names", "register"]
+
+_ASTEROID = {
+    "conv_tasnet": "ConvTasNet",
+    "dprnn_tasnet": "DPRNNTasNet",
+    "dptnet": "DPTNet",
+    "sudormrf_improved": "SuDORMRFImprovedNet",
+}
+_OTHERS: dict[str, type[Peer]] = {"open_unmix": OpenUnmixPeer, "xumx": XUMXPeer}
+
+
+def names() -> list[str]:
+    """Names of all peers."""
+    return sorted([*_ASTEROID, *_OTHERS])
+
+
+def build(name: str, sources: Sequence[str], **overrides) -> Peer:
+    """A peer with fresh weights, to be trained.
+
+    Args:
+        name: one of `names()`.
+        sources: names of the estimated sources, in order.
+        **overrides: arguments of the network that replace the defaults. For Asteroid's
+            time-domain networks these are Asteroid's own, such as `n_filters` or `n_repeats`.
+
+    Raises:
+        TypeError: for an unknown override.
+        ValueError: for an unknown name, or a value that the network refuses.
+
+    Example:
+        >>> network = build("conv_tasnet", ["vocals", "other"], n_blocks=2, n_repeats=1)
+        >>> network.sources
+        ('vocals', 'other')
+    """
+    if name in _OTHERS:
+        return _OTHERS[name](sources=sources, **overrides)
+    if name not in _ASTEROID:
+        raise ValueError(f"unknown peer {name!r}; valid names: {', '.join(names())}")
+    rate = {"sample_rate": overrides.pop("sample_rate")} if "sample_rate" in overrides else {}
+    return AsteroidPeer(network=_ASTEROID[name], sources=sources, settings=overrides, **rate)
+
+
+def register() -> None:
+    """Make the peers known to Asteroid, in the place of those of an earlier import."""
+    for model_class in (AsteroidPeer, OpenUnmixPeer, XUMXPeer):
+        registered = getattr(models, model_class.__name__, None)
+        if registered is not None and registered is not model_class:
+            delattr(models, model_class.__name__)
+        if registered is not model_class:
+            models.register_model(model_class)
+
+
+register()

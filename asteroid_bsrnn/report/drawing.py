@@ -1,0 +1,206 @@
+"""Charts by matplotlib, as files for papers and as part of a page in its colours.
+
+A chart is drawn twice for the page, wide and narrow, so that its letters are as large as the
+page's on every screen; the page shows the one that fits.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import re
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree
+
+from ..errors import UserError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# Inches, of 72 points; a point is a pixel of the page.
+WIDE, NARROW = 10.0, 4.6
+INK, MUTED, RULE, SURFACE = "#1f2328", "#6a737d", "#d8dce2", "#fefefe"
+# By Okabe and Ito, told apart by the colour-blind too, the last ones by us.
+PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6d31", "#6a51a3")
+MARKERS = "osD^vPXh"
+_VARIABLES = {
+    INK: "--ink",
+    MUTED: "--muted",
+    RULE: "--rule",
+    SURFACE: "--surface",
+    **{colour: f"--series-{index}" for index, colour in enumerate(PALETTE)},
+}
+_SVG = "http://www.w3.org/2000/svg"
+_XLINK = "http://www.w3.org/1999/xlink"
+_STYLE = {
+    "font.size": 10.5,
+    "axes.titlesize": 10.5,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": MUTED,
+    "axes.labelcolor": MUTED,
+    "axes.titlecolor": INK,
+    "axes.facecolor": "none",
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "grid.color": RULE,
+    "grid.linewidth": 0.7,
+    "text.color": INK,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "figure.facecolor": "none",
+    "legend.frameon": False,
+    "lines.linewidth": 1.6,
+    "patch.linewidth": 1.0,
+    # Names of models and tracks are no formulas.
+    "text.parse_math": False,
+    "svg.hashsalt": "asteroid-bsrnn",
+    "savefig.dpi": 200,
+}
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A chart for the page.
+
+    Attributes:
+        name: of its files, without a suffix.
+        wide: SVG for the page, for wide screens.
+        narrow: SVG for narrow ones.
+        alternative: what it shows, in words.
+    """
+
+    name: str
+    wide: str
+    narrow: str
+    alternative: str
+
+
+# Draws a figure of a width in inches, and tells what the parts with a gid are.
+Plot = Callable[[float], "tuple[Figure, Mapping[str, str]]"]
+
+
+def draw(folder: Path, name: str, plot: Plot, alternative: str) -> Chart:
+    """Draw a chart.
+
+    Args:
+        folder: for `<name>.svg` and `<name>.png`.
+        name: of the files.
+        plot: draws it.
+        alternative: what it shows, in words, for those who can't see it.
+    """
+    with _style():
+        figure, tooltips = _laid_out(plot(WIDE))
+        white = {"facecolor": "white", "metadata": {"Date": None}}
+        figure.savefig(folder / f"{name}.svg", **white)
+        figure.savefig(folder / f"{name}.png", facecolor="white")
+        wide = _inline(figure, f"{name}-wide-", tooltips)
+        figure, tooltips = _laid_out(plot(NARROW))
+        narrow = _inline(figure, f"{name}-narrow-", tooltips)
+    return Chart(name, wide, narrow, alternative)
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure; width and height in inches.
+
+    Raises:
+        UserError: where matplotlib is missing.
+    """
+    _import_matplotlib()
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def label_points(axes: Any, points: list[tuple[float, float, str]], size: float = 9.5) -> None:
+    """Write names beside points, so that they cover neither each other nor the points."""
+    from adjustText import adjust_text
+
+    texts = [axes.text(x, y, name, size=size, va="center") for x, y, name in points]
+    axes.figure.draw_without_rendering()
+    # It says, and in an outdated way, that a name is nearly as wide as a narrow chart.
+    logging.getLogger("adjustText").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        adjust_text(
+            texts,
+            x=[x for x, _, _ in points],
+            y=[y for _, y, _ in points],
+            ax=axes,
+            expand=(1.3, 1.9),
+            arrowprops={"arrowstyle": "-", "color": MUTED, "linewidth": 0.6},
+        )
+
+
+def _laid_out(drawn: tuple[Figure, Mapping[str, str]]) -> tuple[Figure, Mapping[str, str]]:
+    """A figure whose parts stay where they are: to find places for them takes most of the time."""
+    drawn[0].draw_without_rendering()
+    drawn[0].set_layout_engine("none")
+    return drawn
+
+
+@contextmanager
+def _style() -> Iterator[None]:
+    matplotlib = _import_matplotlib()
+    with matplotlib.rc_context(_STYLE):
+        yield
+
+
+def _import_matplotlib():
+    try:
+        import adjustText  # noqa: F401
+        import matplotlib
+    except ImportError as error:
+        raise UserError(
+            f'a report needs {error.name}: pip install "asteroid-bsrnn[report]"'
+        ) from error
+    return matplotlib
+
+
+def _inline(figure: Figure, prefix: str, tooltips: Mapping[str, str]) -> str:
+    """The figure as a part of a page: its letters as text, its colours those of the page."""
+    import matplotlib
+
+    text = io.StringIO()
+    with matplotlib.rc_context({"svg.fonttype": "none"}):
+        figure.savefig(text, format="svg", metadata={"Date": None})
+    for name, space in (("", _SVG), ("xlink", _XLINK)):
+        ElementTree.register_namespace(name, space)
+    root = ElementTree.fromstring(text.getvalue())
+    for metadata in root.findall(f"{{{_SVG}}}metadata"):
+        root.remove(metadata)
+    root.attrib.pop("width"), root.attrib.pop("height")
+    root.set("aria-hidden", "true")
+    for element in root.iter():
+        # The picture as a whole has its words; a name that it repeats is a tooltip.
+        name = element.attrib.get("id")
+        if name in tooltips:
+            title = ElementTree.Element(f"{{{_SVG}}}title")
+            title.text = tooltips[name]
+            element.insert(0, title)
+            element.set("class", "point")
+        _rename(element, prefix)
+    inline = ElementTree.tostring(root, encoding="unicode")
+    for colour, variable in _VARIABLES.items():
+        inline = inline.replace(colour, f"var({variable})")
+    return inline
+
+
+def _rename(element: ElementTree.Element, prefix: str) -> None:
+    """Ids are unique in a page, in which there are several figures."""
+    for key, value in element.attrib.items():
+        if key == "id":
+            element.set(key, prefix + value)
+        elif key == f"{{{_XLINK}}}href" and value.startswith("#"):
+            element.set(key, f"#{prefix}{value[1:]}")
+        elif "url(#" in value:
+            element.set(key, re.sub(r"url\(#", f"url(#{prefix}", value))

@@ -1,0 +1,205 @@
+"""Short parts of tracks, separated by the models of a comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from .. import peers  # noqa: F401  so that their files load
+from ..errors import UserError
+from ..evaluation.candidates import weights_of
+from ..evaluation.comparison import Comparison, Row
+from ..evaluation.datasets import SPLITS, EvaluationTracks
+from ..separator import Separator
+from .inputs import Group
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Excerpt:
+    """A part of a track.
+
+    Attributes:
+        name: of the track.
+        number: of the track in the comparison.
+        start: where in the track it begins, in seconds.
+        sample_rate: in hertz.
+        mixture: (channels, time).
+        references: source -> (channels, time).
+        estimates: model's label -> source -> (channels, time).
+    """
+
+    name: str
+    number: int
+    start: float
+    sample_rate: int
+    mixture: np.ndarray
+    references: Mapping[str, np.ndarray]
+    estimates: Mapping[str, Mapping[str, np.ndarray]]
+
+    @property
+    def seconds(self) -> float:
+        """Its length."""
+        return self.mixture.shape[-1] / self.sample_rate
+
+
+def choose_tracks(comparison: Comparison, wanted: int | Sequence[str]) -> list[int]:
+    """Numbers of tracks.
+
+    Args:
+        comparison: that has them.
+        wanted: their names; or how many: then they are spread from the worst to the best by the
+            mean uSDR of the first model.
+
+    Raises:
+        UserError: for the name of a track that is not there.
+    """
+    names = list(comparison.rows[0].record.names)
+    if not isinstance(wanted, int):
+        return [names.index(name) for name in wanted if name in names]
+    models = [row for row in comparison.rows if not row.record.is_reference_point]
+    record = (models or comparison.rows)[0].record
+    table = np.stack([record.scores("usdr", source) for source in record.sources()])
+    means = np.where(np.isfinite(table), table, 0).sum(0) / np.isfinite(table).sum(0).clip(1)
+    order = np.argsort(means, kind="stable")
+    places = np.linspace(0, len(order) - 1, min(wanted, len(order)))
+    return [int(order[round(place)]) for place in places]
+
+
+def find_data(
+    group: Group, roots: Sequence[str], validation_tracks: Sequence[str] | None
+) -> tuple[EvaluationTracks, str] | None:
+    """The tracks of a group's records, among the given folders, and the name of their folder.
+
+    None where they are in none of them.
+
+    Args:
+        group: of records.
+        roots: folders of data sets.
+        validation_tracks: as in `EvaluationTracks`.
+    """
+    split = group.part if group.part in SPLITS else "test"
+    sources = group.settings.get("data_sources")
+    for root in roots:
+        try:
+            data = EvaluationTracks(
+                root, split, sources=sources, validation_tracks=validation_tracks
+            )
+        except UserError:
+            continue  # of other data; whoever asked for them is told where none fits
+        if data.fingerprint == group.fingerprint:
+            return data, Path(root).resolve().name
+    return None
+
+
+def cut_excerpts(
+    group: Group,
+    data: EvaluationTracks,
+    numbers: Sequence[int],
+    seconds: float,
+    device: str,
+    progress: Progress | None = None,
+) -> tuple[list[Excerpt], list[str]]:
+    """Separate parts of tracks by all models whose weights are there.
+
+    Args:
+        group: with the records of the models.
+        data: with the tracks.
+        numbers: of the tracks.
+        seconds: length of a part.
+        device: as for `Separator`.
+        progress: called with the number of parts separated and in all.
+
+    Returns:
+        The excerpts, and a line for each model that could not be used.
+    """
+    parts = [_part(data[number], data.sources, number, seconds) for number in numbers]
+    rows = [row for row in group.comparison.rows if not row.record.is_reference_point]
+    estimates: list[dict] = [{} for _ in parts]
+    problems = []
+    for index, row in enumerate(rows):
+        try:
+            separator = _separator(row, device)
+        except UserError as error:
+            problems.append(f"{row.label} is not in the players: {error}")
+            continue
+        for part, found in zip(parts, estimates, strict=True):
+            stems = separator.separate(part.mixture, part.sample_rate)
+            wanted = [source for source in part.references if source in stems]
+            found[row.label] = {source: _array(stems[source]) for source in wanted}
+        if progress is not None:
+            progress(index + 1, len(rows))
+    return [
+        Excerpt(p.name, p.number, p.start, p.sample_rate, p.mixture, p.references, found)
+        for p, found in zip(parts, estimates, strict=True)
+    ], problems
+
+
+def liveliest(stems: np.ndarray, sample_rate: int, seconds: float) -> int:
+    """Where to begin, so that all stems are heard.
+
+    Args:
+        stems: (sources, channels, time).
+        sample_rate: in hertz.
+        seconds: length of the part.
+
+    Returns:
+        The first sample, a whole second, of the part in which the stem that is quietest, each
+        beside its own loudest part, is loudest.
+    """
+    n_seconds = stems.shape[-1] // sample_rate
+    length = max(1, round(seconds))
+    if n_seconds <= length:
+        return 0
+    whole = stems[..., : n_seconds * sample_rate]
+    powers = np.square(whole.reshape(len(stems), -1, n_seconds, sample_rate)).mean((1, 3))
+    sums = np.cumsum(np.pad(powers, ((0, 0), (1, 0))), axis=1)
+    parts = sums[:, length:] - sums[:, :-length]
+    sounding = parts[parts.max(axis=1) > 0]
+    if not len(sounding):
+        return 0
+    balance = (sounding / sounding.max(axis=1, keepdims=True)).min(axis=0)
+    return int(balance.argmax()) * sample_rate
+
+
+def _part(track: Mapping, names: Sequence[str], number: int, seconds: float) -> Excerpt:
+    rate, stems = round(track["sample_rate"]), track["sources"].numpy()
+    start = liveliest(stems, rate, seconds)
+    span = slice(start, start + round(seconds * rate))
+    return Excerpt(
+        track["name"],
+        number,
+        start / rate,
+        rate,
+        track["mixture"][..., span].numpy(),
+        {name: stem[..., span] for name, stem in zip(names, stems, strict=True)},
+        {},
+    )
+
+
+def _separator(row: Row, device: str) -> Separator:
+    """The model as it was evaluated.
+
+    Raises:
+        UserError: if its weights are gone.
+    """
+    record = row.record
+    facts = record.summary.get("model")
+    if facts is None:
+        # The recipe's own results lie in the run's folder.
+        path = record.folder.parent / "best_model.pth"
+        path = path if path.is_file() else None
+    else:
+        path = weights_of(facts, record.folder)
+    if path is None:
+        raise UserError("its weights are gone")
+    return Separator(path, device=device, **record.summary["settings"]["separator"])
+
+
+def _array(stem: torch.Tensor | np.ndarray) -> np.ndarray:
+    return stem.cpu().numpy() if isinstance(stem, torch.Tensor) else np.asarray(stem)

@@ -1,0 +1,149 @@
+"""What a report is made of: evaluation records and training runs, found in folders."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..engine.record import FILE_NAME as LEDGER
+from ..engine.runs import Run
+from ..errors import UserError
+from ..evaluation.comparison import Comparison, compare, read_costs
+from ..evaluation.records import SUMMARY, Record, read_record
+
+COMPARISON_FORMAT = "asteroid-bsrnn comparison"
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """All that was found.
+
+    Attributes:
+        records: of evaluations.
+        runs: of trainings, with their ledgers.
+    """
+
+    records: Sequence[Record]
+    runs: Sequence[Run]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Results on the same tracks of the same data.
+
+    Attributes:
+        key: names it in links and names of files, such as "data1".
+        comparison: of all its records.
+    """
+
+    key: str
+    comparison: Comparison
+
+    @property
+    def settings(self) -> dict:
+        """What the data are: `data_fingerprint`, `part` and the like."""
+        return self.comparison.rows[0].record.summary["settings"]
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of the data."""
+        return str(self.settings.get("data_fingerprint", ""))
+
+    @property
+    def part(self) -> str:
+        """Of the data set: "test", "valid", ... or "folders"."""
+        return str(self.settings.get("part", "test"))
+
+    @property
+    def tracks(self) -> tuple[str, ...]:
+        """Names of the tracks."""
+        return self.comparison.rows[0].record.names
+
+
+def find_inputs(given: Iterable[str | os.PathLike]) -> Inputs:
+    """Find records and runs, however deep in the given folders.
+
+    Args:
+        given: folders of results, of runs, or of folders of those; a comparison's JSON file.
+
+    Raises:
+        UserError: if one of them is missing or holds neither, or what it holds is damaged.
+    """
+    records: dict[Path, None] = {}
+    runs: dict[Path, None] = {}
+    for path in map(Path, given):
+        found = list(_record_folders(path))
+        trained = list(_run_folders(path))
+        if not found and not trained:
+            raise UserError(f"{path}: {_what_is_missing(path)}")
+        records.update(dict.fromkeys(folder.resolve() for folder in found))
+        runs.update(dict.fromkeys(folder.resolve() for folder in trained))
+    read = [read_record(folder) for folder in records]
+    for record in read:
+        ledger = record.summary.get("model", {}).get("ledger")
+        if ledger and (record.folder / ledger).is_file():
+            runs.setdefault((record.folder / ledger).resolve().parent)
+    return Inputs(read, [Run.load(folder) for folder in runs])
+
+
+def group(records: Sequence[Record], test: str) -> list[Group]:
+    """Put together what can be compared.
+
+    Args:
+        records: of any data.
+        test: the paired test, as in `compare`.
+    """
+    by_data: dict[tuple, list[Record]] = {}
+    for record in records:
+        settings = record.summary["settings"]
+        key = (settings.get("data_fingerprint"), settings.get("part"), record.names)
+        by_data.setdefault(key, []).append(record)
+    groups = []
+    for number, together in enumerate(by_data.values(), start=1):
+        costs = {record.folder: read_costs(record) for record in together}
+        known = {folder: cost for folder, cost in costs.items() if cost is not None}
+        groups.append(Group(f"data{number}", compare(together, costs=known, test=test)))
+    return groups
+
+
+def _record_folders(path: Path) -> Iterator[Path]:
+    if path.is_file() and path.name == SUMMARY:
+        yield path.parent
+    elif path.is_file() and path.suffix == ".json" and path.name != LEDGER:
+        yield from _compared(path)
+    elif path.is_dir():
+        yield from sorted(found.parent for found in path.rglob(SUMMARY))
+
+
+def _run_folders(path: Path) -> Iterator[Path]:
+    if path.is_file() and path.name == LEDGER:
+        yield path.parent
+    elif path.is_dir():
+        yield from sorted(found.parent for found in path.rglob(LEDGER))
+
+
+def _compared(path: Path) -> Iterator[Path]:
+    """Folders of the records that a comparison's file names."""
+    try:
+        plain = json.loads(path.read_text(encoding="utf-8"))
+        if plain["format"] != COMPARISON_FORMAT:
+            raise ValueError
+        places = [row["paths"]["record"] for row in plain["rows"]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{path}: not a comparison; write one with asteroid-bsrnn compare -o FILE.json"
+        ) from error
+    for place in places:
+        yield (path.parent / place).parent
+
+
+def _what_is_missing(path: Path) -> str:
+    if not path.exists():
+        return "no such file or folder; give folders of evaluate, compare or of training runs"
+    return (
+        f"holds neither results ({SUMMARY}) nor a training run ({LEDGER}); "
+        "run asteroid-bsrnn evaluate first"
+    )

@@ -1,0 +1,132 @@
+"""The page of a report: what it shows, filled into the templates beside this file.
+
+Jinja fills them, and escapes whatever stands between the tags; only the charts, which are made
+here and escaped by matplotlib, go in as they are.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from .._version import __version__
+from ..engine.table import Table
+from ..evaluation.comparison import MEAN, Comparison
+from ..evaluation.comparison_table import legend, tests_title
+from .clips import Player
+from .drawing import Chart
+from .inputs import Group
+from .tables import Sheet
+
+_HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Section:
+    """A comparison on one data set.
+
+    Attributes:
+        key: names it in the page.
+        name: of the data's folder; None where it is not known.
+        group: its records.
+        comparison: of them, its paths those of copies in the report.
+        sheet: its table.
+        costs: charts of score and cost, by "kwh" and "real_time_factor".
+        boxes: charts of the scores of all tracks, by measure.
+        players: of chosen tracks.
+        problems: lines that say what is missing from them.
+    """
+
+    key: str
+    name: str | None
+    group: Group
+    comparison: Comparison
+    sheet: Sheet
+    costs: Mapping[str, Chart]
+    boxes: Mapping[str, Chart]
+    players: Sequence[Player]
+    problems: Sequence[str]
+
+    @property
+    def title(self) -> str:
+        """What it is on."""
+        split = {"folders": "", "all": "all tracks"}.get(
+            self.group.part, f"{self.group.part} split"
+        )
+        return ", ".join(part for part in (self.name or "Evaluation", split) if part)
+
+    @property
+    def tests(self) -> Sequence[Mapping]:
+        """Paired tests on the mean uSDR of the sources."""
+        return self.comparison.tests["usdr"][MEAN]
+
+
+@dataclass(frozen=True)
+class Page:
+    """All of it.
+
+    Attributes:
+        title: of the page.
+        sections: a comparison each.
+        notes: what could not be shown.
+        trainings: table of all runs; None where there are none.
+        on_musdb18hq: from a run's label to whether it was on MUSDB18-HQ.
+        curves: chart of the trainings; None where their courses are not known.
+        paper: the paper's tables, "validation" and "test", with what stands in them.
+        energy: the paper's figure.
+        reference: which paper it is.
+    """
+
+    title: str
+    sections: Sequence[Section]
+    notes: Sequence[str]
+    trainings: Sheet | None
+    on_musdb18hq: Mapping[str, bool]
+    curves: Chart | None
+    paper: Mapping[str, tuple[Table, Sheet]]
+    energy: Chart
+    reference: str
+
+
+def write_page(path: Path, page: Page) -> None:
+    """Write the page, and beside it the style and the scripts that it uses."""
+    environment = Environment(
+        loader=FileSystemLoader(_HERE / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(clock=_clock, db=_decibels, markup=Markup, p_value=_p_value)
+    text = environment.get_template("page.html").render(
+        page=page,
+        legend=legend,
+        tests_title=tests_title,
+        version=__version__,
+        day=datetime.now(timezone.utc).date().isoformat(),
+    )
+    path.write_text(text, encoding="utf-8")
+    for file in sorted((_HERE / "static").iterdir()):
+        if file.is_file():
+            shutil.copy(file, path.parent / file.name)
+
+
+def _clock(seconds: float) -> str:
+    """Minutes and seconds."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}:{rest:02d}"
+
+
+def _decibels(value: float | None, form: str = ".2f") -> str:
+    """A level or a score with a real minus; "–" where there is none."""
+    return "–" if value is None or value != value else f"{value:{form}}".replace("-", "−")
+
+
+def _p_value(value: float) -> str:
+    return "–" if value != value else "< 0.001" if value < 0.001 else f"{value:.3f}"

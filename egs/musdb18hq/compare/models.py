@@ -1,0 +1,75 @@
+"""What can be trained here, peers and rows of the BSRNN recipe, and its configuration."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+RECIPE = HERE.parent / "BSRNN"
+sys.path.insert(0, str(RECIPE))
+
+import recipe  # noqa: E402
+from asteroid_bsrnn import UserError, peers  # noqa: E402
+from asteroid_bsrnn.engine import config as configuration  # noqa: E402
+
+
+def names() -> list[str]:
+    """Names of all models: the peers, then the recipe's rows."""
+    return [*peers.names(), *recipe.rows()]
+
+
+def resolve(model: str, source: str | None, changes: dict) -> dict:
+    """The whole configuration of a model, with a user's changes.
+
+    What all have in common is the recipe's, but for `conf/common.yml`; a peer's own file says what
+    its network asks for.
+
+    Raises:
+        UserError: for an unknown model or key, or a source that does not go with the model.
+    """
+    common = configuration.load(HERE / "conf" / "common.yml")
+    if model not in peers.names():
+        if model not in recipe.rows() and not model.endswith(".yml"):
+            valid = ", ".join(names())
+            raise UserError(f"unknown model {model!r}; valid: {valid}, or a row's path in .yml")
+        return recipe.resolve(model, source, _combined(common, changes))
+    if source is not None:
+        raise UserError(f"{model} separates all sources; leave --source out")
+    base = configuration.load(RECIPE / "local" / "conf.yml")
+    base["model"] = {"peer": model}
+    for path in (HERE / "conf" / "common.yml", HERE / "conf" / f"{model}.yml"):
+        base = configuration.merge(base, configuration.load(path), str(path))
+    return {"run": {"row": model, "source": None}, **configuration.merge(base, changes, "--set")}
+
+
+def configure(options) -> dict:
+    """The whole configuration that the command line asks for, its budget included."""
+    changes = configuration.parse_changes(options.set)
+    training = changes.setdefault("training", {})
+    if options.seed is not None:
+        training["seed"] = options.seed
+    if options.precision is not None:
+        training["precision"] = recipe.PRECISIONS.get(options.precision, options.precision)
+    config = resolve(options.model, options.source, changes)
+    return {**config, "budget": {"minutes": options.max_minutes, "steps": options.max_steps}}
+
+
+def build(config: dict):
+    """The network, with fresh weights."""
+    arguments = dict(config["model"])
+    if "peer" not in arguments:
+        return recipe.build_model(config)
+    name = arguments.pop("peer")
+    try:
+        return peers.build(name, recipe.STEMS, **arguments)
+    except UserError:
+        raise
+    except (TypeError, ValueError) as error:
+        raise UserError(f"model: {error}") from error
+
+
+def _combined(first: dict, second: dict) -> dict:
+    """Both changes, the second ones over the first."""
+    groups = {**first, **second}
+    return {group: {**first.get(group, {}), **second.get(group, {})} for group in groups}

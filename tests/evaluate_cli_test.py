@@ -1,0 +1,259 @@
+"""`asteroid-bsrnn evaluate`: its records, what they are keyed by, its data, and the references."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from asteroid_bsrnn import BSRNN, checkpoint, cli, metrics, peers, zoo
+from asteroid_bsrnn.download import sha256_of
+from asteroid_bsrnn.evaluation import oracles, scores
+from asteroid_bsrnn.evaluation.datasets import EvaluationTracks
+
+from .sounds import refused
+from .tiny_musdb import SOURCES, make_tiny_musdb
+
+
+def main(*arguments):
+    try:
+        return cli.main([str(argument) for argument in arguments])
+    except SystemExit as error:
+        return error.code
+
+
+def save_bsrnn(path, sources=("vocals", "drums")):
+    torch.manual_seed(0)
+    return checkpoint.save_model(BSRNN(sources=sources, feature_dim=4, n_repeats=1), path)
+
+
+def only(folder):
+    (found,) = folder.iterdir()
+    return found
+
+
+def record_of(folder, number=0):
+    return json.loads((folder / "tracks" / f"{number:04d}.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    return make_tiny_musdb(
+        tmp_path_factory.mktemp("tiny") / "data", train=1, valid=1, test=2, seconds=1.5
+    )
+
+
+class TestRecords:
+    def test_what_a_record_holds(self, tiny, tmp_path, capsys):
+        model = save_bsrnn(tmp_path / "mine.pth")
+        output = tmp_path / "out"
+        assert main("evaluate", model, "--root", tiny, "--output", output, "--device", "cpu") == 0
+        out, err = capsys.readouterr()
+        assert err == ""
+        folder = only(output)
+        assert folder.name.startswith("mine-") and str(folder) in out
+        record = record_of(folder, 1)
+        assert record["name"] == "Test 2"
+        assert record["model"]["sha256"] == sha256_of(model)
+        assert (folder / record["model"]["path"]).resolve() == model.resolve()
+        assert record["model"]["class"] == "BSRNN" and record["model"]["kind"] == "model"
+        assert record["made_with"]["separator"]["segment"] == 10
+        assert record["made_with"]["versions"]["torch"] == str(torch.__version__)
+        assert record["data"]["fingerprint"] == EvaluationTracks(tiny).fingerprint
+        summary = json.loads((folder / "final_metrics.json").read_text())
+        assert summary["settings_hash"] == record["settings"]
+        assert summary["settings_hash"].startswith(folder.name[-8:])
+        assert summary["n_tracks"] == 2
+        # The figures are those of the metrics, and improvements differences of them.
+        track = EvaluationTracks(tiny)[1]
+        network = zoo.load(model)
+        with torch.no_grad():
+            estimates = network(track["mixture"][None])[0]
+        references = track["sources"][[0, 2]]
+        usdr = metrics.usdr(references, estimates)
+        mixture = track["mixture"].expand(2, -1, -1)
+        for index, source in enumerate(("vocals", "drums")):
+            found = {measure: values[source] for measure, values in record["scores"].items()}
+            assert found["usdr"] == pytest.approx(float(usdr[index]), abs=1e-3)
+            gain = usdr - metrics.usdr(references, mixture)
+            assert found["usdr_over_mixture"] == pytest.approx(float(gain[index]), abs=1e-3)
+
+    def test_other_settings_get_another_folder_and_the_same_go_on(self, tiny, tmp_path, capsys):
+        model = save_bsrnn(tmp_path / "mine.pth")
+        output = tmp_path / "out"
+        common = ["--root", tiny, "--output", output, "--device", "cpu"]
+        assert main("evaluate", model, *common) == 0
+        first = only(output)
+        finished = record_of(first, 1)
+        # What is there is not made again; what is missing is.
+        (first / "tracks" / "0000.json").unlink()
+        stamp = (first / "tracks" / "0001.json").stat().st_mtime_ns
+        assert main("evaluate", model, *common) == 0
+        assert only(output) == first
+        assert (first / "tracks" / "0001.json").stat().st_mtime_ns == stamp
+        assert record_of(first, 0)["settings"] == finished["settings"]
+        # Other chunks, data and weights under the same name.
+        assert main("evaluate", model, *common, "--segment", "0.5") == 0
+        assert main("evaluate", model, *common, "--split", "all") == 0
+        assert main("evaluate", model, *common, "--shifts", "2") == 0
+        save_bsrnn(model, ("drums", "vocals"))
+        assert main("evaluate", model, *common) == 0
+        hashes = {path.name.rpartition("-")[2] for path in output.iterdir()}
+        assert len(hashes) == 5
+        assert {path.name.rpartition("-")[0] for path in output.iterdir()} == {"mine"}
+
+    def test_labels_names_and_folders_of_runs(self, tiny, tmp_path, capsys):
+        run = tmp_path / "exp" / "train_small_peer"
+        run.mkdir(parents=True)
+        network = peers.build("xumx", ["bass", "other"], hidden_size=8, n_layers=2)
+        checkpoint.save_model(network, run / "best_model.pth")
+        save_bsrnn(tmp_path / "mine.pth")
+        output = tmp_path / "out"
+        models = [run, f"again={run / 'best_model.pth'}", tmp_path / "mine.pth"]
+        common = ["--root", tiny, "--output", output, "--device", "cpu"]
+        assert main("evaluate", *models, *common) == 0
+        labels = [path.name.rpartition("-")[0] for path in sorted(output.iterdir())]
+        assert labels == ["again", "mine", "small_peer"]
+        out = capsys.readouterr().out
+        # A model that does not separate a source has no figure for it.
+        mine = next(line for line in out.splitlines() if line.startswith("mine"))
+        assert mine.split().count("-") == 2
+
+    @pytest.mark.parametrize(
+        ("arguments", "words"),
+        [
+            (["nothing"], "neither a file"),
+            ([], "nothing to evaluate"),
+            (["preview", "--sources", "a,b"], "a.wav: missing"),
+            (["preview", "--split", "valid"], "validation tracks"),
+            (["preview", "--root", "nowhere"], "nowhere: no such folder"),
+            (["preview", "--split", "rest"], "invalid choice"),
+        ],
+    )
+    def test_mistakes_take_one_line(self, tiny, tmp_path, capsys, monkeypatch, arguments, words):
+        monkeypatch.chdir(tmp_path)
+        assert main("evaluate", "--root", tiny, *arguments) == 2
+        out, err = capsys.readouterr()
+        assert out == "" and err.count("\n") == 1 and words in err
+        assert list(tmp_path.iterdir()) == []
+
+
+class TestData:
+    def test_splits(self, tiny):
+        assert [t.name for t in EvaluationTracks(tiny).tracks] == ["Test 1", "Test 2"]
+        valid = {"validation_tracks": ["Valid 1"]}
+        assert [t.name for t in EvaluationTracks(tiny, "valid", **valid).tracks] == ["Valid 1"]
+        assert [t.name for t in EvaluationTracks(tiny, "train", **valid).tracks] == ["Train 1"]
+        assert len(EvaluationTracks(tiny, "all")) == 4
+
+    def test_single_folders_of_stems_without_a_mixture(self, tiny, tmp_path, capsys):
+        folder = tmp_path / "song"
+        shutil.copytree(tiny / "test" / "Test 1", folder)
+        whole = EvaluationTracks(folder)
+        assert (whole.split, len(whole), whole.without_mixture) == ("folders", 1, [])
+        (folder / "mixture.wav").unlink()
+        (folder / "other.wav").unlink()
+        data = EvaluationTracks(folder)
+        assert data.sources == ("bass", "drums", "vocals")
+        assert data.without_mixture == ["song"]
+        track = data[0]
+        assert torch.equal(track["mixture"], track["sources"].sum(dim=0))
+        model = save_bsrnn(tmp_path / "mine.pth")
+        arguments = ["--root", folder, "--output", tmp_path / "out", "--device", "cpu"]
+        assert main("evaluate", model, *arguments) == 0
+        out, err = capsys.readouterr()
+        assert "'song': the sum of the stems is separated" in err and "sum of the stems" in out
+        assert record_of(only(tmp_path / "out"))["data"]["without_mixture"] == ["song"]
+        # The folder above is one of such folders.
+        assert [track.name for track in EvaluationTracks(tmp_path).tracks] == ["song"]
+        with refused("neither train or test"):
+            EvaluationTracks(tmp_path / "out")
+
+
+class TestReferencePoints:
+    @pytest.fixture(scope="class")
+    @classmethod
+    def track(cls):
+        """Sources in bands and at places of their own, but for some overlap."""
+        generator = torch.Generator().manual_seed(0)
+        sources = torch.randn(3, 2, 30_000, generator=generator)
+        spectra = torch.fft.rfft(sources)
+        for index, spectrum in enumerate(spectra):
+            spectrum[:, : 4000 * index] = 0
+            spectrum[:, 4000 * index + 5000 :] = 0
+        sources = torch.fft.irfft(spectra, 30_000)
+        sources[0, 1] *= 0.2
+        sources[1, 0] *= 0.3
+        return {"mixture": sources.sum(dim=0), "sources": sources}
+
+    def usdr(self, name, track):
+        estimates = oracles.Oracle(name, ["a", "b", "c"]).separate_track(track)
+        return metrics.usdr(track["sources"], torch.stack(list(estimates.values())))
+
+    def test_masks_of_the_truth_come_close_to_it(self, track):
+        mixture = self.usdr("mixture", track)
+        scaled = self.usdr("scaled_mixture", track)
+        assert (scaled > mixture).all()
+        for name in ("oracle_ratio_mask", "oracle_wiener", "oracle_complex_mask"):
+            assert (self.usdr(name, track) > scaled + 5).all(), name
+
+    def test_the_scaled_mixture_is_the_best_of_all_scales(self, track):
+        best = scores.scaled_mixture(track["mixture"], track["sources"])
+        usdr = metrics.usdr(track["sources"], best)
+        for factor in (0.9, 0.99, 1.01, 1.1):
+            assert (metrics.usdr(track["sources"], factor * best) < usdr).all()
+
+    def test_ratio_masks_and_wiener_filters_sum_up_to_the_mixture(self, track):
+        for name in ("oracle_ratio_mask", "oracle_wiener"):
+            estimates = oracles.Oracle(name, ["a", "b", "c"]).separate_track(track)
+            torch.testing.assert_close(
+                sum(estimates.values()), track["mixture"], rtol=1e-3, atol=1e-3
+            )
+
+    def test_masks_bin_by_bin(self):
+        sources = torch.tensor([3.0, 1j, -2]).reshape(3, 1, 1, 1)
+        mixture = sources.sum(dim=0)  # 1 + 1j
+        ratio = oracles.ratio_mask(mixture, sources).flatten()
+        torch.testing.assert_close(ratio, (1 + 1j) * torch.tensor([3.0, 1, 2]) / 6)
+        bounded = oracles.complex_mask(mixture, sources).flatten()
+        expected = torch.tensor([2**0.5, 1j, -(2**0.5)])
+        torch.testing.assert_close(bounded, expected)
+
+    def test_the_wiener_filter_of_one_channel_is_the_share_of_power(self):
+        generator = torch.Generator().manual_seed(0)
+        sources = torch.randn(2, 1, 3, 40, generator=generator, dtype=torch.complex64)
+        mixture = sources.sum(dim=0)
+        power = sources.abs() ** 2
+        expected = mixture * power / power.sum(dim=0)
+        found = oracles.wiener_filter(mixture, sources)
+        torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)
+
+    def test_silent_and_short_tracks(self):
+        for length in (100, 5000):
+            silence = {"mixture": torch.zeros(2, length), "sources": torch.zeros(2, 2, length)}
+            for name in oracles.names():
+                estimates = oracles.Oracle(name, ["a", "b"]).separate_track(silence)
+                assert all(stem.shape == (2, length) for stem in estimates.values())
+                assert all(not stem.any() for stem in estimates.values())
+
+    def test_si_sdr(self):
+        reference = torch.tensor([[[1.0, 0, 0, 0]]])
+        estimate = torch.tensor([[[3.0, 0, 0.3, 0]]])
+        assert scores.si_sdr(reference, estimate).item() == pytest.approx(20, abs=1e-5)
+        assert scores.si_sdr(reference, 7 * estimate).item() == pytest.approx(20, abs=1e-5)
+        assert np.isnan(scores.si_sdr(0 * reference, estimate).item())
+
+    def test_on_the_command_line(self, tiny, tmp_path, capsys):
+        arguments = ["--root", tiny, "--output", tmp_path / "out", "--oracles"]
+        assert main("evaluate", *arguments) == 0
+        out, err = capsys.readouterr()
+        assert err == ""
+        rows = [line.split()[0] for line in out.split("\n\n")[0].splitlines() if line[0] != " "]
+        assert rows == ["Model", *oracles.names()]
+        found = {path.name.rpartition("-")[0] for path in (tmp_path / "out").iterdir()}
+        assert found == set(oracles.names())
+        record = record_of(next((tmp_path / "out").glob("scaled_mixture-*")))
+        assert record["model"]["kind"] == "reference point"
+        over = record["scores"]["usdr_over_scaled_mixture"]
+        assert set(over) == set(SOURCES) and all(abs(gain) < 1e-6 for gain in over.values())
