@@ -22,6 +22,7 @@ from .audio import AudioFile, default_subtype, resample_blocks
 from .filterbank import FFTSTFTFB
 from .inference import CrossFade, any_channels, separate_blocks
 from .models import BSCNN, BSRNN, PerSourceSeparator, SourceModel
+from .peers import AsteroidPeer, OpenUnmixPeer, XUMXPeer
 
 
 def register() -> None:
@@ -30,7 +31,7 @@ def register() -> None:
     Where the package was imported before and is imported afresh, its new classes and functions
     take the place of the old ones.
     """
-    for model_class in (BSRNN, BSCNN, PerSourceSeparator):
+    for model_class in (BSRNN, BSCNN, PerSourceSeparator, AsteroidPeer, OpenUnmixPeer, XUMXPeer):
         if _is_free_for(model_class, models):
             models.register_model(model_class)
     if _is_free_for(FFTSTFTFB, asteroid_filterbanks):

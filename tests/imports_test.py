@@ -40,7 +40,7 @@ LADDER: dict[str, set[str]] = {
     "reference": {"models", "bands"},
     "zoo": {"checkpoint", "presets", "reference", "models", "download"},
     "engine": {"losses", "metrics", "inference"},
-    "registration": {"models", "filterbank", "inference", "audio", "files"},
+    "registration": {"models", "peers", "filterbank", "inference", "audio", "files"},
     "separator": {"zoo", "files", "inference", "audio"},
     "peers": {"models", "filterbank"},
 }
@@ -243,7 +243,9 @@ def test_importing_needs_neither_ffmpeg_nor_an_extra(imported):
 
 
 def test_importing_registers_once(imported):
-    assert sorted(imported["once"]) == ["BSCNN", "BSRNN", "FFTSTFTFB", "PerSourceSeparator"]
+    peers = ["AsteroidPeer", "OpenUnmixPeer", "XUMXPeer"]
+    ours = ["BSCNN", "BSRNN", "FFTSTFTFB", "PerSourceSeparator"]
+    assert sorted(imported["once"]) == sorted(ours + peers)
     assert imported["modules"]["bscnn"] == "asteroid_bsrnn.models.bscnn"
     assert imported["current"], "a fresh import's classes take the place of the earlier ones"
     assert imported["filterbank"] == "FFTSTFTFB"

@@ -126,8 +126,6 @@ def measure(
 
 def _measure_here(task: Mapping[str, Any]) -> dict:
     """The work of the process."""
-    from .. import peers  # noqa: F401  so that their files load
-
     before = _reset_peak()
     separator = Separator(task["path"], **task["separator"])
     on_gpu = separator.device.type == "cuda"

@@ -16,7 +16,6 @@ from typing import Any
 
 import torch
 
-from .. import peers  # noqa: F401  so that their files load
 from ..errors import UserError
 from ..separator import Separator
 from .candidates import Candidate, safe_name

@@ -1,21 +1,19 @@
 """Separators of others with the interface of this project's, to be compared with them.
 
-`names()` lists them, `build` makes one with fresh weights. Importing this package registers them
-with Asteroid, so that files of their weights load like those of BSRNN.
+`names()` lists them, `build` makes one with fresh weights. They are registered with Asteroid as
+this project's own models are, so that files of their weights load like those of BSRNN.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from asteroid import models
-
 from .asteroid_networks import AsteroidPeer
 from .base import Peer
 from .open_unmix import OpenUnmixPeer
 from .xumx import XUMXPeer
 
-__all__ = ["AsteroidPeer", "OpenUnmixPeer", "Peer", "XUMXPeer", "build", "names", "register"]
+__all__ = ["AsteroidPeer", "OpenUnmixPeer", "Peer", "XUMXPeer", "build", "names"]
 
 _ASTEROID = {
     "conv_tasnet": "ConvTasNet",
@@ -55,16 +53,3 @@ def build(name: str, sources: Sequence[str], **overrides) -> Peer:
         raise ValueError(f"unknown peer {name!r}; valid names: {', '.join(names())}")
     rate = {"sample_rate": overrides.pop("sample_rate")} if "sample_rate" in overrides else {}
     return AsteroidPeer(network=_ASTEROID[name], sources=sources, settings=overrides, **rate)
-
-
-def register() -> None:
-    """Make the peers known to Asteroid, in the place of those of an earlier import."""
-    for model_class in (AsteroidPeer, OpenUnmixPeer, XUMXPeer):
-        registered = getattr(models, model_class.__name__, None)
-        if registered is not None and registered is not model_class:
-            delattr(models, model_class.__name__)
-        if registered is not model_class:
-            models.register_model(model_class)
-
-
-register()

@@ -18,7 +18,7 @@ DATASET = "dataset.json"
 MANIFEST = "manifest.json"
 VALIDATION_TRACKS = "validation_tracks.txt"
 FORMAT = 1
-LIBRARIES = ("numpy", "scipy", "soundfile", "soxr", "mido", "symusic", "pyworld", "onnxruntime")
+LIBRARIES = ("numpy", "scipy", "soundfile", "soxr", "symusic", "pyworld", "onnxruntime")
 
 
 def describe(settings: Mapping[str, Any], materials: Materials) -> dict[str, Any]:
