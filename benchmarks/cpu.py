@@ -1,5 +1,7 @@
 """Separation on this machine's CPU: the package's networks beside their plain form, in one run.
 
+In float32, and as `--precision bf16` runs them.
+
     python benchmarks/cpu.py [--repeats 5] [--output benchmarks/results/cpu_<name>.md]
 
 Networks take turns, so that what else the machine does meets all of them alike. Run it on an idle
@@ -41,26 +43,44 @@ def timed(function: Callable, argument: torch.Tensor) -> float:
     return time.perf_counter() - began
 
 
-def measure(network: torch.nn.Module, seconds: float, repeats: int) -> tuple[list, list]:
-    """Seconds of each repetition, of the network and of its plain form, by turns."""
-    plain = PlainBSRNN(network).eval()
+def in_bfloat16(network: torch.nn.Module) -> Callable:
+    """The network as `Separator(precision="bf16")` runs it."""
+
+    def forward(mixture: torch.Tensor) -> torch.Tensor:
+        with torch.autocast("cpu", torch.bfloat16):
+            return network(mixture)
+
+    return forward
+
+
+def measure(network: torch.nn.Module, seconds: float, repeats: int) -> tuple[dict, float]:
+    """Seconds of each repetition by form, the forms taking turns; and bfloat16's error in dB."""
+    forms = {
+        "plain": PlainBSRNN(network).eval(),
+        "float32": network,
+        "bfloat16": in_bfloat16(network),
+    }
     mixture = 0.1 * torch.randn(1, 2, round(44100 * seconds))
-    own, other = [], []
+    times: dict[str, list[float]] = {name: [] for name in forms}
     with torch.inference_mode():
-        network(mixture), plain(mixture)  # warm-up
+        _, exact, rounded = (form(mixture) for form in forms.values())  # warm-up
         for _ in range(repeats):
-            own.append(timed(network, mixture))
-            other.append(timed(plain, mixture))
-    return own, other
+            for name, form in forms.items():
+                times[name].append(timed(form, mixture))
+    error = 20 * torch.log10((rounded - exact).norm() / exact.norm()).item()
+    return times, error
 
 
-def row(name: str, seconds: float, own: list[float], other: list[float]) -> str:
+def row(name: str, seconds: float, times: dict[str, list[float]], error: float) -> str:
     """One line of the table."""
-    fast, slow = statistics.median(own), statistics.median(other)
-    return (
-        f"| {name} | {slow:.2f} ({min(other):.2f}-{max(other):.2f}) "
-        f"| {fast:.2f} ({min(own):.2f}-{max(own):.2f}) | {slow / fast:.2f} | {seconds / fast:.2f} |"
-    )
+    medians = {form: statistics.median(values) for form, values in times.items()}
+    cells = [f"| {name} "]
+    for form, values in times.items():
+        cells.append(f"| {medians[form]:.2f} ({min(values):.2f}-{max(values):.2f}) ")
+        if form != "plain":
+            cells.append(f"| {medians['plain'] / medians[form]:.2f} ")
+            cells.append(f"| {seconds / medians[form]:.2f} ")
+    return "".join(cells) + f"| {error:.0f} |"
 
 
 def main() -> None:
@@ -73,15 +93,17 @@ def main() -> None:
     lines = [
         f"asteroid-bsrnn {__version__}, torch {torch.__version__}, Python "
         f"{platform.python_version()}; {machine['cpu_model']}, {torch.get_num_threads()} threads, "
-        f"float32. Forward of a stereo chunk, median of {options.repeats} (lowest-highest).",
+        f"forward of a stereo chunk in seconds, median of {options.repeats} (lowest-highest). "
+        "Gain: over the plain form. Speed: seconds of audio a second. Error: of the estimates in "
+        "bfloat16, below those in float32, on noise and in dB.",
         "",
-        "| network | plain, s | package, s | ratio | seconds of audio a second |",
-        "|---|---|---|---|---|",
+        "| network | plain, float32 | package, float32 | gain | speed | package, bfloat16 | gain | "
+        "speed | error |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     print("\n".join(lines), flush=True)
     for name, network in networks().items():
-        own, other = measure(network, SECONDS[name], options.repeats)
-        lines.append(row(name, SECONDS[name], own, other))
+        lines.append(row(name, SECONDS[name], *measure(network, SECONDS[name], options.repeats)))
         print(lines[-1], flush=True)
     if options.output:
         options.output.write_text("\n".join(lines) + "\n", encoding="utf-8")
