@@ -1,9 +1,11 @@
 """Voice banks: made of real speech, found again, and kept apart by split."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor, wait
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from openstems.errors import UserError
 from openstems.randomness import generator
@@ -52,6 +54,22 @@ def test_a_bank_is_read_back_and_made_again_where_its_file_is_corrupt(cache):
     assert same(bank.load("hibari-heart", Pip(), PHRASES, cache), made)
     assert same(bank.read(path), made)
     assert not list(cache.glob("*.draft"))
+
+
+def test_a_bank_that_another_process_is_making_is_waited_for(cache, tmp_path):
+    made = bank.load("hibari-heart", Pip(), PHRASES, cache)
+    (path,) = cache.glob("hibari-heart-*.npz")
+    bank.forget()
+    lock = FileLock(tmp_path / f"{path.name}.lock")
+    with ThreadPoolExecutor(1) as pool:
+        with lock:
+            waiting = pool.submit(bank.load, "hibari-heart", Pip(), PHRASES, tmp_path)
+            wait([waiting], timeout=0.5)
+            bank.write(made, tmp_path / path.name)
+            written = (tmp_path / path.name).stat().st_ino
+            assert not waiting.done()
+        assert same(waiting.result(), made)
+    assert (tmp_path / path.name).stat().st_ino == written
 
 
 def test_syllables_have_a_voiced_nucleus_between_consonants(cache):

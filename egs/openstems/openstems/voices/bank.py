@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock
 
 from ..errors import UserError
 from ..randomness import generator
@@ -127,9 +128,15 @@ def _load(name: str, phrases: int, folder: Path, english: bool, held: _Held) -> 
     speaker = CATALOGUE[name]
     path = folder / f"{name}-{_key(speaker, phrases, english)}.npz"
     stored = read(path)
-    if stored is None:
-        stored = build(speaker, phrases, held.materials)
-        write(stored, path)
+    if stored is not None:
+        return stored
+    folder.mkdir(parents=True, exist_ok=True)
+    # A minute's work for some speakers: processes that start together let one of them do it.
+    with FileLock(f"{path}.lock"):
+        stored = read(path)
+        if stored is None:
+            stored = build(speaker, phrases, held.materials)
+            write(stored, path)
     return stored
 
 
