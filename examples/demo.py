@@ -13,6 +13,7 @@ import stempeg
 
 from asteroid_bsrnn import Separator
 from asteroid_bsrnn.evaluation.picture import draw_separation
+from asteroid_bsrnn.memory import keep_freed_memory
 from asteroid_bsrnn.metrics import usdr
 
 ORDER = ("drums", "bass", "other", "vocals")  # of the streams in the file, after the mixture
@@ -78,4 +79,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    keep_freed_memory()
     main()

@@ -30,6 +30,7 @@ LADDER: dict[str, set[str]] = {
     "inference": set(),
     "kernels": set(),
     "losses": set(),
+    "memory": set(),
     "metrics": set(),
     "data": {"audio"},
     "files": {"audio"},

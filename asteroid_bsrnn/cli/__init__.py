@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from .._version import __version__
 from ..errors import UserError
+from ..memory import keep_freed_memory
 from .compare import add_compare
 from .convert import add_convert
 from .evaluate import add_evaluate
@@ -31,6 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         SystemExit: with the exit code, where the arguments can't be understood or ask for help.
     """
     options = _parser().parse_args(arguments)
+    if arguments is None:
+        keep_freed_memory()  # the process is ours
     try:
         with ended_tidily():
             return options.run(options)

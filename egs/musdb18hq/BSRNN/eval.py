@@ -13,6 +13,7 @@ from asteroid_bsrnn import Separator, UserError
 from asteroid_bsrnn.data import WholeTracks, fingerprint
 from asteroid_bsrnn.download import sha256_of
 from asteroid_bsrnn.evaluation import evaluate
+from asteroid_bsrnn.memory import keep_freed_memory
 
 
 def main() -> int:
@@ -79,4 +80,5 @@ def score(options) -> dict:
 
 
 if __name__ == "__main__":
+    keep_freed_memory()
     sys.exit(main())

@@ -17,6 +17,7 @@ from asteroid_bsrnn.engine.callbacks import ProgressBar, RunLedger
 from asteroid_bsrnn.engine.checkpoints import best_checkpoint, checkpoint_callbacks, resumable
 from asteroid_bsrnn.engine.system import NotFiniteLossError, SeparationSystem
 from asteroid_bsrnn.engine.trainer import make_optimization, make_trainer, monitored
+from asteroid_bsrnn.memory import keep_freed_memory
 
 
 def main() -> int:
@@ -138,4 +139,5 @@ def save_best(system: SeparationSystem, folder: Path, data_infos: dict) -> None:
 
 
 if __name__ == "__main__":
+    keep_freed_memory()
     sys.exit(main())

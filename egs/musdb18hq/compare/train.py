@@ -21,6 +21,7 @@ from asteroid_bsrnn.engine.callbacks import ProgressBar, RunLedger
 from asteroid_bsrnn.engine.checkpoints import checkpoint_callbacks, resumable
 from asteroid_bsrnn.engine.system import NotFiniteLossError, SeparationSystem
 from asteroid_bsrnn.engine.trainer import make_optimization, make_trainer, monitored
+from asteroid_bsrnn.memory import keep_freed_memory
 
 # Training examples from which a network learns the levels of its input before it is trained.
 EXAMPLES_OF_INPUT = 64
@@ -136,4 +137,5 @@ def show_input(system: SeparationSystem) -> None:
 
 
 if __name__ == "__main__":
+    keep_freed_memory()
     sys.exit(main())
