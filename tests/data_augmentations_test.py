@@ -97,6 +97,30 @@ def test_only_targets_are_silenced(batch):
     assert abs(both - 0.01) < 0.008
 
 
+def test_what_lies_above_a_frequency_is_taken_away_from_all_sources_alike():
+    batch = torch.randn(400, 1, 1, 2048).repeat(1, 2, 2, 1)
+    result = augmentation("band_limit", low=0.1, high=0.4, p=0.5)(batch)
+    limited = (result != batch).any(dim=-1).all(dim=(1, 2))
+    assert abs(limited.float().mean() - 0.5) < 0.1
+    assert torch.equal(result[~limited], batch[~limited])
+
+    def level(signal, low, high):
+        """Mean power in dB between two frequencies, as shares of the sample rate."""
+        window = torch.hann_window(signal.shape[-1])
+        power = torch.fft.rfft(signal * window).abs().square()
+        bins = slice(round(low * signal.shape[-1]), round(high * signal.shape[-1]))
+        return 10 * power[..., bins].mean(dim=-1).log10()
+
+    change = level(result, 0.45, 0.5) - level(batch, 0.45, 0.5)
+    assert change[limited].max() < -30
+    kept = level(result, 0.0, 0.08) - level(batch, 0.0, 0.08)
+    assert kept.abs().max() < 0.2
+    # The same filter everywhere in an example, another one in each.
+    assert torch.equal(result, result[:, :1, :1].expand_as(result))
+    middle = level(result, 0.1, 0.4) - level(batch, 0.1, 0.4)
+    assert middle[limited].std() > 1
+
+
 def test_one_after_the_other(batch):
     steps = [
         {"gain_linear": {"low": 0.5, "high": 0.75}},
@@ -161,6 +185,7 @@ def test_silence_stops_nan():
         (lambda: augmentation("gain_db", low=float("nan")), "low must be a number, got nan"),
         (lambda: augmentation("gain_db", low=3, high=3), "low must be below high, got 3 and 3"),
         (lambda: augmentation("gain_linear", low=2), "low must be below high, got 2 and 1.25"),
+        (lambda: augmentation("band_limit", high=0.6), "band_limit: 0 < low < high <= 0.5"),
         (lambda: augmentation("silent_target"), "silent_target needs to know"),
         (lambda: Augmentations([{"gain_db": {}, "channel_swap": {}}]), "one name and its options"),
         (lambda: Augmentations([3]), "got 3"),

@@ -66,6 +66,34 @@ def test_an_example_is_what_its_description_says(tracks):
     assert (description["seed"], description["frames"]) == (3, RATE // 2)
 
 
+def test_stems_are_played_at_speeds_of_their_own(tmp_path):
+    root = make_tiny_musdb(tmp_path / "data", train=1, valid=0, seconds=4, sample_rate=RATE)
+    tone = np.sin(2 * np.pi * 400 / RATE * np.arange(4 * RATE))
+    for path in root.glob("train/*/*.wav"):
+        soundfile.write(path, np.stack([tone, -tone], axis=1) / 2, RATE)
+    dataset = RandomSegments(find_tracks(root), segment=1.0, speed=(0.8, 1.25))
+    speeds = []
+    for index in range(40):
+        example, places = dataset[index]["sources"], dataset.describe(index)["sources"]
+        assert example.shape == (4, 2, RATE)
+        for stem, place in zip(example, places.values(), strict=True):
+            assert 0 <= place["start"] <= 4 * RATE - np.floor(RATE * place["speed"])
+            spectrum = torch.fft.rfft(stem * torch.hann_window(RATE)).abs()
+            assert abs(spectrum[0].argmax() - 400 * place["speed"]) <= 1  # bins of 1 Hz
+            torch.testing.assert_close(stem[0], -stem[1], atol=1e-3, rtol=0)
+            assert 0.45 < stem[0, RATE // 4 : -RATE // 4].abs().max() < 0.55
+            speeds.append(place["speed"])
+    assert 0.8 <= min(speeds) < 0.82 and 1.22 < max(speeds) <= 1.25
+    together = RandomSegments(find_tracks(root), speed=(0.8, 1.25), mix_tracks=False)
+    assert len({place["speed"] for place in together.describe(0)["sources"].values()}) == 1
+
+
+@pytest.mark.parametrize("speed", [(1.2, 0.9), (0.1, 1.0), (1.0,)])
+def test_wrong_speeds_are_refused(tracks, speed):
+    with pytest.raises(UserError, match="speed must be a lowest and a highest factor"):
+        RandomSegments(tracks, speed=speed)
+
+
 def test_the_order_of_sources_is_the_one_wanted(root):
     dataset = RandomSegments(find_tracks(root, sources=["other", "vocals"]), segment=0.1)
     assert dataset.sources == ("other", "vocals")

@@ -118,6 +118,19 @@ MODELS = {
 }
 
 
+def test_the_cosine_schedule_ends_at_zero_with_the_training():
+    config = resolve("bsrnn", changes={"scheduler": {"name": "cosine"}})
+    optimizer, scheduler = make_optimization(torch.nn.Linear(2, 2), config, n_devices=8)
+    rates = []
+    for _ in range(config["training"]["max_epochs"]):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    assert rates[0] == 0.001 and rates[100] == pytest.approx(0.0005)
+    assert rates == sorted(rates, reverse=True)
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(0, abs=1e-9)
+
+
 @pytest.mark.parametrize("row", recipe.rows())
 def test_a_row_builds_its_model_loss_optimiser_and_augmentations(row):
     config = resolve(row)

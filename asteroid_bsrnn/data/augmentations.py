@@ -1,7 +1,8 @@
 """Augmentations of training batches by name, as configurations write them.
 
 All take and give `(B, S, C, L)` on any device, with random numbers from torch's global generators.
-Every source of every example gets draws of its own, which its channels share. As with all of
+Every source of every example gets draws of its own, which its channels share; `band_limit` alone
+treats all sources of an example alike. As with all of
 torch-audiomentations, nothing is changed in evaluation mode.
 """
 
@@ -43,6 +44,22 @@ class PerSource(nn.Module):
         return self.transform(examples).samples.view_as(sources)
 
 
+class PerExample(nn.Module):
+    """Applies a transform of torch-audiomentations to all sources of an example alike.
+
+    Args:
+        transform: from and to `(B, C, L)`, with results of the type `dict`.
+    """
+
+    def __init__(self, transform: nn.Module):
+        super().__init__()
+        self.transform = transform
+
+    def forward(self, sources: torch.Tensor) -> torch.Tensor:
+        """From and to `(B, S, C, L)`; the input is left as it is."""
+        return self.transform(sources.flatten(1, 2)).samples.view_as(sources)
+
+
 def _gain_db(*, low: float = -10.0, high: float = 10.0, p: float = 1.0) -> PerSource:
     from .transforms import Gain
 
@@ -77,24 +94,38 @@ def _silent_target(*, p: float = 0.1, targets: Sequence[int] | None = None) -> P
     return PerSource(Silence(p), targets)
 
 
-_BUILDERS: dict[str, Callable[..., PerSource]] = {
+def _band_limit(*, low: float = 0.2, high: float = 0.45, p: float = 0.3) -> PerExample:
+    from .transforms import BandLimit
+
+    _check_range("band_limit", low, high)
+    if low <= 0 or high > 0.5:
+        raise UserError(f"augmentation band_limit: 0 < low < high <= 0.5, got {low} and {high}")
+    return PerExample(BandLimit(low, high, p=p))
+
+
+_BUILDERS: dict[str, Callable[..., PerSource | PerExample]] = {
     "gain_db": _gain_db,
     "gain_linear": _gain_linear,
     "channel_swap": _channel_swap,
     "silent_source": _silent_source,
     "silent_target": _silent_target,
+    "band_limit": _band_limit,
 }
 
 AUGMENTATIONS = tuple(_BUILDERS)
 
 
-def augmentation(name: str, *, targets: Sequence[int] | None = None, **options: float) -> PerSource:
+def augmentation(
+    name: str, *, targets: Sequence[int] | None = None, **options: float
+) -> PerSource | PerExample:
     """Makes an augmentation.
 
     Args:
         name: `gain_db` (options `low`, `high` in decibels: -10, 10), `gain_linear` (`low`, `high`:
-            0.25, 1.25), `channel_swap` (p: 0.5), `silent_source` or `silent_target` (p: 0.1). The
-            gains have a `p` too, of 1.
+            0.25, 1.25), `channel_swap` (p: 0.5), `silent_source` or `silent_target` (p: 0.1),
+            `band_limit` (`low`, `high`, as shares of the sample rate: 0.2, 0.45; p: 0.3), which
+            takes away what lies above a frequency, as lossy codecs do. The gains have a `p` too,
+            of 1.
         targets: indices of the sources to be estimated, the only ones that `silent_target` changes.
         **options: by name; p is the probability for a source of an example to be changed.
 

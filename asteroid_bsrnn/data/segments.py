@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import soxr
 import torch
 from torch.utils.data import Dataset
 
@@ -18,6 +19,14 @@ from .activity import window_frames
 from .infos import dataset_infos
 from .reading import read_samples
 from .tracks import Track, common_format
+
+
+class _Place(NamedTuple):
+    """Where a stem of an example comes from, and how many times as fast it is played."""
+
+    track: Track
+    start: int
+    speed: float
 
 
 class _Candidate(NamedTuple):
@@ -45,6 +54,8 @@ class RandomSegments(Dataset):
             for this source, unless there is no other; then any of its segments may be.
         mix_tracks: whether each source comes from a track and a time of its own. Otherwise all are
             of the same track and time, with activity: a window where any source is active.
+        speed: lowest and highest speed at which a stem is played, a factor drawn uniformly that
+            changes pitch and tempo together; stems of one place share it. None changes nothing.
         sample_rate: the rate that the tracks must have, in hertz; None takes theirs.
         infos: what `get_infos` tells of the data's name and licences, such as `MUSDB18HQ_INFOS`;
             None names the folder.
@@ -62,6 +73,7 @@ class RandomSegments(Dataset):
         seed: int = 0,
         activity: Mapping[Path, Sequence[int]] | None = None,
         mix_tracks: bool = True,
+        speed: Sequence[float] | None = None,
         sample_rate: int | None = None,
         infos: Mapping[str, object] | None = None,
     ):
@@ -72,10 +84,15 @@ class RandomSegments(Dataset):
                 "segment and samples_per_epoch must be above 0 and seed not below it, got"
                 f" {segment}, {samples_per_epoch} and {seed}"
             )
+        if speed is not None and not (len(speed) == 2 and 0.5 <= speed[0] <= speed[1] <= 2):
+            raise UserError(
+                f"speed must be a lowest and a highest factor, from 0.5 to 2, got {speed!r}"
+            )
         self.segment_frames = max(1, round(segment * self.sample_rate))
         self.samples_per_epoch = samples_per_epoch
         self.seed = seed
         self.mix_tracks = mix_tracks
+        self.speed = None if speed is None else tuple(speed)
         self._infos = dataset_infos(tracks, infos)
         groups = [[source] for source in self.sources] if mix_tracks else [list(self.sources)]
         self._candidates = [_candidates(tracks, group, activity) for group in groups]
@@ -97,8 +114,7 @@ class RandomSegments(Dataset):
         """
         places = self._places(index)
         stems = [
-            self._read(track, source, start)
-            for source, (track, start) in zip(self.sources, places, strict=True)
+            self._read(source, place) for source, place in zip(self.sources, places, strict=True)
         ]
         return {"sources": torch.from_numpy(np.stack(stems)), "index": operator.index(index)}
 
@@ -114,7 +130,7 @@ class RandomSegments(Dataset):
 
         Returns:
             Plain types: `index`, `seed`, `frames` (the length), and under `sources` by name the
-            `track`, the `file` and its first sample, `start`.
+            `track`, the `file`, its first sample, `start`, and where speeds vary the `speed`.
         """
         places = zip(self.sources, self._places(index), strict=True)
         return {
@@ -122,8 +138,13 @@ class RandomSegments(Dataset):
             "seed": self.seed,
             "frames": self.segment_frames,
             "sources": {
-                source: {"track": track.name, "file": str(track.path(source)), "start": start}
-                for source, (track, start) in places
+                source: {
+                    "track": place.track.name,
+                    "file": str(place.track.path(source)),
+                    "start": place.start,
+                    **({} if self.speed is None else {"speed": place.speed}),
+                }
+                for source, place in places
             },
         }
 
@@ -131,14 +152,15 @@ class RandomSegments(Dataset):
         """Asteroid's description of the data: `dataset`, `task` and `licenses`."""
         return copy.deepcopy(self._infos)
 
-    def _places(self, index: int) -> list[tuple[Track, int]]:
-        """The track and first sample of each source."""
+    def _places(self, index: int) -> list[_Place]:
+        """Where each source comes from."""
         index = operator.index(index)
         if index < 0:
             raise IndexError(f"index must be 0 or more, got {index}")
         sequence = np.random.SeedSequence(self.seed, spawn_key=(index,))
         random = np.random.default_rng(sequence)
-        places = [self._draw(candidates, random) for candidates in self._candidates]
+        drawn = [self._draw(candidates, random) for candidates in self._candidates]
+        places = [self._at_a_speed(*place, random) for place in drawn]
         return places if self.mix_tracks else places * len(self.sources)
 
     def _draw(
@@ -153,9 +175,21 @@ class RandomSegments(Dataset):
             bounds = np.clip(sorted((window, window + spare)), 0, last)
         return track, int(random.integers(*bounds, endpoint=True))
 
-    def _read(self, track: Track, source: str, start: int) -> np.ndarray:
-        frames = min(self.segment_frames, track.frames)
+    def _at_a_speed(self, track: Track, start: int, random: np.random.Generator) -> _Place:
+        """The place at a speed of its own, moved where the track would end too early."""
+        if self.speed is None:
+            return _Place(track, start, 1.0)
+        speed = float(random.uniform(*self.speed))
+        last = max(0, track.frames - math.ceil(self.segment_frames * speed))
+        return _Place(track, min(start, last), speed)
+
+    def _read(self, source: str, place: _Place) -> np.ndarray:
+        track, start, speed = place
+        frames = min(math.ceil(self.segment_frames * speed), track.frames)
         samples = read_samples(track.path(source), start, frames)
+        if speed != 1.0:
+            samples = soxr.resample(samples.T, speed, 1.0).T[:, : self.segment_frames]
+            frames = samples.shape[-1]
         return np.pad(samples, ((0, 0), (0, self.segment_frames - frames)))
 
 

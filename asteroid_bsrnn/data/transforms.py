@@ -10,6 +10,7 @@ import torch
 from ..errors import UserError
 
 try:
+    from julius import lowpass_filter
     from torch_audiomentations import Gain
     from torch_audiomentations.core.transforms_interface import BaseWaveformTransform
     from torch_audiomentations.utils.object_dict import ObjectDict
@@ -19,7 +20,7 @@ except ImportError as error:
         " 'asteroid-bsrnn[train]'"
     ) from error
 
-__all__ = ["Gain", "LinearGain", "Silence", "SwapChannels"]
+__all__ = ["BandLimit", "Gain", "LinearGain", "Silence", "SwapChannels"]
 
 
 class _Transform(BaseWaveformTransform):
@@ -104,3 +105,35 @@ class Silence(_Transform):
     def transform(self, samples: torch.Tensor) -> torch.Tensor:
         """Replaces by zeros, which, unlike a product, stop NaN too."""
         return torch.zeros_like(samples)
+
+
+class BandLimit(_Transform):
+    """Takes away what lies above a frequency, as lossy codecs do.
+
+    Args:
+        min_cutoff: lowest such frequency, as a share of the sample rate.
+        max_cutoff: highest.
+        p: probability for an example to be transformed.
+    """
+
+    # Of julius' filter: a slope of about 40 dB within a tenth of the cutoff.
+    ZEROS = 32
+
+    def __init__(self, min_cutoff: float = 0.2, max_cutoff: float = 0.45, p: float = 0.5):
+        super().__init__(p=p)
+        self.min_cutoff = min_cutoff
+        self.max_cutoff = max_cutoff
+
+    def randomize_parameters(self, samples, sample_rate=None, targets=None, target_rate=None):
+        """Draws a frequency for each of the chosen examples."""
+        cutoffs = torch.empty(len(samples)).uniform_(self.min_cutoff, self.max_cutoff)
+        self.transform_parameters["cutoffs"] = cutoffs.tolist()
+
+    def transform(self, samples: torch.Tensor) -> torch.Tensor:
+        """Filters each example."""
+        cutoffs = self.transform_parameters["cutoffs"]
+        limited = [
+            lowpass_filter(example, cutoff, zeros=self.ZEROS)
+            for example, cutoff in zip(samples, cutoffs, strict=True)
+        ]
+        return torch.stack(limited)

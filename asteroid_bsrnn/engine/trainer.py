@@ -10,12 +10,12 @@ import torch
 from asteroid.engine.optimizers import make_optimizer
 from pytorch_lightning.callbacks import Callback, EarlyStopping
 from pytorch_lightning.loggers import TensorBoardLogger
-from torch.optim.lr_scheduler import ReduceLROnPlateau, StepLR
+from torch.optim.lr_scheduler import CosineAnnealingLR, ReduceLROnPlateau, StepLR
 
 from ..errors import UserError
 
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
-SCHEDULERS = ("step", "plateau", "none")
+SCHEDULERS = ("step", "cosine", "plateau", "none")
 MONITORS = {"usdr": ("val_usdr", "max"), "loss": ("val_loss", "min")}
 
 
@@ -74,6 +74,8 @@ def make_optimization(
         raise UserError(f"scheduler.name is {scheduler['name']!r}; valid: {', '.join(SCHEDULERS)}")
     if scheduler["name"] == "step":
         return optimizer, StepLR(optimizer, scheduler["step_size"], scheduler["gamma"])
+    if scheduler["name"] == "cosine":
+        return optimizer, CosineAnnealingLR(optimizer, training["max_epochs"])
     if scheduler["name"] == "plateau":
         monitor, mode = monitored(config)
         plateau = ReduceLROnPlateau(

@@ -196,6 +196,7 @@ def build_train_loader(
         seed=training["seed"],
         activity=build_activity(config, root, tracks),
         mix_tracks=data["mix_tracks"],
+        speed=data["speed"],
         sample_rate=int(sample_rate),
         infos=data_infos(config),
     )
@@ -269,7 +270,7 @@ def build_augmentations(config: dict) -> Augmentations | None:
     ]
     steps += [
         {name: {"p": chosen[name]}}
-        for name in ("channel_swap", "silent_source", "silent_target")
+        for name in ("channel_swap", "silent_source", "silent_target", "band_limit")
         if chosen[name]
     ]
     source = config["run"]["source"]

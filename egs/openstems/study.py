@@ -1,0 +1,201 @@
+#!/usr/bin/env python3
+"""Short trainings that differ in one thing each, at equal budgets, and the table of what they give.
+
+    python study.py settings --root data      # sizes, band tables, STFTs, sharing of masks
+    python study.py aids --root data          # averaged weights, what examples are made of
+    python study.py voices --root data        # vocals learnt from one kind of voice alone
+
+Each trial is a run of ../musdb18hq/compare in EXP/STUDY; the table, EXP/STUDY.md, compares them on
+the validation songs, whose voices, instruments and pieces no training song has. Trials that are
+there already are not run again. `--trials` chooses some of them by name.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from asteroid_bsrnn import UserError
+
+HERE = Path(__file__).resolve().parent
+TRAIN = HERE.parent / "musdb18hq" / "compare" / "train.py"
+STEMS = ("vocals", "drums", "bass", "other")
+
+SETTINGS = {
+    "base": (),
+    "features_16": ("model.feature_dim=16",),
+    "features_40": ("model.feature_dim=40",),
+    "blocks_4": ("model.n_repeats=4",),
+    "bands_joint": ("model.bands=joint",),
+    "bands_32": ("model.bands=[[12, 80], [8, 160], [6, 400], [4, 1200], [1, 4000]]",),
+    "stft_2048": ("model.n_filters=2048", "model.stride=512"),
+    "tac": ("model.stereo=tac",),
+    "channels_apart": ("model.stereo=null",),
+    "mask_2": ("model.mask_expansion=2",),
+    "last_source_as_residual": ("model.last_source_as_residual=true",),
+}
+AIDS = {
+    "base": (),
+    "weights_not_averaged": ("training.ema=0.0",),
+    "stems_of_one_song": ("data.mix_tracks=false",),
+    "speed": ("data.speed=[0.9, 1.12]",),
+    "band_limit": ("augmentation.band_limit=0.3",),
+}
+# Fewer songs than these say little about a voice.
+FEWEST_SONGS = 5
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A training: its name, its data, and what it changes in the configuration."""
+
+    name: str
+    root: Path
+    changes: tuple[str, ...] = ()
+    source: str | None = None
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the trials that are missing, compare all, and return the exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        trials = list(options.trials_of(options))
+        unknown = set(options.trials or ()) - {trial.name for trial in trials}
+        if unknown:
+            valid = ", ".join(trial.name for trial in trials)
+            raise UserError(f"unknown trial {sorted(unknown)[0]!r}; valid: {valid}")
+        chosen = [trial for trial in trials if trial.name in (options.trials or [trial.name])]
+        for trial in chosen:
+            train(trial, options)
+        if options.table:
+            compare(chosen, options)
+    except UserError as error:
+        print(f"{Path(sys.argv[0]).name}: error: {error}", file=sys.stderr)
+        return 2
+    except subprocess.CalledProcessError as error:
+        return error.returncode
+    return 0
+
+
+def settings_trials(options: argparse.Namespace) -> Iterator[Trial]:
+    """The network's settings."""
+    for name, changes in SETTINGS.items():
+        yield Trial(name, options.root, changes)
+
+
+def aids_trials(options: argparse.Namespace) -> Iterator[Trial]:
+    """What may help any network."""
+    for name, changes in AIDS.items():
+        yield Trial(name, options.root, changes)
+
+
+def voices_trials(options: argparse.Namespace) -> Iterator[Trial]:
+    """Vocals from all kinds of voice together, and from each kind alone."""
+    one_source = ("model.preset=bsrnn_naive",)
+    yield Trial("all", options.root, one_source, "vocals")
+    for kind, songs in sorted(songs_by_kind_of_voice(options.root).items()):
+        if len(songs) >= FEWEST_SONGS:
+            root = options.exp / options.study / f"data_{kind}"
+            with_vocals_of(songs, options.root, root)
+            yield Trial(kind, root, one_source, "vocals")
+
+
+def songs_by_kind_of_voice(root: Path) -> dict[str, list[str]]:
+    """Names of the training songs with vocals, by the kind of the leading voice."""
+    validation = set((root / "validation_tracks.txt").read_text(encoding="utf-8").split())
+    kinds = defaultdict(list)
+    for path in sorted((root / "train").glob("*/song.json")):
+        song = json.loads(path.read_text(encoding="utf-8"))
+        if song["name"] not in validation and song["vocals"]:
+            kinds[song["vocals"]["voice"]["kind"]].append(song["name"])
+    return kinds
+
+
+def with_vocals_of(songs: Sequence[str], root: Path, derived: Path) -> None:
+    """Link a data set whose training songs have vocals in `songs` alone, and silence elsewhere."""
+    validation = (root / "validation_tracks.txt").read_text(encoding="utf-8").split()
+    derived.mkdir(parents=True, exist_ok=True)
+    for folder in sorted((root / "train").iterdir()):
+        target = derived / "train" / folder.name
+        target.mkdir(parents=True, exist_ok=True)
+        for name in ("mixture", *STEMS):
+            link, stem = target / f"{name}.wav", folder / f"{name}.wav"
+            if link.exists():
+                continue
+            if name == "vocals" and folder.name not in (*songs, *validation):
+                info = soundfile.info(stem)
+                silence = np.zeros((info.frames, info.channels), np.int16)
+                soundfile.write(link, silence, info.samplerate)
+            else:
+                link.symlink_to(stem.resolve())
+
+
+def train(trial: Trial, options: argparse.Namespace) -> None:
+    """Train, unless it is done."""
+    folder = options.exp / options.study / trial.name
+    if (folder / "best_model.pth").is_file():
+        return
+    changes = [
+        "data.musdb18hq=false",
+        f"data.validation_tracks={options.root / 'validation_tracks.txt'}",
+        f"data.infos={options.root / 'infos.json'}",
+        *options.set,
+        *trial.changes,
+    ]
+    command = [sys.executable, TRAIN, "--root", trial.root, "--model", options.row]
+    command += ["--exp_dir", folder, "--max_minutes", options.minutes, "--set", *changes]
+    command += ["--source", trial.source] if trial.source else []
+    print(f"{options.study}: {trial.name}", flush=True)
+    subprocess.run([str(part) for part in command], check=True)
+
+
+def compare(trials: Sequence[Trial], options: argparse.Namespace) -> None:
+    """Evaluate all on the validation songs, and write the table."""
+    folder = options.exp / options.study
+    models = [f"{trial.name}={folder / trial.name / 'best_model.pth'}" for trial in trials]
+    command = [sys.executable, "-m", "asteroid_bsrnn", "compare", *models, "--root", options.root]
+    command += ["--split", "valid", "--validation-tracks", options.root / "validation_tracks.txt"]
+    command += ["--oracles", "--output", folder / "evaluation"]
+    command += ["--table", f"{folder}.md", "--table", f"{folder}.csv"]
+    subprocess.run([str(part) for part in command], check=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("study", choices=("settings", "aids", "voices"))
+    parser.add_argument("--root", type=_absolute, default=HERE / "data", help="the data set")
+    parser.add_argument(
+        "--exp", type=_absolute, default=HERE / "exp" / "studies", help="folder of the results"
+    )
+    parser.add_argument("--minutes", type=float, default=4.0, help="of each training (4)")
+    parser.add_argument("--trials", nargs="+", metavar="NAME", help="which; default: all")
+    parser.add_argument("--set", nargs="+", default=[], metavar="GROUP.KEY=VALUE", help="in all")
+    parser.add_argument("--no-table", dest="table", action="store_false", help="train alone")
+    parsed_row = {"type": _absolute, "default": HERE / "conf" / "tiny.yml"}
+    parser.add_argument("--row", **parsed_row, help="what trials change (conf/tiny.yml)")
+    parser.set_defaults(trials_of=_trials_of)
+    return parser
+
+
+def _trials_of(options: argparse.Namespace) -> Iterator[Trial]:
+    studies = {"settings": settings_trials, "aids": aids_trials, "voices": voices_trials}
+    return studies[options.study](options)
+
+
+def _absolute(path: str) -> Path:
+    return Path(path).resolve()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
