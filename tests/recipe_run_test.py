@@ -127,7 +127,15 @@ def test_all_stages(tiny, tmp_path):
     assert model(torch.randn(1, 2, 5000)).shape == (1, 1, 2, 5000)
     card = (folder / "publish_dir" / "README.md").read_text()
     assert "preset: bsrnn" in card and f"{metrics['usdr']['drums']:.2f}" in card
+    assert "validation_tracks: valid.txt" in card and str(tiny) not in card
+    assert str(tiny) not in str(zoo.checkpoint.load_dict(published)["infos"])
     assert (recipe / "logs" / f"{folder.name}.log").stat().st_size > 0
+    command = [sys.executable, "publish.py", "--root", tiny / "data", "--row", "bsrnn_umx_data"]
+    command += ["--source", "drums", "--exp_dir", folder, "--half"]
+    size = published.stat().st_size
+    subprocess.run(list(map(str, command)), cwd=recipe, check=True, timeout=60)
+    assert 0.5 * size < published.stat().st_size < 0.52 * size
+    assert zoo.load(published).sources == ("drums",)
 
 
 def test_a_killed_run_goes_on_bit_for_bit(tiny, tmp_path):

@@ -5,8 +5,8 @@
     python study.py aids --root data          # averaged weights, what examples are made of
     python study.py voices --root data        # vocals learnt from one kind of voice alone
 
-Each trial is a run of ../musdb18hq/compare in EXP/STUDY; the table, EXP/STUDY.md, compares them on
-the validation songs, whose voices, instruments and pieces no training song has. Trials that are
+Each trial is a run of ../musdb18hq/compare in EXP/STUDY; the table, EXP/STUDY.md, has their scores
+on the validation songs, whose voices, instruments and pieces no training song has. Trials that are
 there already are not run again. `--trials` chooses some of them by name.
 """
 
@@ -17,14 +17,19 @@ import json
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import soundfile
 
-from asteroid_bsrnn import UserError
+from asteroid_bsrnn import UserError, zoo
+from asteroid_bsrnn.engine import ledger
+from asteroid_bsrnn.engine.environment import hardware
+from asteroid_bsrnn.evaluation.costs import count_macs
+from asteroid_bsrnn.evaluation.datasets import EvaluationTracks
+from asteroid_bsrnn.evaluation.running import evaluate_oracle
 
 HERE = Path(__file__).resolve().parent
 TRAIN = HERE.parent / "musdb18hq" / "compare" / "train.py"
@@ -32,14 +37,11 @@ STEMS = ("vocals", "drums", "bass", "other")
 
 SETTINGS = {
     "base": (),
-    "features_16": ("model.feature_dim=16",),
+    "tac": ("model.stereo=tac",),
     "features_40": ("model.feature_dim=40",),
     "blocks_4": ("model.n_repeats=4",),
-    "bands_joint": ("model.bands=joint",),
     "bands_32": ("model.bands=[[12, 80], [8, 160], [6, 400], [4, 1200], [1, 4000]]",),
     "stft_2048": ("model.n_filters=2048", "model.stride=512"),
-    "tac": ("model.stereo=tac",),
-    "channels_apart": ("model.stereo=null",),
     "mask_2": ("model.mask_expansion=2",),
     "last_source_as_residual": ("model.last_source_as_residual=true",),
 }
@@ -65,7 +67,7 @@ class Trial:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the trials that are missing, compare all, and return the exit code."""
+    """Run the trials that are missing, write the table, and return the exit code."""
     options = _parser().parse_args(arguments)
     try:
         trials = list(options.trials_of(options))
@@ -77,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for trial in chosen:
             train(trial, options)
         if options.table:
-            compare(chosen, options)
+            write_table(chosen, options)
     except UserError as error:
         print(f"{Path(sys.argv[0]).name}: error: {error}", file=sys.stderr)
         return 2
@@ -111,7 +113,7 @@ def voices_trials(options: argparse.Namespace) -> Iterator[Trial]:
 
 def songs_by_kind_of_voice(root: Path) -> dict[str, list[str]]:
     """Names of the training songs with vocals, by the kind of the leading voice."""
-    validation = set((root / "validation_tracks.txt").read_text(encoding="utf-8").split())
+    validation = validation_names(root)
     kinds = defaultdict(list)
     for path in sorted((root / "train").glob("*/song.json")):
         song = json.loads(path.read_text(encoding="utf-8"))
@@ -120,9 +122,13 @@ def songs_by_kind_of_voice(root: Path) -> dict[str, list[str]]:
     return kinds
 
 
+def validation_names(root: Path) -> set[str]:
+    """Names of the validation songs."""
+    return set((root / "validation_tracks.txt").read_text(encoding="utf-8").splitlines())
+
+
 def with_vocals_of(songs: Sequence[str], root: Path, derived: Path) -> None:
     """Link a data set whose training songs have vocals in `songs` alone, and silence elsewhere."""
-    validation = (root / "validation_tracks.txt").read_text(encoding="utf-8").split()
     derived.mkdir(parents=True, exist_ok=True)
     for folder in sorted((root / "train").iterdir()):
         target = derived / "train" / folder.name
@@ -131,7 +137,7 @@ def with_vocals_of(songs: Sequence[str], root: Path, derived: Path) -> None:
             link, stem = target / f"{name}.wav", folder / f"{name}.wav"
             if link.exists():
                 continue
-            if name == "vocals" and folder.name not in (*songs, *validation):
+            if name == "vocals" and folder.name not in {*songs, *validation_names(root)}:
                 info = soundfile.info(stem)
                 silence = np.zeros((info.frames, info.channels), np.int16)
                 soundfile.write(link, silence, info.samplerate)
@@ -158,15 +164,47 @@ def train(trial: Trial, options: argparse.Namespace) -> None:
     subprocess.run([str(part) for part in command], check=True)
 
 
-def compare(trials: Sequence[Trial], options: argparse.Namespace) -> None:
-    """Evaluate all on the validation songs, and write the table."""
+def write_table(trials: Sequence[Trial], options: argparse.Namespace) -> None:
+    """Print and write what the trials' ledgers tell, beside the scaled mixture."""
+    data = EvaluationTracks(
+        options.root, "valid", validation_tracks=sorted(validation_names(options.root))
+    )
     folder = options.exp / options.study
-    models = [f"{trial.name}={folder / trial.name / 'best_model.pth'}" for trial in trials]
-    command = [sys.executable, "-m", "asteroid_bsrnn", "compare", *models, "--root", options.root]
-    command += ["--split", "valid", "--validation-tracks", options.root / "validation_tracks.txt"]
-    command += ["--oracles", "--output", folder / "evaluation"]
-    command += ["--table", f"{folder}.md", "--table", f"{folder}.csv"]
-    subprocess.run([str(part) for part in command], check=True)
+    baseline = evaluate_oracle("scaled_mixture", data, folder / "evaluation")
+    lines = [
+        f"uSDR in dB on {len(data)} validation songs, the best of those in {options.minutes:g} "
+        f"minutes; {hardware()['cpu_model']}.",
+        "",
+        "| trial | changes | M params | MAC/s, 10^9 | examples | "
+        + " | ".join(STEMS)
+        + " | mean |",
+        "|---|---|---:|---:|---:|" + "---:|" * (len(STEMS) + 1),
+        f"| `scaled_mixture` | | | | | {_scores(baseline.summary['usdr'])} |",
+    ]
+    lines += [_line(trial, folder / trial.name) for trial in trials]
+    path = folder.with_suffix(".md")
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    print("\n".join(lines))
+
+
+def _line(trial: Trial, folder: Path) -> str:
+    record = ledger.read(folder)
+    macs = count_macs(zoo.load(folder / "best_model.pth"))
+    cells = [
+        f"`{trial.name}`",
+        ", ".join(f"`{change}`" for change in trial.changes),
+        f"{record['n_parameters'] / 1e6:.2f}",
+        f"{macs / 1e9:.2f}",
+        f"{record['totals']['samples']}",
+    ]
+    return f"| {' | '.join(cells)} | {_scores(record['best']['usdr'])} |"
+
+
+def _scores(usdr: Mapping[str, float]) -> str:
+    """Cells of all stems and their mean, which is left out where a stem is."""
+    cells = [f"{usdr[stem]:.2f}" if stem in usdr else "" for stem in STEMS]
+    mean = sum(usdr[stem] for stem in STEMS) / len(STEMS) if all(cells) else None
+    return " | ".join([*cells, "" if mean is None else f"{mean:.2f}"])
 
 
 def _parser() -> argparse.ArgumentParser:

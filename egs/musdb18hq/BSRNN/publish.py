@@ -12,6 +12,8 @@ import recipe
 from asteroid_bsrnn import UserError, checkpoint
 from asteroid_bsrnn.engine import config as configuration
 
+# Of the configuration's data.
+FILES = ("validation_tracks", "infos", "activity_folder")
 CARD = """---
 tags:
 - asteroid
@@ -48,7 +50,9 @@ On the test tracks, in dB: uSDR as the mean over tracks, cSDR as the median.
 
 def main() -> int:
     """Write `publish_dir/model.pth` and `publish_dir/README.md`."""
-    options = recipe.parser(__doc__).parse_args()
+    parser = recipe.parser(__doc__)
+    parser.add_argument("--half", action="store_true", help="store the weights in float16")
+    options = parser.parse_args()
     try:
         folder = publish(options)
     except UserError as error:
@@ -69,15 +73,27 @@ def publish(options) -> Path:
     if not figures.is_file():
         raise UserError(f"{figures}: missing; run stage 3 first")
     metrics = json.loads(figures.read_text(encoding="utf-8"))
-    config = configuration.load(run / "conf.yml")
+    config = without_folders(configuration.load(run / "conf.yml"))
     conf = checkpoint.load_dict(run / "best_model.pth")
+    conf["infos"]["training_config"] = config
     # Asteroid's publisher looks for these beside the weights.
     conf.update({key: conf["infos"][key] for key in ("dataset", "licenses", "task")})
+    if options.half:
+        conf["state_dict"] = {name: value.half() for name, value in conf["state_dict"].items()}
     folder = run / "publish_dir"
     # It prints an invitation to upload, and writes model.pth.
     save_publishable(str(folder), conf, metrics, config, recipe="egs/musdb18hq/BSRNN")
     (folder / "README.md").write_text(card(conf, config, metrics), encoding="utf-8")
     return folder
+
+
+def without_folders(config: dict) -> dict:
+    """The configuration with names of files alone: where they were is nobody else's concern."""
+    data = {
+        key: Path(value).name if key in FILES and value else value
+        for key, value in config["data"].items()
+    }
+    return {**config, "data": data}
 
 
 def card(conf: dict, config: dict, metrics: dict) -> str:
