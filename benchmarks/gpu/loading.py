@@ -24,7 +24,7 @@ from asteroid_bsrnn import UserError, presets
 from asteroid_bsrnn.data import Augmentations, RandomSegments, Track, peak_normalise
 
 AUGMENTATIONS = ["gain_db", {"silent_source": {"p": 0.1}}]
-N_STEPS = 40
+MOST_STEPS, FEWEST_STEPS = 40, 5
 BATCHES = {"bsrnn": 16, "obsrnn": 8}
 
 
@@ -117,11 +117,16 @@ def timed(
 
 
 def measure(
-    name: str, variant: Variant, workers: int, dataset: RandomSegments, section: Section
+    name: str,
+    variant: Variant,
+    workers: int,
+    dataset: RandomSegments,
+    section: Section,
+    seconds: float,
 ) -> dict:
     """Steps on one batch that stays on the device, and on batches from the files."""
     batch, device = 2 if section.quick else BATCHES[name], section.device
-    step, n = Steps(name, variant, section), 3 if section.quick else N_STEPS
+    step = Steps(name, variant, section)
     loader = DataLoader(
         dataset,
         batch_size=batch,
@@ -131,7 +136,11 @@ def measure(
     )
     iterator = iter(loader)
     resident = next(iterator)["sources"].to(device)
-    alone = timed(step, lambda: resident, device, n, 3)["samples_a_second"]
+    first = timed(step, lambda: resident, device, 2, 3)["samples_a_second"]
+    # As many steps as half of the time holds, for both ways the same.
+    n = min(max(int(seconds / 2 * first / batch), FEWEST_STEPS), MOST_STEPS)
+    n = 3 if section.quick else n
+    alone = timed(step, lambda: resident, device, n, 0)["samples_a_second"]
     # Meanwhile the workers have read ahead, which is used up before the clock starts.
     loaded = timed(step, lambda: next(iterator)["sources"], device, n, 2 * workers)
     return {
@@ -162,10 +171,15 @@ def main() -> None:
         section.attempt(
             "reading, one process", lambda: reading_speed(dataset, 0.1 if section.quick else 2.0)
         )
-        for name, variant, workers in rows(section):
+        chosen = rows(section)
+        for index, (name, variant, workers) in enumerate(chosen):
+            # Half of a row's time goes to compilation and to what the workers have read ahead.
+            seconds = section.left / (len(chosen) - index) / 2
             section.attempt(
                 f"{name}: {variant}, {workers} workers",
-                lambda n=name, v=variant, w=workers: measure(n, v, w, dataset, section),
+                lambda n=name, v=variant, w=workers, s=seconds: measure(
+                    n, v, w, dataset, section, s
+                ),
                 seconds=0 if section.quick else 12,
             )
             gc.collect()
