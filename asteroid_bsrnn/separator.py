@@ -6,7 +6,7 @@ import math
 import os
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from torch import nn
 from . import files, inference, zoo
 from .audio import resample_blocks
 from .errors import UserError
+from .kernels.cuda_graphs import GraphedCall
 
 Progress = Callable[[int, int], None]
 
@@ -44,6 +45,9 @@ class Separator:
             "bf16" is for GPUs and for CPUs that have it, "16" for GPUs.
         shifts: the estimates are averaged over so many passes, each with the frames of the STFT
             elsewhere: a little better, and as many times slower.
+        cuda_graphs: whether an NVIDIA GPU is given all work of a batch of chunks at once, recorded
+            once for each shape, instead of kernel by kernel. It costs memory. Where that does not
+            work, one warning says so.
 
     Attributes:
         model: the network.
@@ -73,6 +77,7 @@ class Separator:
         device: str | torch.device = "auto",
         precision: str | int = "32",
         shifts: int = 1,
+        cuda_graphs: bool = False,
     ):
         self.device = resolve_device(device)
         if str(precision) not in _PRECISIONS:
@@ -85,6 +90,7 @@ class Separator:
         self.batch_size = batch_size or (1 if self.device.type == "cpu" else 4)
         model = _load(model)
         self.model = model.to(self.device)
+        self._graphs = _graphs(self.model, self.device) if cuda_graphs else None
         self.sources: tuple[str, ...] = tuple(model.sources)
         self.sample_rate = int(model.sample_rate)
         network = inference.shifted(self._forward, shifts, _stride(model) if shifts > 1 else 1)
@@ -234,6 +240,7 @@ class Separator:
         with (
             _evaluating(self.model),
             torch.autocast(self.device.type, dtype=self._dtype, enabled=enabled),
+            self._graphs.installed() if self._graphs else nullcontext(),
         ):
             return self.model(chunks.to(self.device))
 
@@ -277,6 +284,21 @@ def _load(model: nn.Module | str | os.PathLike | None) -> nn.Module:
                 "choose another model"
             )
     return model
+
+
+def _graphs(model: nn.Module, device: torch.device) -> GraphedCall | None:
+    """CUDA graphs of what lies between the transforms; None, and a warning, where there are none.
+
+    The inverse STFT looks at its window on the CPU, and a graph can't.
+    """
+    if device.type != "cuda":
+        obstacle = f"they need an NVIDIA GPU, and this is {device.type}"
+    elif not hasattr(type(model), "estimate_spectrogram"):
+        obstacle = f"{type(model).__name__} has no estimate_spectrogram to record"
+    else:
+        return GraphedCall(model, "estimate_spectrogram")
+    warnings.warn(f"no CUDA graphs: {obstacle}", stacklevel=3)
+    return None
 
 
 def _stride(model: nn.Module) -> int:

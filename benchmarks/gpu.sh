@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Training, separation, memory, energy and the kernels' correctness on a GPU, in under ten minutes.
+# Training, separation, loading, memory, energy and the kernels on a GPU, in under ten minutes.
 #
 #   benchmarks/gpu.sh [--output DIR] [--wheels DIR] [--sections NAME ...] [--minutes 9.5] [--quick]
 #                     [--device cuda]

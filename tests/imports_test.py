@@ -42,7 +42,7 @@ LADDER: dict[str, set[str]] = {
     "zoo": {"checkpoint", "presets", "reference", "models", "download"},
     "engine": {"losses", "metrics", "inference"},
     "registration": {"models", "peers", "filterbank", "inference", "audio", "files"},
-    "separator": {"zoo", "files", "inference", "audio"},
+    "separator": {"zoo", "files", "inference", "audio", "kernels"},
     "peers": {"models", "filterbank"},
 }
 # What stands on top of all this, from below upwards.

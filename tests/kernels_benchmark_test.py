@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 SCRIPT = Path(__file__).parent.parent / "benchmarks" / "gpu.sh"
-SECTIONS = ["correctness", "training", "separation", "learning", "layers"]
+SECTIONS = ["correctness", "training", "separation", "loading", "learning", "layers"]
 
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
@@ -28,7 +28,7 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
 
 
 @pytest.mark.parametrize(
-    "sections", [["learning"], pytest.param(SECTIONS, marks=pytest.mark.slow)], ids=len
+    "sections", [["learning", "loading"], pytest.param(SECTIONS, marks=pytest.mark.slow)], ids=len
 )
 def test_whole_flow(sections, tmp_path):
     done = run(
@@ -45,7 +45,12 @@ def test_whole_flow(sections, tmp_path):
     assert "rows that need one are left out" in text
     curves = (tmp_path / "learning.csv").read_text().splitlines()
     assert len(curves) == 1 + 6
-    if len(sections) > 1:
+    if "loading" in sections:
+        assert (
+            "| reading, one process: 4 stereo stems of 0.3 s, from the disk's cache | 1 |" in text
+        )
+        assert "| bsrnn: package, nn.LSTM, float32 (torch's defaults), 1 workers | 2 |" in text
+    if "training" in sections:
         assert "| obsrnn: package, Triton, bfloat16 | left out: needs a GPU |" in text
         assert "| obsrnn: package, nn.LSTM, bfloat16 | 2 |" in text
 

@@ -12,6 +12,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from asteroid_bsrnn import BSCNN, BSRNN, PerSourceSeparator
+from asteroid_bsrnn.filterbank import Decoder, Encoder
 from asteroid_bsrnn.models import SourceModel
 
 N_FILTERS = 256
@@ -413,6 +414,20 @@ def test_a_separator_gives_what_its_networks_give():
         assert own is not part
     next(parts[0].parameters()).zero_()
     assert next(separator.parameters()).any(), "the weights are copies"
+
+
+def test_a_separator_transforms_the_mixture_once_for_all_networks():
+    parts = [build("lstm", sources=[source]) for source in "abcd"]
+    separator = PerSourceSeparator.of(parts)
+    calls = []
+    for module in separator.modules():
+        if isinstance(module, (Encoder, Decoder)):
+            module.register_forward_hook(lambda module, *_: calls.append(type(module)))
+    x = mixture(2, 2, 1000)
+    estimates = separator(x)
+    assert calls == [Encoder, Decoder]
+    alone = torch.cat([part(x) for part in parts], dim=1)
+    torch.testing.assert_close(estimates, alone, rtol=0, atol=1e-6)
 
 
 # --- input ---------------------------------------------------------------------------------------

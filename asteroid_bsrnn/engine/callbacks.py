@@ -171,7 +171,8 @@ class ProgressBar(TQDMProgressBar):
     """
 
     def __init__(self, ledger: RunLedger):
-        super().__init__()
+        # What it shows is read from the device, which has to finish its work first.
+        super().__init__(refresh_rate=10)
         self._ledger = ledger
         self._began = self._samples = 0
 

@@ -74,7 +74,7 @@ class SeparationSystem(System):
         self.seed, self.describe = seed, describe
         self.report_directory = Path(report_directory)
         self.validate_loss = validate_loss
-        self._pending: tuple[torch.Tensor, torch.Tensor, int] | None = None
+        self._pending: tuple[torch.Tensor, torch.cuda.Event | None, torch.Tensor, int] | None = None
         self._scores: dict[int, list[float]] = {}
         self._batches = 0
 
@@ -87,7 +87,7 @@ class SeparationSystem(System):
         mixture, targets = self.prepare(batch["sources"])
         loss = self.loss_of(mixture, targets)
         self.log("loss", loss, batch_size=len(mixture), prog_bar=True)
-        self._pending = (loss.detach(), batch["index"], batch_nb)
+        self._pending = (*_on_its_way(loss.detach()), batch["index"], batch_nb)
         return loss
 
     def prepare(self, sources: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -120,11 +120,13 @@ class SeparationSystem(System):
     # A loss that is not finite
 
     def _stop_if_not_finite(self) -> None:
-        """Look at the loss of the batch before: reading the latest one would stall a GPU."""
+        """Look at the loss of the batch before: waiting for the latest one would stall a GPU."""
         if self._pending is None:
             return
-        loss, indices, batch_nb = self._pending
+        loss, arrived, indices, batch_nb = self._pending
         self._pending = None
+        if arrived is not None:
+            arrived.synchronize()
         if torch.isfinite(loss):
             return
         path = self.report_directory / f"not_finite_loss_rank{self.global_rank}.json"
@@ -220,6 +222,20 @@ class SeparationSystem(System):
         """Store the configuration beside the weights, and how many batches there were."""
         checkpoint["batches"] = self._batches
         checkpoint["training_config"] = self.config
+
+
+def _on_its_way(loss: torch.Tensor) -> tuple[torch.Tensor, torch.cuda.Event | None]:
+    """The loss on the CPU, and the event after which it is there; None where it is there already.
+
+    Read from a GPU later, it would come after all that is queued by then, the backward pass too.
+    """
+    if not loss.is_cuda:
+        return loss, None
+    copy = torch.empty_like(loss, device="cpu", pin_memory=True)
+    copy.copy_(loss, non_blocking=True)
+    arrived = torch.cuda.Event()
+    arrived.record()
+    return copy, arrived
 
 
 def _at_least(signal: torch.Tensor, model: torch.nn.Module) -> torch.Tensor:

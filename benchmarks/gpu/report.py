@@ -7,72 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from common import records
-
-# Samples (3 s of stereo) a second in training, measured on an H100 80GB; GiB a sample; seconds of
-# audio a second from the forward of one chunk of 11 s.
-REFERENCE = {
-    "obsrnn": {"training": 3.19, "memory": 11.2, "separation": 25.9},
-    "obsrnn_simo": {"training": 2.40, "memory": 16.5, "separation": 26.8},
-    "bsrnn": {"training": 15.1, "memory": 2.9, "separation": 145.3},
-}
-TARGETS = {
-    "obsrnn": {"training": 32.0, "memory": 2.8, "separation": 500.0},
-    "obsrnn_simo": {"training": 24.0, "separation": 500.0},
-    "bsrnn": {"training": 150.0},
-}
-
-
-def number(value, digits: int = 2) -> str:
-    """A figure, or a dash."""
-    return "-" if value is None else f"{value:.{digits}f}"
-
-
-def failure(record: dict) -> str | None:
-    """Why a row has no figures."""
-    if "left_out" in record:
-        return f"left out: {record['left_out']}"
-    return f"failed: {record['failed']}" if "failed" in record else None
-
-
-def headline(rows: list[dict]) -> Iterable[str]:
-    """The best of each figure beside the reference's and the target."""
-    yield "| | reference | target | here | here / reference |"
-    yield "|---|---|---|---|---|"
-    for name, reference in REFERENCE.items():
-        done = [r for r in rows if r["name"].startswith(f"{name}:") and failure(r) is None]
-        training = [r for r in done if r["section"] == "training" and "plain" not in r["name"]]
-        kept = [r for r in training if "checkpointing" not in r["name"]]
-        anew = [r for r in training if "checkpointing" in r["name"]]
-        speeds = [r["speed"] for r in done if r["section"] == "separation"]
-        yield line(
-            f"{name} training, samples a second", reference["training"],
-            TARGETS[name].get("training"), best(max, training, "samples_a_second"),
-        )  # fmt: skip
-        memory = "more_gib_a_sample"
-        yield line(
-            f"{name} memory, GiB a sample of batch", reference["memory"],
-            TARGETS[name].get("memory"), best(min, kept, memory),
-        )  # fmt: skip
-        yield line(
-            f"{name} memory with checkpointing", reference["memory"],
-            1.1 if name == "obsrnn" else None, best(min, anew, memory),
-        )  # fmt: skip
-        yield line(
-            f"{name} separation, seconds of audio a second", reference["separation"],
-            TARGETS[name].get("separation"), max(speeds, default=None),
-        )  # fmt: skip
-
-
-def best(choose, rows: list[dict], key: str) -> float | None:
-    """The best of what was measured."""
-    return choose((r[key] for r in rows if r.get(key) is not None), default=None)
-
-
-def line(what: str, reference: float, target: float | None, here: float | None) -> str:
-    """One line of the headline."""
-    ratio = None if here is None else here / reference
-    shown = "not measured" if here is None else number(here)
-    return f"| {what} | {number(reference)} | {number(target)} | {shown} | {number(ratio)} |"
+from headline import REFERENCE, failure, headline, number
 
 
 def training(rows: list[dict]) -> Iterable[str]:
@@ -116,6 +51,27 @@ def separation(rows: list[dict]) -> Iterable[str]:
         )
 
 
+def loading(rows: list[dict]) -> Iterable[str]:
+    """Training from files."""
+    yield "| network and way | batch | samples/s from files | on the device | waiting | |"
+    yield "|---|---|---|---|---|---|"
+    for row in rows:
+        if failure(row):
+            yield f"| {row['name']} | {failure(row)} | | | | |"
+        elif "waiting" in row:
+            yield (
+                f"| {row['name']} | {row['batch']} | {number(row['samples_a_second'])} "
+                f"| {number(row['on_device_samples_a_second'])} | {100 * row['waiting']:.1f} % "
+                f"| augmentations: {row['augmentations']} |"
+            )
+        else:
+            yield (
+                f"| {row['name']}: {row['stems']} stereo stems of "
+                f"{number(row['seconds_of_an_example'], 1)} s, from the disk's cache | 1 "
+                f"| {number(row['examples_a_second'], 1)} | | | |"
+            )
+
+
 def layers(rows: list[dict]) -> Iterable[str]:
     """Layers and tiles."""
     yield "| layer | forward, ms | forward + backward, ms (lowest-highest) |"
@@ -144,6 +100,7 @@ def plainly(rows: list[dict]) -> Iterable[str]:
 TABLES = {
     "training": training,
     "separation": separation,
+    "loading": loading,
     "layers": layers,
     "correctness": plainly,
     "learning": plainly,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import warnings
 
 import torch
 from common import Section, repeated, spread
@@ -35,18 +36,23 @@ def measure_chunk(name: str, variant: Variant, section: Section, seconds: float)
     return {**figures, "audio_seconds": length, "speed": length / figures["median_s"]}
 
 
-def measure_track(name: str, lstm: str, batch: int, section: Section, seconds: float) -> dict:
+def measure_track(
+    name: str, lstm: str, batch: int, graphs: bool, section: Section, seconds: float
+) -> dict:
     """A whole recording through `Separator`, from memory to memory."""
     _, network = Variant().build(name, section.device, section.quick)
     separator = Separator(
         network.eval(), device=section.device, precision="bf16", batch_size=batch,
-        segment=1.0 if section.quick else 10.0,
+        segment=1.0 if section.quick else 10.0, cuda_graphs=graphs,
     )  # fmt: skip
     length = 3.0 if section.quick else 240.0
     mixture = 0.1 * torch.randn(2, round(44100 * length))
     meter = Meter(section.device)
-    with kernels.use(lstm):
-        separator.separate(mixture)  # warm-up
+    with kernels.use(lstm), warnings.catch_warnings():
+        # Without its graphs, a row of graphs would show something else.
+        warnings.filterwarnings("error", "CUDA graphs do not work here")
+        for _ in range(1 + graphs):  # warm-up: a shape's graph is recorded when it comes again
+            separator.separate(mixture)
         meter.start()
         times = repeated(lambda: separator.separate(mixture), section, seconds=seconds, warm_up=0)
         joules = meter.stop()
@@ -69,7 +75,12 @@ def main() -> None:
         for batch in batches:
             for lstm in ("triton", "torch"):
                 label = f"{name}: whole track, bfloat16, {lstm}, {batch} chunks at a time"
-                rows.append((label, lstm == "triton", measure_track, (name, lstm, batch)))
+                rows.append((label, lstm == "triton", measure_track, (name, lstm, batch, False)))
+            if batch <= 16:
+                label = (
+                    f"{name}: whole track, bfloat16, triton, CUDA graphs, {batch} chunks at a time"
+                )
+                rows.append((label, True, measure_track, (name, "triton", batch, True)))
         for variant in CHUNK:
             label = f"{name}: one chunk, {variant}"
             rows.append((label, variant.needs_gpu, measure_chunk, (name, variant)))

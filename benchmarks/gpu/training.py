@@ -21,6 +21,7 @@ VARIANTS = [
     Variant(lstm="triton", precision="bfloat16"),
     Variant(plain=True, batch=2),
     Variant(lstm="triton", precision="bfloat16", checkpointing=True),
+    Variant(lstm="triton", precision="bfloat16", graphs=True),
     Variant(precision="bfloat16"),
     Variant(lstm="triton", precision="tf32"),
     Variant(plain=True),
@@ -64,6 +65,12 @@ class Trainer:
         self.optimizer.step()
         return loss.detach()
 
+    def record(self, batch: int) -> None:
+        """Let a CUDA graph replay the masker, forward and backward, for this batch alone."""
+        spectrogram = self.like.encoder(self.data(batch)[0])
+        with self.variant.running(self.device):
+            torch.cuda.make_graphed_callables(self.network.masker, (spectrogram,))
+
     def peak_memory(self, batch: int) -> int:
         """Bytes that a step needs at most."""
         if self.device == "cpu":
@@ -97,6 +104,11 @@ def measure(name: str, variant: Variant, section: Section, seconds: float) -> di
     batch, example = largest_batch(trainer, section)
     if variant.batch:
         batch = variant.batch
+    if variant.graphs:
+        # A graph keeps all it needs beside what the ordinary steps before it needed.
+        batch = max(batch // 2, 1)
+        torch.cuda.empty_cache()
+        trainer.record(batch)
     while True:
         try:
             data = trainer.data(batch)
@@ -106,7 +118,7 @@ def measure(name: str, variant: Variant, section: Section, seconds: float) -> di
             data = None
             trainer.optimizer.zero_grad(set_to_none=True)
             torch.cuda.empty_cache()
-            if batch == 1:
+            if batch == 1 or variant.graphs:
                 raise
             batch //= 2
     meter = Meter(section.device)

@@ -31,6 +31,7 @@ class Variant:
             may not; "float32" and "tf32" are float32 without and with TF32 everywhere.
         checkpointing: whether activations are computed anew.
         batch: examples; None for as many as fit.
+        graphs: whether a CUDA graph replays the masker; with half of the batch that would fit.
     """
 
     plain: bool = False
@@ -38,18 +39,26 @@ class Variant:
     precision: str = "default"
     checkpointing: bool = False
     batch: int | None = None
+    graphs: bool = False
 
     def __str__(self) -> str:
-        words = ["plain" if self.plain else f"package, {'Triton' if self.needs_gpu else 'nn.LSTM'}"]
+        words = [
+            (
+                "plain"
+                if self.plain
+                else f"package, {'Triton' if self.lstm == 'triton' else 'nn.LSTM'}"
+            )
+        ]
         words.append({"default": "float32 (torch's defaults)"}.get(self.precision, self.precision))
         words += ["checkpointing"] if self.checkpointing else []
+        words += ["CUDA graphs"] if self.graphs else []
         words += [f"batch {self.batch}"] if self.batch else []
         return ", ".join(words)
 
     @property
     def needs_gpu(self) -> bool:
         """Whether it runs on GPUs alone."""
-        return self.lstm == "triton"
+        return self.lstm == "triton" or self.graphs
 
     def build(self, name: str, device: str, quick: bool) -> tuple[torch.nn.Module, torch.nn.Module]:
         """The network to run, and the package's network that it computes."""
@@ -67,7 +76,9 @@ class Variant:
         cudnn.allow_tf32 = self.precision in ("tf32", "default")
         dtype = {"bfloat16": torch.bfloat16, "float16": torch.float16}.get(self.precision)
         try:
-            with kernels.use(self.lstm), torch.autocast(device, dtype, enabled=dtype is not None):
+            # What autocast keeps is freed with its context, and a graph would still read it.
+            kept = {"enabled": dtype is not None, "cache_enabled": not self.graphs}
+            with kernels.use(self.lstm), torch.autocast(device, dtype, **kept):
                 yield
         finally:
             products.allow_tf32, cudnn.allow_tf32 = before

@@ -1,0 +1,189 @@
+"""Section: training from files on disk beside the same steps on data that lies on the device.
+
+Stems of noise are written to a temporary folder and read as the recipe reads them: random segments
+by worker processes, pinned memory, augmentations on the device.
+"""
+
+from __future__ import annotations
+
+import gc
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import torch
+from common import Section
+from torch.utils.data import DataLoader
+from training import Trainer
+from variants import Variant
+
+from asteroid_bsrnn import UserError, presets
+from asteroid_bsrnn.data import Augmentations, RandomSegments, Track, peak_normalise
+
+AUGMENTATIONS = ["gain_db", {"silent_source": {"p": 0.1}}]
+MOST_STEPS, FEWEST_STEPS = 40, 5
+BATCHES = {"bsrnn": 16, "obsrnn": 8}
+
+
+def write_tracks(folder: Path, count: int, seconds: float) -> list[Track]:
+    """Tracks of stereo stems in 16 bits, as data sets have them."""
+    numbers, tracks = np.random.default_rng(0), []
+    frames = round(44100 * seconds)
+    for index in range(count):
+        path = folder / f"track {index}"
+        path.mkdir()
+        for source in presets.SOURCES:
+            samples = 0.1 * numbers.standard_normal((frames, 2), dtype=np.float32)
+            soundfile.write(path / f"{source}.wav", samples, 44100, subtype="PCM_16")
+        tracks.append(Track(path.name, path, tuple(presets.SOURCES), frames, 44100, 2))
+    return tracks
+
+
+def reading_speed(dataset: RandomSegments, seconds: float) -> dict:
+    """Examples of all stems that one process reads a second; the files are in the disk's cache."""
+    began, count = time.perf_counter(), 0
+    while count < 3 or time.perf_counter() - began < seconds:
+        dataset[count]
+        count += 1
+    rate = count / (time.perf_counter() - began)
+    return {
+        "examples_a_second": rate,
+        "stems": len(dataset.sources),
+        "seconds_of_an_example": dataset.segment_frames / dataset.sample_rate,
+    }
+
+
+class Steps:
+    """What the recipe does with a batch of stems: augment, mix, normalise, train."""
+
+    def __init__(self, name: str, variant: Variant, section: Section):
+        self.trainer = Trainer(name, variant, section)
+        self.device = section.device
+        self.targets = [presets.SOURCES.index(name) for name in self.trainer.like.sources]
+        self.augmentations = "gains, silent sources"
+        try:
+            self.augment = Augmentations(AUGMENTATIONS)
+        except (UserError, ImportError):
+            self.augment, self.augmentations = torch.nn.Identity(), "none: not installed"
+
+    def __call__(self, sources: torch.Tensor) -> None:
+        """One step on (B, S, C, L), wherever it lies."""
+        sources = self.augment(sources.to(self.device, non_blocking=True))
+        self.trainer.step(*peak_normalise(sources.sum(1), sources[:, self.targets]))
+
+
+class Clock:
+    """Marks in the device's own time: when it gets to them, not when they are written."""
+
+    def __init__(self, device: str):
+        self.device, self.marks = device, []
+
+    def mark(self) -> None:
+        """Mark the present."""
+        if self.device == "cpu":
+            self.marks.append(time.perf_counter())
+        else:
+            self.marks.append(torch.cuda.Event(enable_timing=True))
+            self.marks[-1].record()
+
+    def between(self) -> list[float]:
+        """Seconds from each mark to the next."""
+        if self.device == "cpu":
+            return [b - a for a, b in zip(self.marks, self.marks[1:], strict=False)]
+        torch.cuda.synchronize()
+        pairs = zip(self.marks, self.marks[1:], strict=False)
+        return [a.elapsed_time(b) / 1000 for a, b in pairs]
+
+
+def timed(
+    step: Steps, batches: Callable[[], torch.Tensor], device: str, n: int, warm_up: int
+) -> dict:
+    """Samples a second over `n` steps, and the share in which the device waits for a batch."""
+    for _ in range(warm_up):
+        step(batches())
+    clock = Clock(device)
+    clock.mark()
+    for _ in range(n):
+        sources = batches()
+        clock.mark()  # the device is idle from the end of the step before to here
+        step(sources)
+        clock.mark()
+    waiting, working = clock.between()[0::2], clock.between()[1::2]
+    total = sum(waiting) + sum(working)
+    return {"samples_a_second": n * len(sources) / total, "waiting": sum(waiting) / total}
+
+
+def measure(
+    name: str,
+    variant: Variant,
+    workers: int,
+    dataset: RandomSegments,
+    section: Section,
+    seconds: float,
+) -> dict:
+    """Steps on one batch that stays on the device, and on batches from the files."""
+    batch, device = 2 if section.quick else BATCHES[name], section.device
+    step = Steps(name, variant, section)
+    loader = DataLoader(
+        dataset,
+        batch_size=batch,
+        num_workers=workers,
+        pin_memory=device == "cuda",
+        drop_last=True,
+    )
+    iterator = iter(loader)
+    resident = next(iterator)["sources"].to(device)
+    first = timed(step, lambda: resident, device, 2, 3)["samples_a_second"]
+    # As many steps as half of the time holds, for both ways the same.
+    n = min(max(int(seconds / 2 * first / batch), FEWEST_STEPS), MOST_STEPS)
+    n = 3 if section.quick else n
+    alone = timed(step, lambda: resident, device, n, 0)["samples_a_second"]
+    # Meanwhile the workers have read ahead, which is used up before the clock starts.
+    loaded = timed(step, lambda: next(iterator)["sources"], device, n, 2 * workers)
+    return {
+        "batch": batch,
+        "workers": workers,
+        "on_device_samples_a_second": alone,
+        **loaded,
+        "augmentations": step.augmentations,
+    }
+
+
+def rows(section: Section) -> list[tuple[str, Variant, int]]:
+    """Networks, ways to run them, and worker processes."""
+    if section.device == "cpu":
+        return [("bsrnn", Variant(), 1)]
+    fast = Variant(lstm="triton", precision="bfloat16")
+    return [("bsrnn", fast, 4), ("bsrnn", fast, 8), ("obsrnn", fast, 4)]
+
+
+def main() -> None:
+    """Measure the reading alone, then the training from it."""
+    section = Section.from_command_line()
+    with tempfile.TemporaryDirectory() as folder:
+        size = (1, 1.0) if section.quick else (6, 20.0)
+        dataset = RandomSegments(
+            write_tracks(Path(folder), *size), segment=0.3 if section.quick else 3.0
+        )
+        section.attempt(
+            "reading, one process", lambda: reading_speed(dataset, 0.1 if section.quick else 2.0)
+        )
+        chosen = rows(section)
+        for index, (name, variant, workers) in enumerate(chosen):
+            # Half of a row's time goes to compilation and to what the workers have read ahead.
+            seconds = section.left / (len(chosen) - index) / 2
+            section.attempt(
+                f"{name}: {variant}, {workers} workers",
+                lambda n=name, v=variant, w=workers, s=seconds: measure(
+                    n, v, w, dataset, section, s
+                ),
+                seconds=0 if section.quick else 12,
+            )
+            gc.collect()
+
+
+if __name__ == "__main__":
+    main()
