@@ -35,8 +35,10 @@ def in_pieces(
         dim: along which `x` may be cut, from the front.
         size: rows of one piece, counted over `dim` and those behind it but for the last one.
     """
+    if not serves(x):
+        return function(x)
     length = max(size // max(x.shape[dim + 1 : -1].numel(), 1), 1)
-    if not serves(x) or x.shape[dim] < 2 * length:
+    if x.shape[dim] < 2 * length:
         return function(x)
     output = None
     for start in range(0, x.shape[dim], length):
