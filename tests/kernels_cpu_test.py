@@ -45,7 +45,7 @@ def test_gradients_and_traces_see_one_call():
     calls = []
 
     def function(piece):
-        calls.append(int(piece.shape[0]))
+        calls.append(piece.size(0))
         return piece + 1
 
     def pieces(x):
