@@ -1,110 +1,162 @@
 """Separation on this machine's CPU: the package's networks beside their plain form, in one run.
 
-In float32, and as `--precision bf16` runs them.
-
     python benchmarks/cpu.py [--repeats 5] [--output benchmarks/results/cpu_<name>.md]
 
-Networks take turns, so that what else the machine does meets all of them alike. Run it on an idle
-machine: a busy core makes every figure several times worse.
+Each form runs in a process of its own, the plain one as anyone would run it, the package's as its
+programs do; they take turns, so that what else the machine does meets all of them alike. Run it on
+an idle machine: a busy core makes every figure several times worse.
 """
 
 from __future__ import annotations
 
 import argparse
 import platform
-import statistics
-import time
-from collections.abc import Callable
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from statistics import median
 
+import soundfile
 import torch
-from plain import PlainBSRNN
+from cpu_form import KINDS, OTHER, Form
 
-from asteroid_bsrnn import __version__, presets, zoo
-from asteroid_bsrnn.engine.environment import hardware
+from asteroid_bsrnn import __version__, zoo
+from asteroid_bsrnn.engine.environment import GIGABYTE, hardware
 
-SECONDS = {"bsrnn (vocals)": 11.0, "obsrnn (vocals)": 11.0, "preview (four sources)": 6.0}
-
-
-def networks() -> dict[str, torch.nn.Module]:
-    """What is measured."""
-    torch.manual_seed(0)
-    return {
-        "bsrnn (vocals)": presets.build("bsrnn", "vocals").eval(),
-        "obsrnn (vocals)": presets.build("obsrnn", "vocals").eval(),
-        "preview (four sources)": zoo.load("preview"),
-    }
+# How many times as fast as the plain form a network should be, and seconds of audio a second of a
+# separation from file to files.
+TARGETS = {"bsrnn": 3.0, "obsrnn": 4.0}
+FILE_TARGET = 5.0
+FORMS = ("plain", "float32", "bfloat16")
+SHARE = "time of"
 
 
-def timed(function: Callable, argument: torch.Tensor) -> float:
-    """Seconds of one call."""
-    began = time.perf_counter()
-    function(argument)
-    return time.perf_counter() - began
-
-
-def in_bfloat16(network: torch.nn.Module) -> Callable:
-    """The network as `Separator(precision="bf16")` runs it."""
-
-    def forward(mixture: torch.Tensor) -> torch.Tensor:
-        with torch.autocast("cpu", torch.bfloat16):
-            return network(mixture)
-
-    return forward
-
-
-def measure(network: torch.nn.Module, seconds: float, repeats: int) -> tuple[dict, float]:
-    """Seconds of each repetition by form, the forms taking turns; and bfloat16's error in dB."""
-    forms = {
-        "plain": PlainBSRNN(network).eval(),
-        "float32": network,
-        "bfloat16": in_bfloat16(network),
-    }
-    mixture = 0.1 * torch.randn(1, 2, round(44100 * seconds))
-    times: dict[str, list[float]] = {name: [] for name in forms}
-    with torch.inference_mode():
-        _, exact, rounded = (form(mixture) for form in forms.values())  # warm-up
+def measure(name: str, forms: tuple[str, ...], seconds: float, repeats: int, folder: Path):
+    """Times and peak memory by form, and where the fastest one's time goes."""
+    running = {form: Form(name, form, seconds, folder) for form in forms}
+    try:
+        for form in running.values():
+            form("memory")  # answers when it is ready, before the next one starts to warm up
+        times: dict[str, list[float]] = {form: [] for form in forms}
         for _ in range(repeats):
-            for name, form in forms.items():
-                times[name].append(timed(form, mixture))
-    error = 20 * torch.log10((rounded - exact).norm() / exact.norm()).item()
-    return times, error
+            for form, process in running.items():
+                times[form].append(process("run"))
+        memory = {form: process("memory") for form, process in running.items()}
+        fastest = min(times, key=lambda form: median(times[form]))
+        return times, memory, (fastest, running[fastest]("profile"))
+    finally:
+        for process in running.values():
+            process.close()
 
 
-def row(name: str, seconds: float, times: dict[str, list[float]], error: float) -> str:
-    """One line of the table."""
-    medians = {form: statistics.median(values) for form, values in times.items()}
-    cells = [f"| {name} "]
+def error(folder: Path) -> float:
+    """Of the estimates in bfloat16, below those in float32, in dB."""
+    exact, rounded = (torch.load(folder / f"{form}.pt") for form in FORMS[1:])
+    return 20 * torch.log10((rounded - exact).norm() / exact.norm()).item()
+
+
+def row(*cells: object) -> str:
+    """A line of a table."""
+    return "| " + " | ".join(str(cell) for cell in cells) + " |"
+
+
+def gigabytes(size: int | None) -> str:
+    """Bytes for people."""
+    return "" if size is None else f"{size / GIGABYTE:.2f}"
+
+
+def spread(times: list[float]) -> str:
+    """Median, lowest and highest."""
+    return f"{median(times):.2f} ({min(times):.2f}-{max(times):.2f})"
+
+
+def network_rows(name: str, seconds: float, repeats: int) -> Iterator[str]:
+    """The lines of one network: its forms, and where time goes if its target is missed."""
+    with tempfile.TemporaryDirectory() as folder:
+        times, memory, (fastest, spent) = measure(name, FORMS, seconds, repeats, Path(folder))
+        decibels = error(Path(folder))
+    gains = {form: median(times["plain"]) / median(values) for form, values in times.items()}
     for form, values in times.items():
-        cells.append(f"| {medians[form]:.2f} ({min(values):.2f}-{max(values):.2f}) ")
-        if form != "plain":
-            cells.append(f"| {medians['plain'] / medians[form]:.2f} ")
-            cells.append(f"| {seconds / medians[form]:.2f} ")
-    return "".join(cells) + f"| {error:.0f} |"
+        target = "" if form == "plain" else f"{TARGETS[name]:g}"
+        lost = f"{decibels:.0f}" if form == "bfloat16" else ""
+        speed = f"{seconds / median(values):.2f}"
+        gain = f"{gains[form]:.2f}"
+        yield row(
+            name, form, spread(values), gain, target, speed, "", gigabytes(memory[form]), lost
+        )
+    if gains[fastest] < TARGETS[name]:
+        yield from shares(name, fastest, spent)
+
+
+def shares(name: str, form: str, spent: dict[str, float]) -> Iterator[str]:
+    """A line of the second table: where the time of a form goes."""
+    total = sum(spent.values())
+    yield row(SHARE, name, form, *(f"{100 * spent[kind] / total:.0f} %" for kind in spent))
+
+
+def file_rows(seconds: float, repeats: int) -> Iterator[str]:
+    """The lines of separation from file to files with the weights that ship."""
+    with tempfile.TemporaryDirectory() as folder:
+        noise = 0.1 * torch.randn(round(44100 * seconds), 2)
+        soundfile.write(Path(folder, "mixture.wav"), noise.numpy(), 44100)
+        forms = FORMS[1:]
+        times, memory, (fastest, spent) = measure(
+            zoo.DEFAULT, forms, seconds, repeats, Path(folder)
+        )
+    name = f"file, {zoo.DEFAULT}"
+    for form, values in times.items():
+        speed = f"{seconds / median(values):.2f}"
+        used = gigabytes(memory[form])
+        yield row(name, form, spread(values), "", "", speed, f"{FILE_TARGET:g}", used, "")
+    if seconds / median(times[fastest]) < FILE_TARGET:
+        yield from shares(name, fastest, spent)
+
+
+def report(options: argparse.Namespace) -> Iterator[str]:
+    """The lines of the results; where time goes, for targets that are missed, at the end."""
+    yield (
+        f"asteroid-bsrnn {__version__}, torch {torch.__version__}, Python "
+        f"{platform.python_version()}; {hardware()['cpu_model']}, {torch.get_num_threads()} "
+        f"threads. Forward of a stereo chunk of {options.seconds:g} s, and separation of a file "
+        f"of {options.file_seconds:g} s to four stems, in seconds, median of {options.repeats} "
+        "(lowest-highest). Gain: over the plain form. Speed: seconds of audio a second. Memory: "
+        "the most that the process held, in GiB. Error: of the estimates in bfloat16, below those "
+        "in float32, on noise and in dB."
+    )
+    yield "\n" + row(
+        "network", "form", "time", "gain", "target", "speed", "target", "memory", "error"
+    )
+    yield row(*["---"] * 9)
+    missed = []
+    groups = [network_rows(name, options.seconds, options.repeats) for name in options.networks]
+    if options.file_seconds:
+        groups.append(file_rows(options.file_seconds, options.repeats))
+    for group in groups:
+        for line in group:
+            if line.startswith(f"| {SHARE}"):
+                missed.append(line)
+            else:
+                yield line
+    if missed:
+        yield "\nWhere the time goes, for what misses its target:\n"
+        yield row("", "network", "form", *KINDS, OTHER)
+        yield row(*["---"] * (4 + len(KINDS)))
+        yield from missed
 
 
 def main() -> None:
     """Measure, print, and write where asked to."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--networks", nargs="*", choices=TARGETS, default=list(TARGETS))
+    parser.add_argument("--seconds", type=float, default=11.0, help="of a chunk")
+    parser.add_argument("--file-seconds", type=float, default=60.0, help="0 leaves the file out")
     parser.add_argument("--output", type=Path, help="Markdown file to write too")
     options = parser.parse_args()
-    machine = hardware()
-    lines = [
-        f"asteroid-bsrnn {__version__}, torch {torch.__version__}, Python "
-        f"{platform.python_version()}; {machine['cpu_model']}, {torch.get_num_threads()} threads, "
-        f"forward of a stereo chunk in seconds, median of {options.repeats} (lowest-highest). "
-        "Gain: over the plain form. Speed: seconds of audio a second. Error: of the estimates in "
-        "bfloat16, below those in float32, on noise and in dB.",
-        "",
-        "| network | plain, float32 | package, float32 | gain | speed | package, bfloat16 | gain | "
-        "speed | error |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
-    print("\n".join(lines), flush=True)
-    for name, network in networks().items():
-        lines.append(row(name, SECONDS[name], *measure(network, SECONDS[name], options.repeats)))
-        print(lines[-1], flush=True)
+    lines = []
+    for line in report(options):
+        print(line, flush=True)
+        lines.append(line)
     if options.output:
         options.output.write_text("\n".join(lines) + "\n", encoding="utf-8")
 

@@ -1,5 +1,6 @@
 """The plain implementation computes what the reference computes, so that its speed counts."""
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -10,7 +11,8 @@ from asteroid_bsrnn import presets, zoo
 
 from .reference_test import EVERY, FIXTURE, relative_error
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
+BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+sys.path.insert(0, str(BENCHMARKS))
 from plain import PlainBSRNN  # noqa: E402
 
 SERVED = [name for name in FIXTURE["networks"] if name in ("base_vocals", "opt_bass", "simo_opt")]
@@ -31,3 +33,16 @@ def test_plain_networks_are_equal_to_the_reference(name):
 def test_what_has_no_plain_form_is_refused():
     with pytest.raises(ValueError, match="time_layer"):
         PlainBSRNN(presets.build("bsrnn_gru", "vocals", feature_dim=4, n_repeats=1))
+
+
+@pytest.mark.slow
+def test_speed_on_a_cpu_from_end_to_end(tmp_path):
+    output = tmp_path / "cpu.md"
+    sizes = ["--repeats", "1", "--networks", "bsrnn", "--seconds", "0.3", "--file-seconds", "0.5"]
+    command = [sys.executable, str(BENCHMARKS / "cpu.py"), *sizes, "--output", str(output)]
+    subprocess.run(command, check=True, timeout=600)
+    lines = output.read_text(encoding="utf-8").splitlines()
+    table = [line.split(" | ")[:2] for line in lines if line.startswith("| ")]
+    names = [["| bsrnn", form] for form in ("plain", "float32", "bfloat16")]
+    assert table[2:5] == names
+    assert [form for _, form in table[5:7]] == ["float32", "bfloat16"]

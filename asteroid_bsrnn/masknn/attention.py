@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ..kernels import ROWS, attention, in_pieces
 from .norm import affine, normalisation
 
 
@@ -37,8 +38,11 @@ class HeadProjection(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Project `x` for every head."""
+        return in_pieces(self._project, x, dim=0, size=ROWS)
+
+    def _project(self, x: torch.Tensor) -> torch.Tensor:
         y = self.linear(x).unflatten(-1, (self.slope.shape[0], -1))
-        y = torch.where(y >= 0, y, (self.slope[:, None] * y).to(y.dtype))
+        y = F.prelu(y.flatten(0, 2), self.slope.to(y.dtype)).view(y.shape)
         # Apart, neither scale nor shift is as large as the features.
         one, zero = self.weight.new_ones(()), self.weight.new_zeros(())
         y = affine(y, *normalisation(y, one, zero, dim=(1, 4), eps=self.eps))
@@ -90,6 +94,6 @@ class FullBandAttention(nn.Module):
             project(x).permute(2, 3, 0, 1, 4).flatten(3)  # (B, heads, T, K * dim)
             for project in (self.query, self.key, self.value)
         )
-        attended = F.scaled_dot_product_attention(query, key, value, is_causal=self.causal)
+        attended = attention(query, key, value, is_causal=self.causal)
         attended = attended.unflatten(3, (x.shape[1], -1)).permute(2, 3, 0, 1, 4)
         return x + self.output(attended.flatten(3)).squeeze(3)

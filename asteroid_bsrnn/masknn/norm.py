@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from ..kernels import var_mean
+
 
 class SequenceNorm(nn.Module):
     """Normalise each sequence over its steps and features, then scale and shift each feature.
@@ -73,7 +75,7 @@ def normalisation(
     if x.dtype in (torch.bfloat16, torch.float16) and in_training:
         variance, mean = _Statistics.apply(x, dim)
     else:
-        variance, mean = _statistics(x, dim)
+        variance, mean = var_mean(x, dim)
     scale = weight * torch.rsqrt(variance + eps)
     return scale, bias - mean * scale
 
@@ -91,18 +93,12 @@ def affine(x: torch.Tensor, scale: torch.Tensor, shift: torch.Tensor) -> torch.T
         return torch.addcmul(shift, x, scale).to(x.dtype)
 
 
-def _statistics(x: torch.Tensor, dim: tuple[int, ...]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Variance and mean, in float32 at least."""
-    precise = x.to(torch.promote_types(x.dtype, torch.float32))
-    return torch.var_mean(precise, dim=dim, unbiased=False, keepdim=True)
-
-
 class _Statistics(torch.autograd.Function):
-    """`_statistics` that keeps `x` for its gradient, and no copy of it in float32."""
+    """`var_mean` that keeps `x` for its gradient, and no copy of it in float32."""
 
     @staticmethod
     def forward(ctx, x: torch.Tensor, dim: tuple[int, ...]) -> tuple[torch.Tensor, torch.Tensor]:
-        variance, mean = _statistics(x, dim)
+        variance, mean = var_mean(x, dim)
         ctx.save_for_backward(x, mean)
         return variance, mean
 

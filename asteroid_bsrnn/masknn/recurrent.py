@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from ..kernels import lstm
+from ..kernels import SEQUENCES, in_pieces, lstm
 from .norm import SequenceNorm
 
 RECURRENT = {"lstm": nn.LSTM, "gru": nn.GRU}
@@ -48,6 +48,9 @@ class ResidualRecurrent(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Process every sequence of `x` along its first dimension."""
+        return in_pieces(self._process, x, dim=1, size=SEQUENCES)
+
+    def _process(self, x: torch.Tensor) -> torch.Tensor:
         sequences = self.norm(x).flatten(1, -2)
         if isinstance(self.rnn, nn.LSTM):
             hidden = lstm(sequences, self.rnn)

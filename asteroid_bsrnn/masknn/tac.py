@@ -10,6 +10,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ..kernels import ROWS, in_pieces
+
 ACTIVATIONS = {"tanh": nn.Tanh, "prelu": nn.PReLU}
 
 
@@ -39,6 +41,9 @@ class TAC(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Exchange information between the channels of `x`."""
+        return in_pieces(self._exchange, x, dim=0, size=ROWS)
+
+    def _exchange(self, x: torch.Tensor) -> torch.Tensor:
         transformed = self.activation(self.transform(x))
         average = self.activation(self.average(transformed.mean(dim=-2, keepdim=True)))
         # A linear layer over both, without a copy of the average for each channel.

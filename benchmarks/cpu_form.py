@@ -1,0 +1,134 @@
+"""One form of a network in a process of its own, which waits for its turn.
+
+Forms: "plain" as anyone would run it, in float32; "float32" and "bfloat16" as the package's
+programs run it, which keep the memory they free.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from plain import PlainBSRNN
+
+from asteroid_bsrnn import Separator, presets, zoo
+from asteroid_bsrnn.memory import keep_freed_memory
+
+SOURCE = "vocals"
+# Kinds of operation by what begins torch's names of them; the first that fits counts.
+KINDS = {
+    "LSTM": ("aten::mkldnn_rnn", "aten::lstm"),
+    "matrix products": ("aten::addmm", "aten::mm", "aten::bmm", "aten::baddbmm", "aten::matmul"),
+    "copies": ("aten::copy_", "aten::cat", "aten::clone", "aten::fill_", "aten::zero_"),
+    "STFT": ("aten::_fft", "aten::unfold", "aten::im2col", "aten::col2im"),
+}
+OTHER = "element by element"
+
+
+class Form:
+    """A form's process; it works only while a call waits for it.
+
+    Args:
+        name: of a preset of one source, for a forward; or of the weights that ship, to separate
+            a file.
+        form: "plain", "float32" or "bfloat16".
+        seconds: length of the recording, noise in stereo.
+        folder: where the recording lies and what is estimated is left.
+    """
+
+    def __init__(self, name: str, form: str, seconds: float, folder: Path):
+        context = multiprocessing.get_context("spawn")
+        self._pipe, there = context.Pipe()
+        arguments = (there, name, form, seconds, folder)
+        self._process = context.Process(target=_serve, args=arguments, daemon=True)
+        self._process.start()
+        there.close()
+
+    def __call__(self, wish: str) -> object:
+        """The answer to "run" (seconds), "memory" (bytes) or "profile" (seconds by kind)."""
+        self._pipe.send(wish)
+        return self._pipe.recv()
+
+    def close(self) -> None:
+        """End the process."""
+        self._pipe.close()
+        self._process.join()
+
+
+def _serve(pipe, name: str, form: str, seconds: float, folder: Path) -> None:
+    """Answer until the other end is closed."""
+    if form != "plain":
+        keep_freed_memory()
+    if name == zoo.DEFAULT:
+        run = _separation(name, form, folder)
+    else:
+        run = _forward(name, form, seconds, folder)
+    answers: dict[str, Callable[[], object]] = {
+        "run": lambda: _seconds(run),
+        "memory": _peak_bytes,
+        "profile": lambda: _profile(run),
+    }
+    while True:
+        try:
+            pipe.send(answers[pipe.recv()]())
+        except EOFError:
+            return
+
+
+def _forward(name: str, form: str, seconds: float, folder: Path) -> Callable[[], torch.Tensor]:
+    """A forward of a network with random weights, the same in every process."""
+    torch.manual_seed(0)
+    network = presets.build(name, SOURCE).eval()
+    mixture = 0.1 * torch.randn(1, 2, round(44100 * seconds))
+    if form == "plain":
+        network = PlainBSRNN(network).eval()
+
+    def run() -> torch.Tensor:
+        with (
+            torch.inference_mode(),
+            torch.autocast("cpu", torch.bfloat16, enabled=form == "bfloat16"),
+        ):
+            return network(mixture)
+
+    torch.save(run(), folder / f"{form}.pt")  # warms up, too
+    return run
+
+
+def _separation(name: str, form: str, folder: Path) -> Callable[[], None]:
+    """From file to files, with pretrained weights."""
+    precision = {"float32": "32", "bfloat16": "bf16"}[form]
+    separator = Separator(zoo.load(name), device="cpu", precision=precision)
+
+    def run() -> None:
+        separator.separate_file(folder / "mixture.wav", folder / form, overwrite=True)
+
+    run()
+    return run
+
+
+def _seconds(run: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    run()
+    return time.perf_counter() - began
+
+
+def _peak_bytes() -> int | None:
+    """The most memory that this process has held; None where Linux does not tell."""
+    status = Path("/proc/self/status")
+    found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text()) if status.is_file() else None
+    return int(found.group(1)) * 1024 if found else None
+
+
+def _profile(run: Callable[[], object]) -> dict[str, float]:
+    """Seconds of one call by kind of operation."""
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+        run()
+    spent = dict.fromkeys((*KINDS, OTHER), 0.0)
+    for event in profile.key_averages():
+        kinds = (kind for kind, names in KINDS.items() if event.key.startswith(names))
+        spent[next(kinds, OTHER)] += event.self_cpu_time_total / 1e6
+    return spent

@@ -1,0 +1,94 @@
+"""What runs otherwise on a CPU without gradients, against the plain operations."""
+
+import copy
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from asteroid_bsrnn import kernels, presets
+
+from .kernels_checks import relative_error
+
+
+@pytest.fixture(autouse=True)
+def seed():
+    torch.manual_seed(0)
+
+
+@pytest.mark.parametrize("length", [3, 8, 9, 31])
+@pytest.mark.parametrize("transposed", [False, True])
+def test_pieces_give_the_whole(length, transposed):
+    x = torch.randn(5, length, 3, 4).transpose(0, 1) if transposed else torch.randn(length, 5, 3, 4)
+    calls = []
+
+    def function(piece):
+        calls.append(len(piece))
+        return 2 * piece.flatten(2)
+
+    with torch.no_grad():
+        y = kernels.in_pieces(function, x, dim=0, size=4 * 15)
+    assert torch.equal(y, 2 * x.flatten(2))
+    assert sum(calls) == length
+    assert len(calls) == (1 if length < 8 else -(-length // 4))
+
+
+def test_pieces_keep_the_order_in_memory_and_the_type():
+    x = torch.randn(64, 7, 2, 4).transpose(0, 1)
+    with torch.no_grad():
+        y = kernels.in_pieces(lambda piece: piece.bfloat16(), x, dim=1, size=16)
+    assert torch.equal(y, x.bfloat16()) and y.stride() == x.stride()
+
+
+def test_gradients_and_traces_see_one_call():
+    x = torch.randn(64, 4)
+    calls = []
+
+    def function(piece):
+        calls.append(piece.size(0))
+        return piece + 1
+
+    def pieces(x):
+        return kernels.in_pieces(function, x, dim=0, size=8)
+
+    pieces(x)
+    with torch.no_grad():
+        torch.jit.trace(pieces, x, check_trace=False)
+    assert calls == [64, 64]
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("dim", [(-1,), (0, -1), (1, 4), (1, 3, 4)])
+def test_variance_and_mean(dim, dtype):
+    # Far from zero, where a sum of squares would lose the variance.
+    x = (torch.randn(9, 7, 3, 2, 16) + 50).to(dtype)
+    expected = torch.var_mean(x.double(), dim=dim, unbiased=False, keepdim=True)
+    with torch.no_grad():
+        found = kernels.var_mean(x, dim)
+    for value, exact in zip(found, expected, strict=True):
+        assert value.dtype == torch.promote_types(dtype, torch.float32)
+        assert value.shape == exact.shape
+        assert relative_error(value, exact) < 1e-5
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("dtype,tolerance", [(torch.float32, 1e-6), (torch.bfloat16, 1e-2)])
+def test_attention(dtype, tolerance, causal):
+    query, key = torch.randn(2, 2, 3, 600, 24).to(dtype)
+    value = torch.randn(2, 3, 600, 40).to(dtype)
+    exact = (tensor.double() for tensor in (query, key, value))
+    expected = F.scaled_dot_product_attention(*exact, is_causal=causal)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=dtype != torch.float32):
+        attended = kernels.attention(query, key, value, is_causal=causal)
+    assert attended.dtype == dtype
+    assert relative_error(attended, expected) < tolerance
+
+
+def test_a_network_estimates_the_same_with_gradients_and_without():
+    network = presets.build("obsrnn", "vocals", feature_dim=16, n_repeats=1).eval()
+    mixture = torch.randn(2, 2, 2 * 44100)
+    with torch.no_grad():
+        estimates = network(mixture)
+        exact = copy.deepcopy(network).double()(mixture.double())
+    assert relative_error(network(mixture), exact) < 1e-5
+    assert relative_error(estimates, exact) < 1e-5
