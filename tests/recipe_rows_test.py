@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from asteroid_bsrnn import BSCNN, BSRNN, UserError, presets
+from asteroid_bsrnn import BSCNN, BSRNN, UserError, checkpoint, presets
 from asteroid_bsrnn.engine import config as configuration
 from asteroid_bsrnn.engine.trainer import (
     batches_per_step,
@@ -116,6 +116,21 @@ MODELS = {
     "simo_bsrnn_subtract": {"last_source_as_residual": True},
     "obsrnn": {"feature_dim": 128, "n_repeats": 12, "attention_heads": 2, "stereo": "tac"},
 }
+
+
+def test_a_training_starts_from_published_weights_of_such_a_network_alone(tmp_path):
+    small = {"feature_dim": 8, "n_repeats": 1}
+    trained = recipe.build_model(resolve("bsrnn", changes={"model": small}))
+    path = checkpoint.save_model(trained, tmp_path / "start.pth")
+    start = {"start_from": str(path)}
+    network = recipe.build_model(resolve("bsrnn", changes={"model": small, "training": start}))
+    for key, value in network.state_dict().items():
+        assert torch.equal(value, trained.state_dict()[key])
+    with pytest.raises(UserError, match="start.pth: weights of another network"):
+        recipe.build_model(resolve("bsrnn", changes={"training": start}))
+    start = {"start_from": str(tmp_path / "nowhere.pth")}
+    with pytest.raises(UserError, match="nowhere.pth: can't be read"):
+        recipe.build_model(resolve("bsrnn", changes={"model": small, "training": start}))
 
 
 def test_the_cosine_schedule_ends_at_zero_with_the_training():

@@ -12,8 +12,11 @@ import recipe
 from asteroid_bsrnn import UserError, checkpoint
 from asteroid_bsrnn.engine import config as configuration
 
-# Of the configuration's data.
-FILES = ("validation_tracks", "infos", "activity_folder")
+# Of the configuration, by group.
+FILES = {
+    "data": ("validation_tracks", "infos", "activity_folder"),
+    "training": ("start_from",),
+}
 CARD = """---
 tags:
 - asteroid
@@ -89,11 +92,13 @@ def publish(options) -> Path:
 
 def without_folders(config: dict) -> dict:
     """The configuration with names of files alone: where they were is nobody else's concern."""
-    data = {
-        key: Path(value).name if key in FILES and value else value
-        for key, value in config["data"].items()
+    return {
+        group: {
+            key: Path(value).name if key in FILES.get(group, ()) and value else value
+            for key, value in values.items()
+        }
+        for group, values in config.items()
     }
-    return {**config, "data": data}
 
 
 def card(conf: dict, config: dict, metrics: dict) -> str:

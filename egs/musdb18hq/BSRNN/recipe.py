@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch.utils.data import DataLoader
 
-from asteroid_bsrnn import UserError, inference, presets
+from asteroid_bsrnn import UserError, checkpoint, inference, presets
 from asteroid_bsrnn.data import (
     MUSDB18HQ_INFOS,
     Augmentations,
@@ -108,7 +108,7 @@ def configure(options: argparse.Namespace) -> dict:
 
 
 def build_model(config: dict) -> torch.nn.Module:
-    """The network, with fresh weights."""
+    """The network, with fresh weights or those that the configuration starts from."""
     arguments = dict(config["model"])
     preset = arguments.pop("preset")
     try:
@@ -116,7 +116,24 @@ def build_model(config: dict) -> torch.nn.Module:
     except (TypeError, ValueError) as error:
         raise UserError(f"model: {error}") from error
     set_activation_checkpointing(network, config["training"]["activation_checkpointing"])
+    if config["training"]["start_from"] is not None:
+        load_weights(network, config["training"]["start_from"])
     return network
+
+
+def load_weights(network: torch.nn.Module, path: str) -> None:
+    """Give the network the weights of a published file, of exactly such a network.
+
+    Raises:
+        UserError: if the file can't be read, or holds another network's weights.
+    """
+    weights = checkpoint.load_model(path).state_dict()
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError:
+        raise UserError(
+            f"training.start_from: {path}: weights of another network than the configuration's"
+        ) from None
 
 
 def build_schedule(config: dict, sample_rate: float) -> inference.Schedule:
