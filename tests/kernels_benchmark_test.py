@@ -46,9 +46,7 @@ def test_whole_flow(sections, tmp_path):
     curves = (tmp_path / "learning.csv").read_text().splitlines()
     assert len(curves) == 1 + 6
     if "loading" in sections:
-        assert (
-            "| reading, one process: 4 stereo stems of 0.3 s, from the disk's cache | 1 |" in text
-        )
+        assert "| reading, one worker: 4 stereo stems of 0.3 s, from the disk's cache | 8 |" in text
         assert "| bsrnn: package, nn.LSTM, float32 (torch's defaults), 1 workers | 2 |" in text
     if "training" in sections:
         assert "| obsrnn: package, Triton, bfloat16 | left out: needs a GPU |" in text

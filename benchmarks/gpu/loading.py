@@ -12,48 +12,19 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-import soundfile
 import torch
 from common import Section
+from stems import reading_speed, write_tracks
 from torch.utils.data import DataLoader
 from training import Trainer
 from variants import Variant
 
 from asteroid_bsrnn import UserError, presets
-from asteroid_bsrnn.data import Augmentations, RandomSegments, Track, peak_normalise
+from asteroid_bsrnn.data import Augmentations, RandomSegments, peak_normalise
 
 AUGMENTATIONS = ["gain_db", {"silent_source": {"p": 0.1}}]
 MOST_STEPS, FEWEST_STEPS = 40, 5
 BATCHES = {"bsrnn": 16, "obsrnn": 8}
-
-
-def write_tracks(folder: Path, count: int, seconds: float) -> list[Track]:
-    """Tracks of stereo stems in 16 bits, as data sets have them."""
-    numbers, tracks = np.random.default_rng(0), []
-    frames = round(44100 * seconds)
-    for index in range(count):
-        path = folder / f"track {index}"
-        path.mkdir()
-        for source in presets.SOURCES:
-            samples = 0.1 * numbers.standard_normal((frames, 2), dtype=np.float32)
-            soundfile.write(path / f"{source}.wav", samples, 44100, subtype="PCM_16")
-        tracks.append(Track(path.name, path, tuple(presets.SOURCES), frames, 44100, 2))
-    return tracks
-
-
-def reading_speed(dataset: RandomSegments, seconds: float) -> dict:
-    """Examples of all stems that one process reads a second; the files are in the disk's cache."""
-    began, count = time.perf_counter(), 0
-    while count < 3 or time.perf_counter() - began < seconds:
-        dataset[count]
-        count += 1
-    rate = count / (time.perf_counter() - began)
-    return {
-        "examples_a_second": rate,
-        "stems": len(dataset.sources),
-        "seconds_of_an_example": dataset.segment_frames / dataset.sample_rate,
-    }
 
 
 class Steps:
@@ -169,7 +140,7 @@ def main() -> None:
             write_tracks(Path(folder), *size), segment=0.3 if section.quick else 3.0
         )
         section.attempt(
-            "reading, one process", lambda: reading_speed(dataset, 0.1 if section.quick else 2.0)
+            "reading, one worker", lambda: reading_speed(dataset, 0.1 if section.quick else 2.0)
         )
         chosen = rows(section)
         for index, (name, variant, workers) in enumerate(chosen):

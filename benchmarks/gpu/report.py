@@ -67,8 +67,9 @@ def loading(rows: list[dict]) -> Iterable[str]:
         else:
             yield (
                 f"| {row['name']}: {row['stems']} stereo stems of "
-                f"{number(row['seconds_of_an_example'], 1)} s, from the disk's cache | 1 "
-                f"| {number(row['examples_a_second'], 1)} | | | |"
+                f"{number(row['seconds_of_an_example'], 1)} s, from the disk's cache | 8 "
+                f"| {number(row['delivered_a_second'], 1)} | | "
+                f"| {number(row['examples_a_second'], 1)} within the process that reads |"
             )
 
 
