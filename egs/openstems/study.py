@@ -123,8 +123,19 @@ def songs_by_kind_of_voice(root: Path) -> dict[str, list[str]]:
 
 
 def validation_names(root: Path) -> set[str]:
-    """Names of the validation songs."""
-    return set((root / "validation_tracks.txt").read_text(encoding="utf-8").splitlines())
+    """Names of the validation songs.
+
+    Raises:
+        UserError: if there is no such data set.
+    """
+    path = root / "validation_tracks.txt"
+    try:
+        return set(path.read_text(encoding="utf-8").splitlines())
+    except OSError as error:
+        raise UserError(
+            f"{path}: can't be read ({error.strerror}); build the data set first: "
+            f"python generate.py build --root {root}"
+        ) from error
 
 
 def with_vocals_of(songs: Sequence[str], root: Path, derived: Path) -> None:

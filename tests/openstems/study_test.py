@@ -58,3 +58,9 @@ def test_unknown_trials_are_refused_by_name(tmp_path):
     run = study(tmp_path, tmp_path / "studies", "settings", "--trials", "tack")
     assert run.returncode == 2 and len(run.stderr.splitlines()) == 1
     assert "'tack'" in run.stderr and "tac, features_40" in run.stderr
+
+
+def test_a_data_set_that_is_not_there_is_named(tmp_path):
+    run = study(tmp_path / "nowhere", tmp_path / "studies", "voices")
+    assert run.returncode == 2 and len(run.stderr.splitlines()) == 1
+    assert "nowhere" in run.stderr and "build the data set first" in run.stderr
