@@ -88,7 +88,7 @@ def test_stems_are_played_at_speeds_of_their_own(tmp_path):
     assert len({place["speed"] for place in together.describe(0)["sources"].values()}) == 1
 
 
-@pytest.mark.parametrize("speed", [(1.2, 0.9), (0.1, 1.0), (1.0,)])
+@pytest.mark.parametrize("speed", [(1.2, 0.9), (0.1, 1.0), (1.0,), 1.1, "ab"])
 def test_wrong_speeds_are_refused(tracks, speed):
     with pytest.raises(UserError, match="speed must be a lowest and a highest factor"):
         RandomSegments(tracks, speed=speed)

@@ -2,8 +2,8 @@
 
 All take and give `(B, S, C, L)` on any device, with random numbers from torch's global generators.
 Every source of every example gets draws of its own, which its channels share; `band_limit` alone
-treats all sources of an example alike. As with all of
-torch-audiomentations, nothing is changed in evaluation mode.
+treats all sources of an example alike. As with all of torch-audiomentations, nothing is changed in
+evaluation mode.
 """
 
 from __future__ import annotations

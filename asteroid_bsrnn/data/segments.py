@@ -84,7 +84,7 @@ class RandomSegments(Dataset):
                 "segment and samples_per_epoch must be above 0 and seed not below it, got"
                 f" {segment}, {samples_per_epoch} and {seed}"
             )
-        if speed is not None and not (len(speed) == 2 and 0.5 <= speed[0] <= speed[1] <= 2):
+        if speed is not None and not _is_speed_range(speed):
             raise UserError(
                 f"speed must be a lowest and a highest factor, from 0.5 to 2, got {speed!r}"
             )
@@ -191,6 +191,12 @@ class RandomSegments(Dataset):
             samples = soxr.resample(samples.T, speed, 1.0).T[:, : self.segment_frames]
             frames = samples.shape[-1]
         return np.pad(samples, ((0, 0), (0, self.segment_frames - frames)))
+
+
+def _is_speed_range(speed: object) -> bool:
+    pair = isinstance(speed, Sequence) and len(speed) == 2
+    numbers = pair and all(isinstance(factor, (int, float)) for factor in speed)
+    return numbers and 0.5 <= speed[0] <= speed[1] <= 2
 
 
 def _candidates(

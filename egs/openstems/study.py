@@ -64,13 +64,14 @@ class Trial:
     root: Path
     changes: tuple[str, ...] = ()
     source: str | None = None
+    vocals_of: tuple[str, ...] | None = None  # the only songs with vocals; None: all as they are
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the trials that are missing, write the table, and return the exit code."""
     options = _parser().parse_args(arguments)
     try:
-        trials = list(options.trials_of(options))
+        trials = list(all_trials(options))
         unknown = set(options.trials or ()) - {trial.name for trial in trials}
         if unknown:
             valid = ", ".join(trial.name for trial in trials)
@@ -88,15 +89,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def settings_trials(options: argparse.Namespace) -> Iterator[Trial]:
-    """The network's settings."""
-    for name, changes in SETTINGS.items():
-        yield Trial(name, options.root, changes)
-
-
-def aids_trials(options: argparse.Namespace) -> Iterator[Trial]:
-    """What may help any network."""
-    for name, changes in AIDS.items():
+def all_trials(options: argparse.Namespace) -> Iterator[Trial]:
+    """The trials of the study that was asked for."""
+    if options.study == "voices":
+        yield from voices_trials(options)
+    for name, changes in {"settings": SETTINGS, "aids": AIDS}.get(options.study, {}).items():
         yield Trial(name, options.root, changes)
 
 
@@ -107,8 +104,7 @@ def voices_trials(options: argparse.Namespace) -> Iterator[Trial]:
     for kind, songs in sorted(songs_by_kind_of_voice(options.root).items()):
         if len(songs) >= FEWEST_SONGS:
             root = options.exp / options.study / f"data_{kind}"
-            with_vocals_of(songs, options.root, root)
-            yield Trial(kind, root, one_source, "vocals")
+            yield Trial(kind, root, one_source, "vocals", tuple(songs))
 
 
 def songs_by_kind_of_voice(root: Path) -> dict[str, list[str]]:
@@ -140,7 +136,7 @@ def validation_names(root: Path) -> set[str]:
 
 def with_vocals_of(songs: Sequence[str], root: Path, derived: Path) -> None:
     """Link a data set whose training songs have vocals in `songs` alone, and silence elsewhere."""
-    derived.mkdir(parents=True, exist_ok=True)
+    with_vocals = {*songs, *validation_names(root)}
     for folder in sorted((root / "train").iterdir()):
         target = derived / "train" / folder.name
         target.mkdir(parents=True, exist_ok=True)
@@ -148,7 +144,7 @@ def with_vocals_of(songs: Sequence[str], root: Path, derived: Path) -> None:
             link, stem = target / f"{name}.wav", folder / f"{name}.wav"
             if link.exists():
                 continue
-            if name == "vocals" and folder.name not in {*songs, *validation_names(root)}:
+            if name == "vocals" and folder.name not in with_vocals:
                 info = soundfile.info(stem)
                 silence = np.zeros((info.frames, info.channels), np.int16)
                 soundfile.write(link, silence, info.samplerate)
@@ -161,6 +157,8 @@ def train(trial: Trial, options: argparse.Namespace) -> None:
     folder = options.exp / options.study / trial.name
     if (folder / "best_model.pth").is_file():
         return
+    if trial.vocals_of is not None:
+        with_vocals_of(trial.vocals_of, options.root, trial.root)
     changes = [
         "data.musdb18hq=false",
         f"data.validation_tracks={options.root / 'validation_tracks.txt'}",
@@ -231,15 +229,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--trials", nargs="+", metavar="NAME", help="which; default: all")
     parser.add_argument("--set", nargs="+", default=[], metavar="GROUP.KEY=VALUE", help="in all")
     parser.add_argument("--no-table", dest="table", action="store_false", help="train alone")
-    parsed_row = {"type": _absolute, "default": HERE / "conf" / "tiny.yml"}
-    parser.add_argument("--row", **parsed_row, help="what trials change (conf/tiny.yml)")
-    parser.set_defaults(trials_of=_trials_of)
+    row = HERE / "conf" / "tiny.yml"
+    parser.add_argument(
+        "--row", type=_absolute, default=row, help="what trials change (%(default)s)"
+    )
     return parser
-
-
-def _trials_of(options: argparse.Namespace) -> Iterator[Trial]:
-    studies = {"settings": settings_trials, "aids": aids_trials, "voices": voices_trials}
-    return studies[options.study](options)
 
 
 def _absolute(path: str) -> Path:
