@@ -11,7 +11,7 @@ import numpy as np
 import soundfile
 import stempeg
 
-from asteroid_bsrnn import Separator
+from asteroid_bsrnn import Separator, zoo
 from asteroid_bsrnn.evaluation.picture import draw_separation
 from asteroid_bsrnn.memory import keep_freed_memory
 from asteroid_bsrnn.metrics import usdr
@@ -74,8 +74,9 @@ def main() -> None:
     stems = dict(zip(separator.sources, estimates, strict=True))
     picture = draw_separation(FOLDER / "excerpt.png", mixture, stems, rate, captions)
     print(f"\nThe stems are in {FOLDER / 'excerpt'}, a picture of them is {picture}.")
-    print("The weights are a preview, trained for a few minutes on synthetic music: see")
-    print("asteroid_bsrnn/weights/preview.md.")
+    weights = zoo.registry()[zoo.DEFAULT]
+    print(f"The weights ({weights.name}) were trained on {weights.training_data}:")
+    print(f"see asteroid_bsrnn/weights/{weights.name}.md.")
 
 
 if __name__ == "__main__":

@@ -11,11 +11,10 @@ from pathlib import Path
 
 import soundfile
 
-from asteroid_bsrnn import cli
+from asteroid_bsrnn import cli, zoo
 from demo import read_excerpt
 
 FOLDER = Path("report-example")
-MODELS = ("preview",)
 
 
 def write_excerpt(folder: Path) -> Path:
@@ -44,7 +43,7 @@ def main() -> None:
     for number, root in enumerate(roots):
         results.append(FOLDER / "results" / f"{number}_{root.resolve().name}")
         options = ["--root", root, "--output", results[-1], "--oracles"]
-        run("compare", *MODELS, *options, "--cost-repeats", 2)
+        run("compare", zoo.DEFAULT, *options, "--cost-repeats", 2)
     data = [part for root in roots for part in ("--root", root)]
     title = "asteroid-bsrnn: the weights that ship"
     options = ["-o", FOLDER / "report", "--title", title, "--overwrite"]

@@ -360,8 +360,8 @@ class TestFailures:
             (["--device", "gpu"], ["gpu", "auto, cpu, cuda, mps"]),
             (["--device", "cuda:99"], ["cuda:99", "--device cpu"]),
             (["--precision", "64"], ["--precision", "64", "bf16"]),
-            (["--model", "umx"], ["umx", "preview"]),
-            (["--model", ""], ["unknown model", "preview"]),
+            (["--model", "umx"], ["umx", zoo.DEFAULT]),
+            (["--model", ""], ["unknown model", zoo.DEFAULT]),
             (["--model", "gone.pth"], ["gone.pth", "No such file"]),
             (["--model", "bsrnn"], ["bsrnn", "convert"]),
             (["--model", "http://127.0.0.1:9/x.pth"], ["x.pth", "download"]),
@@ -408,7 +408,7 @@ class TestFailures:
             (["song.wav", "-o", "x.pth"], ["song.wav", "not a checkpoint"]),
             (["song.wav", "-o", "song.wav"], ["song.wav", "--overwrite"]),
             (["song.wav", "--name", "nobody"], ["nobody", "bsrnn"]),
-            (["song.wav", "--name", "preview"], ["preview", "needs no import"]),
+            (["song.wav", "--name", zoo.DEFAULT], [zoo.DEFAULT, "needs no import"]),
             (["song.wav", "--name", "bsrnn", "--half"], ["--half", "--output"]),
         ],
     )
@@ -649,7 +649,7 @@ class TestWords:
     def test_help_tells_the_defaults(self, capsys):
         main("separate", "--help")
         out = " ".join(capsys.readouterr().out.split())
-        for default in ("separated", "preview", "10", "0.1", "auto", "32", "wav", "rescale"):
+        for default in ("separated", zoo.DEFAULT, "10", "0.1", "auto", "32", "wav", "rescale"):
             assert re.search(rf"default: [^;]*{default}", out)
 
 

@@ -125,10 +125,10 @@ class TestRecords:
         [
             (["nothing"], "neither a file"),
             ([], "nothing to evaluate"),
-            (["preview", "--sources", "a,b"], "a.wav: missing"),
-            (["preview", "--split", "valid"], "validation tracks"),
-            (["preview", "--root", "nowhere"], "nowhere: no such folder"),
-            (["preview", "--split", "rest"], "invalid choice"),
+            ([zoo.DEFAULT, "--sources", "a,b"], "a.wav: missing"),
+            ([zoo.DEFAULT, "--split", "valid"], "validation tracks"),
+            ([zoo.DEFAULT, "--root", "nowhere"], "nowhere: no such folder"),
+            ([zoo.DEFAULT, "--split", "rest"], "invalid choice"),
         ],
     )
     def test_mistakes_take_one_line(self, tiny, tmp_path, capsys, monkeypatch, arguments, words):

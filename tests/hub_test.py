@@ -15,7 +15,7 @@ import pytest
 import torch
 
 import asteroid_bsrnn
-from asteroid_bsrnn import checkpoint, presets
+from asteroid_bsrnn import checkpoint, presets, zoo
 
 from .models_test import build
 
@@ -174,7 +174,7 @@ def test_weights_that_are_not_there_are_never_random(hub, case):
 
 def test_an_unknown_name_is_refused(hub):
     kind, message = hub["unknown"]["error"]
-    assert kind == "UserError" and "'bsnn'" in message and "preview" in message
+    assert kind == "UserError" and "'bsnn'" in message and zoo.DEFAULT in message
 
 
 def test_the_separator_separates(hub):

@@ -14,7 +14,7 @@ from asteroid.models import ConvTasNet
 from torch import nn
 
 import asteroid_bsrnn
-from asteroid_bsrnn import BSRNN, Separator, checkpoint
+from asteroid_bsrnn import BSRNN, Separator, checkpoint, zoo
 from asteroid_bsrnn.audio import AudioFile
 
 from .sounds import RATE, noise, refused, write
@@ -96,7 +96,7 @@ class TestModels:
         mixture = excerpt[:, : RATE // 2]
         stems = Separator().separate(mixture)
         assert list(stems) == ["vocals", "drums", "bass", "other"]
-        again = Separator("preview", batch_size=3)
+        again = Separator(zoo.DEFAULT, batch_size=3)
         assert again.sources == tuple(stems)
         assert again.sample_rate == RATE
         for name, stem in again(mixture).items():
@@ -144,7 +144,7 @@ class TestModels:
             Separator(ConvTasNet(n_src=2, n_repeats=1, n_blocks=1))
         with refused("Linear", "sources"):
             Separator(nn.Linear(1, 1))
-        with refused("umx", "preview"):
+        with refused("umx", zoo.DEFAULT):
             Separator("umx")
         with refused(tmp_path / "gone.pth", "No such file"):
             Separator(tmp_path / "gone.pth")
@@ -196,8 +196,8 @@ class TestArguments:
     @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
     @pytest.mark.parametrize("precision, level", [("32", 60), ("bf16", 20), ("16", 25)])
     def test_cuda_is_close_to_the_cpu(self, excerpt, precision, level):
-        wanted = Separator("preview", device="cpu").separate(excerpt)
-        stems = Separator("preview", device="cuda", precision=precision).separate(excerpt)
+        wanted = Separator(zoo.DEFAULT, device="cpu").separate(excerpt)
+        stems = Separator(zoo.DEFAULT, device="cuda", precision=precision).separate(excerpt)
         for name, stem in stems.items():
             assert decibels(wanted[name], stem) > level
 
@@ -214,9 +214,9 @@ class TestArguments:
 
     def test_lower_precision_is_close(self, excerpt):
         mixture = excerpt[:, : RATE // 5]  # a CPU takes its time with them
-        wanted = Separator("preview", precision=32).separate(mixture)
+        wanted = Separator(zoo.DEFAULT, precision=32).separate(mixture)
         for precision in ("bf16", 16):
-            stems = Separator("preview", precision=precision).separate(mixture)
+            stems = Separator(zoo.DEFAULT, precision=precision).separate(mixture)
             for name, stem in stems.items():
                 assert np.isfinite(stem).all()
                 assert 25 < decibels(wanted[name], stem) < 100  # and it is not the same
@@ -303,7 +303,7 @@ class TestSeparate:
 
     def test_gain_and_silence_of_music(self):
         excerpt = AudioFile(stempeg.example_stem_path(), duration=2.0).read()
-        separator = Separator("preview")
+        separator = Separator(zoo.DEFAULT)
         stems = separator.separate(excerpt)
         for name, quieter in separator.separate(0.5 * excerpt).items():
             error = np.linalg.norm(quieter / 0.5 - stems[name])

@@ -123,11 +123,10 @@ def test_embedded_weights_are_what_the_registry_says():
 
 
 def test_the_default_weights():
-    model = zoo.load("preview")
+    model = zoo.load(zoo.DEFAULT)
     assert isinstance(model, BSRNN) and not model.training
     assert model.sources == ("vocals", "drums", "bass", "other")
     assert model.sample_rate == 44100 and model.in_channels is None
-    assert zoo.DEFAULT == "preview"
     for key, value in zoo.load().state_dict().items():
         assert torch.equal(value, model.state_dict()[key])
     t = torch.arange(44100) / 44100
@@ -143,18 +142,19 @@ def test_tampered_weights_are_refused(tmp_path, monkeypatch):
     folder = tmp_path / "weights"
     shutil.copytree(zoo.WEIGHTS, folder)
     monkeypatch.setattr(zoo, "WEIGHTS", folder)
-    zoo.load("preview")
-    path = folder / "preview.pth"
+    zoo.load(zoo.DEFAULT)
+    path = folder / zoo.registry()[zoo.DEFAULT].file
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
     for load in (zoo.load, Separator):
-        with pytest.raises(UserError, match="preview: its SHA-256 is .* instead of") as caught:
-            load("preview")
+        changed = f"{zoo.DEFAULT}: its SHA-256 is .* instead of"
+        with pytest.raises(UserError, match=changed) as caught:
+            load(zoo.DEFAULT)
         one_line(caught)
     path.unlink()
-    with pytest.raises(UserError, match="preview: no such file"):
-        zoo.load("preview")
+    with pytest.raises(UserError, match=f"{zoo.DEFAULT}: no such file"):
+        zoo.load(zoo.DEFAULT)
 
 
 @pytest.mark.parametrize("as_type", [str, Path])
@@ -316,7 +316,7 @@ def test_checkpoints_that_can_not_be_converted(tmp_path):
         zoo.from_reference_files([tmp_path / "empty"])
 
 
-@pytest.mark.parametrize("name", ["preview", "obsrn"])
+@pytest.mark.parametrize("name", [zoo.DEFAULT, "obsrn"])
 def test_only_names_that_need_it_are_imported(name, tmp_path):
     with pytest.raises(UserError, match="needs no import|unknown weights"):
         zoo.import_reference(name, [tmp_path])
