@@ -117,8 +117,9 @@ def report(options: argparse.Namespace) -> Iterator[str]:
     yield (
         f"asteroid-bsrnn {__version__}, torch {torch.__version__}, Python "
         f"{platform.python_version()}; {hardware()['cpu_model']}, {torch.get_num_threads()} "
-        f"threads. Forward of a stereo chunk of {options.seconds:g} s, and separation of a file "
-        f"of {options.file_seconds:g} s to four stems, in seconds, median of {options.repeats} "
+        f"threads. Separation of {options.seconds:g} s of stereo to one stem, in chunks of at most "
+        f"12 s, and of a file of {options.file_seconds:g} s to four stems, in seconds, median of "
+        f"{options.repeats} "
         "(lowest-highest). Gain: over the plain form. Speed: seconds of audio a second. Memory: "
         "the most that the process held, in GiB. Error: of the estimates in bfloat16, below those "
         "in float32, on noise and in dB."
@@ -149,7 +150,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--networks", nargs="*", choices=TARGETS, default=list(TARGETS))
-    parser.add_argument("--seconds", type=float, default=11.0, help="of a chunk")
+    parser.add_argument("--seconds", type=float, default=22.0, help="of a recording")
     parser.add_argument("--file-seconds", type=float, default=60.0, help="0 leaves the file out")
     parser.add_argument("--output", type=Path, help="Markdown file to write too")
     options = parser.parse_args()

@@ -27,14 +27,15 @@ KINDS = {
     "STFT": ("aten::_fft", "aten::unfold", "aten::im2col", "aten::col2im"),
 }
 OTHER = "element by element"
+PRECISIONS = {"plain": "32", "float32": "32", "bfloat16": "bf16"}
 
 
 class Form:
     """A form's process; it works only while a call waits for it.
 
     Args:
-        name: of a preset of one source, for a forward; or of the weights that ship, to separate
-            a file.
+        name: of a preset of one source, to separate a recording in memory; or of the weights that
+            ship, to separate a file.
         form: "plain", "float32" or "bfloat16".
         seconds: length of the recording, noise in stereo.
         folder: where the recording lies and what is estimated is left.
@@ -63,14 +64,13 @@ def _serve(pipe, name: str, form: str, seconds: float, folder: Path) -> None:
     """Answer until the other end is closed."""
     if form != "plain":
         keep_freed_memory()
-    if name == zoo.DEFAULT:
-        run = _separation(name, form, folder)
-    else:
-        run = _forward(name, form, seconds, folder)
+    make = _of_a_file if name == zoo.DEFAULT else _in_memory
+    run = make(name, form, seconds, folder)
     answers: dict[str, Callable[[], object]] = {
         "run": lambda: _seconds(run),
         "memory": _peak_bytes,
-        "profile": lambda: _profile(run),
+        # In one thread after the other, as the profiler sees no others than its own.
+        "profile": lambda: _profile(make(name, form, seconds, folder, batch_size=1)),
     }
     while True:
         try:
@@ -79,29 +79,32 @@ def _serve(pipe, name: str, form: str, seconds: float, folder: Path) -> None:
             return
 
 
-def _forward(name: str, form: str, seconds: float, folder: Path) -> Callable[[], torch.Tensor]:
-    """A forward of a network with random weights, the same in every process."""
+def _in_memory(
+    name: str, form: str, seconds: float, folder: Path, batch_size: int | None = None
+) -> Callable[[], torch.Tensor]:
+    """Separation with random weights, the same in every process."""
     torch.manual_seed(0)
     network = presets.build(name, SOURCE).eval()
-    mixture = 0.1 * torch.randn(1, 2, round(44100 * seconds))
+    mixture = 0.1 * torch.randn(2, round(44100 * seconds))
     if form == "plain":
-        network = PlainBSRNN(network).eval()
+        plain = PlainBSRNN(network).eval()
+        for attribute in ("sources", "sample_rate", "in_channels"):
+            setattr(plain, attribute, getattr(network, attribute))
+        network = plain
+    separator = Separator(network, device="cpu", precision=PRECISIONS[form], batch_size=batch_size)
 
     def run() -> torch.Tensor:
-        with (
-            torch.inference_mode(),
-            torch.autocast("cpu", torch.bfloat16, enabled=form == "bfloat16"),
-        ):
-            return network(mixture)
+        return separator.separate(mixture)[SOURCE]
 
     torch.save(run(), folder / f"{form}.pt")  # warms up, too
     return run
 
 
-def _separation(name: str, form: str, folder: Path) -> Callable[[], None]:
+def _of_a_file(
+    name: str, form: str, seconds: float, folder: Path, batch_size: int | None = None
+) -> Callable[[], None]:
     """From file to files, with pretrained weights."""
-    precision = {"float32": "32", "bfloat16": "bf16"}[form]
-    separator = Separator(zoo.load(name), device="cpu", precision=precision)
+    separator = Separator(name, device="cpu", precision=PRECISIONS[form], batch_size=batch_size)
 
     def run() -> None:
         separator.separate_file(folder / "mixture.wav", folder / form, overwrite=True)
