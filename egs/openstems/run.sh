@@ -96,11 +96,13 @@ if [[ $stage -le 0 && $stop_stage -ge 0 ]]; then
 fi
 [[ $stop_stage -ge 1 ]] || exit 0
 
+# The user's own changes come last, so that --set training.seed=2 gives new examples of the same data.
 changes="data.validation_tracks=$root/validation_tracks.txt data.infos=$root/infos.json"
+changes+=" training.seed=$seed"
 options=()
 for name in source tag precision accelerator devices num_nodes overfit track_epochs museval; do
     [[ -z ${!name} ]] || options+=("--$name" "${!name}")
 done
 exec ../musdb18hq/BSRNN/run.sh --stage "$((stage > 1 ? stage : 1))" --stop_stage "$stop_stage" \
-    --root "$root" --musdb18hq false --row "$row" --exp "$exp" --seed "$seed" \
+    --root "$root" --musdb18hq false --row "$row" --exp "$exp" \
     --set "$changes${set:+ $set}" --python "$python" "${options[@]}"
