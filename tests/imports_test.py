@@ -32,6 +32,7 @@ LADDER: dict[str, set[str]] = {
     "losses": set(),
     "memory": set(),
     "metrics": set(),
+    "side_by_side": set(),
     "data": {"audio"},
     "files": {"audio"},
     "masknn": {"bands", "kernels"},
@@ -42,7 +43,7 @@ LADDER: dict[str, set[str]] = {
     "zoo": {"checkpoint", "presets", "reference", "models", "download"},
     "engine": {"losses", "metrics", "inference"},
     "registration": {"models", "peers", "filterbank", "inference", "audio", "files"},
-    "separator": {"zoo", "files", "inference", "audio", "kernels"},
+    "separator": {"zoo", "models", "files", "inference", "audio", "kernels", "side_by_side"},
     "peers": {"models", "filterbank"},
 }
 # What stands on top of all this, from below upwards.
