@@ -94,9 +94,6 @@ class Separator:
             raise UserError(f"shifts must be a whole number of at least 1, got {shifts}")
         self.batch_size = batch_size or (1 if self.device.type == "cpu" else 4)
         model = _load(model)
-        self._n_batches = 1
-        if batch_size is None and self.device.type == "cpu" and _keeps_no_state(model):
-            self._n_batches = _chunks_at_once(segment)
         self.model = model.to(self.device)
         self._graphs = _graphs(self.model, self.device) if cuda_graphs else None
         self.sources: tuple[str, ...] = tuple(model.sources)
@@ -111,6 +108,9 @@ class Separator:
             "shifts": shifts,
         }
         self._schedule = inference.make_schedule(segment, overlap, hop, self.sample_rate)
+        self._n_batches = 1
+        if batch_size is None and self.device.type == "cpu" and _keeps_no_state(model):
+            self._n_batches = _chunks_at_once(segment)
 
     def __call__(self, mixture, sample_rate: int | None = None, progress: Progress | None = None):
         """The same as `separate`."""

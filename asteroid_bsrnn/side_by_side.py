@@ -8,8 +8,9 @@ recording don't wait for each other.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from threading import Event, Thread
+from threading import Event
 
 import torch
 from torch import nn
@@ -37,37 +38,22 @@ def run(
     if len(inputs) == 1:
         return [network(inputs[0])]
     n_threads, stop = torch.get_num_threads(), Event()
-    outputs: list = [None] * len(inputs)
-    errors: list[BaseException] = []
-
-    def work(number: int) -> None:
-        try:
-            torch.set_num_threads(max(n_threads // len(inputs), 1))
-            with torch.no_grad():
-                outputs[number] = network(inputs[number])
-        except _Stopped:
-            pass
-        except BaseException as error:
-            errors.append(error)
-            stop.set()
-
-    threads = [Thread(target=work, args=(number,)) for number in range(len(inputs))]
-    with _stoppable(model, stop):
-        try:
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
-        finally:
-            stop.set()
-            for thread in threads:
-                if thread.ident is not None:
-                    thread.join()
-            # A thread's number is also the default of threads to come.
-            torch.set_num_threads(n_threads)
-    if errors:
-        raise errors[0]
-    return outputs
+    share = max(n_threads // len(inputs), 1)
+    pool = ThreadPoolExecutor(len(inputs), initializer=torch.set_num_threads, initargs=(share,))
+    try:
+        with _stoppable(model, stop), pool:
+            futures = [pool.submit(torch.no_grad()(network), one) for one in inputs]
+            try:
+                finished, _ = wait(futures, return_when=FIRST_EXCEPTION)
+            finally:
+                stop.set()
+        # What failed, before those that were stopped because of it.
+        for future in finished:
+            future.result()
+        return [future.result() for future in futures]
+    finally:
+        # A thread's number is also the default of threads to come.
+        torch.set_num_threads(n_threads)
 
 
 @contextmanager

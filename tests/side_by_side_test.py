@@ -114,6 +114,11 @@ def test_long_chunks_are_not_many_at_once(callers):
     assert {thread for thread, _, _ in callers} == {threading.get_ident()}
 
 
+def test_a_segment_that_is_no_number_is_refused():
+    with pytest.raises(UserError, match="segment must be a finite number"):
+        Separator(network(), segment=float("nan"))
+
+
 @pytest.mark.parametrize("training", [False, True])
 def test_nothing_is_left_behind(training):
     model = network().train(training)
@@ -141,20 +146,18 @@ class Slow(nn.Module):
 
 
 def test_an_error_ends_the_others():
-    model = Slow()
+    model, before = Slow(), set(threading.enumerate())
     inputs = [torch.zeros(1), torch.full((1,), float("nan")), torch.zeros(1)]
     with pytest.raises(UserError, match="NaN"):
         side_by_side.run(model, inputs, model)
     assert model.ran < 900
     assert not any(module._forward_pre_hooks for module in model.modules())
-    assert not [thread for thread in threading.enumerate() if "(work)" in thread.name]
+    assert set(threading.enumerate()) <= before
 
 
 def test_an_interruption_ends_all():
     model = Slow()
     threading.Timer(0.3, os.kill, [os.getpid(), signal.SIGINT]).start()
-    began = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         side_by_side.run(model, [torch.zeros(1)] * 2, model)
-    assert time.monotonic() - began < 4
-    assert model.ran < 900
+    assert model.ran < 500
