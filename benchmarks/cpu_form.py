@@ -69,8 +69,8 @@ def _serve(pipe, name: str, form: str, seconds: float, folder: Path) -> None:
     answers: dict[str, Callable[[], object]] = {
         "run": lambda: _seconds(run),
         "memory": _peak_bytes,
-        # In one thread after the other, as the profiler sees no others than its own.
-        "profile": lambda: _profile(make(name, form, seconds, folder, batch_size=1)),
+        # One chunk at a time: the profiler sees no threads but its own.
+        "profile": lambda: _profile(lambda: run(batch_size=1)),
     }
     while True:
         try:
@@ -79,9 +79,7 @@ def _serve(pipe, name: str, form: str, seconds: float, folder: Path) -> None:
             return
 
 
-def _in_memory(
-    name: str, form: str, seconds: float, folder: Path, batch_size: int | None = None
-) -> Callable[[], torch.Tensor]:
+def _in_memory(name: str, form: str, seconds: float, folder: Path) -> Callable[..., torch.Tensor]:
     """Separation with random weights, the same in every process."""
     torch.manual_seed(0)
     network = presets.build(name, SOURCE).eval()
@@ -91,22 +89,21 @@ def _in_memory(
         for attribute in ("sources", "sample_rate", "in_channels"):
             setattr(plain, attribute, getattr(network, attribute))
         network = plain
-    separator = Separator(network, device="cpu", precision=PRECISIONS[form], batch_size=batch_size)
 
-    def run() -> torch.Tensor:
+    def run(**options) -> torch.Tensor:
+        separator = Separator(network, device="cpu", precision=PRECISIONS[form], **options)
         return separator.separate(mixture)[SOURCE]
 
     torch.save(run(), folder / f"{form}.pt")  # warms up, too
     return run
 
 
-def _of_a_file(
-    name: str, form: str, seconds: float, folder: Path, batch_size: int | None = None
-) -> Callable[[], None]:
+def _of_a_file(name: str, form: str, seconds: float, folder: Path) -> Callable[..., None]:
     """From file to files, with pretrained weights."""
-    separator = Separator(name, device="cpu", precision=PRECISIONS[form], batch_size=batch_size)
+    network = zoo.load(name)
 
-    def run() -> None:
+    def run(**options) -> None:
+        separator = Separator(network, device="cpu", precision=PRECISIONS[form], **options)
         separator.separate_file(folder / "mixture.wav", folder / form, overwrite=True)
 
     run()
