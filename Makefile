@@ -14,7 +14,7 @@ setup: ## Make .venv with all dependencies (the other targets do it themselves)
 demo: setup ## Separate a song with the weights that ship with the package
 	$(PYTHON_IN_VENV) examples/demo.py
 
-report: setup ## Make a page of results of these weights; OPENSTEMS=DIR adds a data set's test songs
+report: setup ## Make a page of results of these weights; OPENSTEMS=DIR takes a data set's test songs
 	$(PYTHON_IN_VENV) examples/report.py
 
 test: lint ## Check the style and run the tests

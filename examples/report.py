@@ -1,11 +1,13 @@
 """Evaluate the weights that ship, and make a page of the results to look at and listen to.
 
-The six seconds of real music come with the package `stempeg`. Where the environment names a data
-set of open stems (OPENSTEMS=DIR make report), its test songs are evaluated too. Everything goes to
+The six seconds of real music come with the package `stempeg`. The held-out songs are rendered by
+`egs/openstems`, a few of its test songs, from what pip has installed alone; or they are those of a
+data set that the environment names (OPENSTEMS=DIR make report). Everything goes to
 `report-example/`; the page is `report-example/report/index.html`.
 """
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -15,6 +17,8 @@ from asteroid_bsrnn import cli, zoo
 from demo import read_excerpt
 
 FOLDER = Path("report-example")
+GENERATE = Path(__file__).resolve().parents[1] / "egs" / "openstems" / "generate.py"
+HELD_OUT_SONGS, SECONDS = 3, 20
 
 
 def write_excerpt(folder: Path) -> Path:
@@ -27,6 +31,16 @@ def write_excerpt(folder: Path) -> Path:
     return folder
 
 
+def render_held_out_songs(root: Path) -> Path:
+    """Songs of the split for tests, whose speakers and instruments no training song has."""
+    options = ["--songs", HELD_OUT_SONGS, "--seconds", SECONDS, "--shares", 0, 0, 1]
+    command = [sys.executable, GENERATE, "build", "--root", root, *options, "--clients", "pip"]
+    code = subprocess.run([str(part) for part in command]).returncode
+    if code:
+        sys.exit(code)
+    return root
+
+
 def run(*arguments: object) -> None:
     """The command line, which has said what is wrong where it ends early."""
     code = cli.main([str(argument) for argument in arguments])
@@ -36,9 +50,11 @@ def run(*arguments: object) -> None:
 
 def main() -> None:
     """Evaluate, compare, report."""
-    roots = [write_excerpt(FOLDER / "data" / "excerpt")]
-    if os.environ.get("OPENSTEMS"):
-        roots.append(Path(os.environ["OPENSTEMS"]))
+    named = os.environ.get("OPENSTEMS")
+    roots = [
+        write_excerpt(FOLDER / "data" / "excerpt"),
+        Path(named) if named else render_held_out_songs(FOLDER / "data" / "openstems"),
+    ]
     results = []
     for number, root in enumerate(roots):
         results.append(FOLDER / "results" / f"{number}_{root.resolve().name}")

@@ -52,6 +52,11 @@ missing_packages() {
     echo '#include <vector>' | $cxx_compiler -fsyntax-only -x c++ - 2>/dev/null || echo g++
 }
 
+# A new machine is often still updating itself.
+apt_get() {
+    DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 "$@" </dev/null
+}
+
 install_system_packages() {
     local packages
     mapfile -t packages < <(missing_packages)
@@ -60,10 +65,9 @@ install_system_packages() {
         fail "not on this system yet; run: sudo apt-get update && sudo apt-get install ${packages[*]}"
     fi
     echo "Installing ${packages[*]}"
-    export DEBIAN_FRONTEND=noninteractive
     # A broken third-party source must not stop the rest: the installation itself decides.
-    apt-get update -qq || true
-    apt-get install -qq --yes --no-install-recommends "${packages[@]}" </dev/null >/dev/null ||
+    apt_get update || true
+    apt_get install --yes --no-install-recommends "${packages[@]}" >/dev/null ||
         fail "apt-get install ${packages[*]} did not work; the lines above say why"
     mapfile -t packages < <(missing_packages)
     [[ ${#packages[@]} -eq 0 ]] || fail "$python still lacks what these packages hold: ${packages[*]}"
@@ -74,9 +78,9 @@ install_browser() {
     command -v chromium >/dev/null && return
     [[ $(id -u) == 0 ]] && command -v apt-get >/dev/null || return 0
     echo "Installing chromium"
-    apt-get update -qq || true
-    DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes --no-install-recommends chromium \
-        </dev/null >/dev/null || echo "note: no chromium, the report is not tested in a browser" >&2
+    apt_get update || true
+    apt_get install --yes --no-install-recommends chromium >/dev/null ||
+        echo "note: no chromium, the report is not tested in a browser" >&2
 }
 
 check_python_version() {

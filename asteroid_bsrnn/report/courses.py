@@ -117,4 +117,4 @@ def _draw_boxes(
 
 def _draw_curve(axes, curve: Curve, colour: str, label: str) -> None:
     marker = "o" if len(curve.values) < 30 else ""
-    axes.plot(curve.hours, curve.values, marker, ls="-", color=colour, label=label, markersize=3.5)
+    axes.plot(curve.hours, curve.values, marker=marker, color=colour, label=label, markersize=3.5)
