@@ -9,7 +9,7 @@ depends on the chunks and not on the recording. Levels are kept: nothing is norm
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from itertools import count
 from typing import NamedTuple
 
@@ -228,10 +228,6 @@ class _Accumulator:
         return settled
 
 
-def _one_by_one(network: Network, batches: Sequence[torch.Tensor]) -> list[torch.Tensor]:
-    return [network(batch) for batch in batches]
-
-
 @torch.no_grad()
 def separate_blocks(
     network: Network,
@@ -239,8 +235,6 @@ def separate_blocks(
     schedule: Schedule,
     *,
     batch_size: int = 1,
-    n_batches: int = 1,
-    run: Callable[[Network, Sequence[torch.Tensor]], Iterable[torch.Tensor]] = _one_by_one,
 ) -> Iterator[torch.Tensor]:
     """Separate a recording that comes in blocks.
 
@@ -249,8 +243,6 @@ def separate_blocks(
         blocks: (channels, n) each, in order.
         schedule: how the time line is cut into chunks.
         batch_size: number of chunks of one length that the network gets at once.
-        n_batches: number of batches that `run` gets at once.
-        run: gives the estimates of the network of each batch, in order.
 
     Yields:
         (sources, channels, n) in order; together as long as the recording.
@@ -261,29 +253,25 @@ def separate_blocks(
     stream, accumulator = SampleStream(blocks), _Accumulator()
     if stream.length_up_to(0) is not None:
         raise UserError("the recording has no samples; there is nothing to separate")
-    batches: list[list[tuple[Chunk, torch.Tensor]]] = []
+    batch: list[tuple[Chunk, torch.Tensor]] = []
 
     def process() -> torch.Tensor:
-        inputs = [torch.stack([samples for _, samples in batch]) for batch in batches]
-        for batch, estimates in zip(batches, run(network, inputs), strict=True):
-            for (chunk, _), estimate in zip(batch, estimates, strict=True):
-                accumulator.add(chunk, estimate)
-        settled = batches[-1][-1][0].settled
+        estimates = network(torch.stack([samples for _, samples in batch]))
+        for (chunk, _), estimate in zip(batch, estimates, strict=True):
+            accumulator.add(chunk, estimate)
+        settled = batch[-1][0].settled
         length = stream.length_up_to(settled)
-        batches.clear()
+        batch.clear()
         return accumulator.settle(settled if length is None else length)
 
     for chunk in schedule.chunks(stream):
         samples = stream.take(chunk.start, chunk.stop)
-        full = not batches or len(batches[-1]) >= batch_size
-        if full or batches[-1][0][1].shape != samples.shape:
-            if len(batches) >= n_batches:
-                yield process()
-            batches.append([])
-        batches[-1].append((chunk, samples))
-        if len(batches) >= n_batches and len(batches[-1]) >= batch_size:
+        if batch and batch[0][1].shape != samples.shape:
             yield process()
-    if batches:
+        batch.append((chunk, samples))
+        if len(batch) >= batch_size:
+            yield process()
+    if batch:
         yield process()
 
 

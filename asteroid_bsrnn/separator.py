@@ -13,17 +13,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from . import files, inference, side_by_side, zoo
+from . import files, inference, zoo
 from .audio import resample_blocks
 from .errors import UserError
 from .kernels.cuda_graphs import GraphedCall
-from .models import BandSplitModel, PerSourceSeparator
 
 Progress = Callable[[int, int], None]
 
 _PRECISIONS = {"32": None, "bf16": torch.bfloat16, "16": torch.float16}
-# Side by side on a CPU, which bounds the memory.
-_MOST_CHUNKS, _MOST_SECONDS = 4, 48.0
 
 
 class Separator:
@@ -41,10 +38,8 @@ class Separator:
         overlap: length of the cross-fade between chunks, as a share of the segment.
         hop: seconds from one chunk to the next; other than None, chunks are averaged where they
             overlap (overlap-add) instead of cross-faded.
-        batch_size: number of chunks that the network gets at once. None means 4, but 1 on a CPU,
-            where several chunks go through a network of this package side by side instead, on a
-            share of the cores each: it is faster, and takes the memory of up to four chunks of 12
-            seconds.
+        batch_size: number of chunks that the network gets at once; None means 1 on a CPU and 4
+            elsewhere.
         device: "auto" takes a GPU where there is one; else "cpu", "cuda", "cuda:1", "mps", ...
         precision: "32", "bf16" or "16": of the network; its STFT is always computed in float32.
             "bf16" is for GPUs and for CPUs that have it, "16" for GPUs.
@@ -108,9 +103,6 @@ class Separator:
             "shifts": shifts,
         }
         self._schedule = inference.make_schedule(segment, overlap, hop, self.sample_rate)
-        self._n_batches = 1
-        if batch_size is None and self.device.type == "cpu" and _keeps_no_state(model):
-            self._n_batches = _chunks_at_once(segment)
 
     def __call__(self, mixture, sample_rate: int | None = None, progress: Progress | None = None):
         """The same as `separate`."""
@@ -226,8 +218,6 @@ class Separator:
             map(torch.from_numpy, blocks),
             self._schedule,
             batch_size=self.batch_size,
-            n_batches=self._n_batches,
-            run=self._run,
         ):
             estimate = block.float().cpu().numpy()
             if not np.isfinite(estimate).all():
@@ -244,17 +234,11 @@ class Separator:
         if progress is not None:
             progress(total, total)
 
-    def _run(
-        self, network: inference.Network, batches: Sequence[torch.Tensor]
-    ) -> list[torch.Tensor]:
-        """The estimates of batches of chunks; several of them side by side."""
-        with _evaluating(self.model):
-            return side_by_side.run(network, batches, self.model)
-
     def _forward(self, chunks: torch.Tensor) -> torch.Tensor:
         """The network on its device, in the wanted precision."""
         enabled = self._dtype is not None
         with (
+            _evaluating(self.model),
             torch.autocast(self.device.type, dtype=self._dtype, enabled=enabled),
             self._graphs.installed() if self._graphs else nullcontext(),
         ):
@@ -315,18 +299,6 @@ def _graphs(model: nn.Module, device: torch.device) -> GraphedCall | None:
         return GraphedCall(model, "estimate_spectrogram")
     warnings.warn(f"no CUDA graphs: {obstacle}", stacklevel=3)
     return None
-
-
-def _keeps_no_state(model: nn.Module) -> bool:
-    """Whether two threads may call the model at once; of others' modules nobody knows."""
-    networks = model.networks if isinstance(model, PerSourceSeparator) else [model]
-    return all(isinstance(network, BandSplitModel) for network in networks)
-
-
-def _chunks_at_once(segment: float | None) -> int:
-    """How many chunks of `segment` seconds go through a network side by side on a CPU."""
-    most = _MOST_CHUNKS if segment is None else int(_MOST_SECONDS / max(segment, 1.0))
-    return max(1, min(most, _MOST_CHUNKS, torch.get_num_threads()))
 
 
 def _stride(model: nn.Module) -> int:

@@ -150,7 +150,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--networks", nargs="*", choices=TARGETS, default=list(TARGETS))
-    parser.add_argument("--seconds", type=float, default=22.0, help="of a recording")
+    parser.add_argument("--seconds", type=float, default=11.0, help="of a recording")
     parser.add_argument("--file-seconds", type=float, default=60.0, help="0 leaves the file out")
     parser.add_argument("--output", type=Path, help="Markdown file to write too")
     options = parser.parse_args()

@@ -69,8 +69,7 @@ def _serve(pipe, name: str, form: str, seconds: float, folder: Path) -> None:
     answers: dict[str, Callable[[], object]] = {
         "run": lambda: _seconds(run),
         "memory": _peak_bytes,
-        # One chunk at a time: the profiler sees no threads but its own.
-        "profile": lambda: _profile(lambda: run(batch_size=1)),
+        "profile": lambda: _profile(run),
     }
     while True:
         try:
@@ -79,7 +78,7 @@ def _serve(pipe, name: str, form: str, seconds: float, folder: Path) -> None:
             return
 
 
-def _in_memory(name: str, form: str, seconds: float, folder: Path) -> Callable[..., torch.Tensor]:
+def _in_memory(name: str, form: str, seconds: float, folder: Path) -> Callable[[], torch.Tensor]:
     """Separation with random weights, the same in every process."""
     torch.manual_seed(0)
     network = presets.build(name, SOURCE).eval()
@@ -90,20 +89,20 @@ def _in_memory(name: str, form: str, seconds: float, folder: Path) -> Callable[.
             setattr(plain, attribute, getattr(network, attribute))
         network = plain
 
-    def run(**options) -> torch.Tensor:
-        separator = Separator(network, device="cpu", precision=PRECISIONS[form], **options)
+    def run() -> torch.Tensor:
+        separator = Separator(network, device="cpu", precision=PRECISIONS[form])
         return separator.separate(mixture)[SOURCE]
 
     torch.save(run(), folder / f"{form}.pt")  # warms up, too
     return run
 
 
-def _of_a_file(name: str, form: str, seconds: float, folder: Path) -> Callable[..., None]:
+def _of_a_file(name: str, form: str, seconds: float, folder: Path) -> Callable[[], None]:
     """From file to files, with pretrained weights."""
     network = zoo.load(name)
 
-    def run(**options) -> None:
-        separator = Separator(network, device="cpu", precision=PRECISIONS[form], **options)
+    def run() -> None:
+        separator = Separator(network, device="cpu", precision=PRECISIONS[form])
         separator.separate_file(folder / "mixture.wav", folder / form, overwrite=True)
 
     run()

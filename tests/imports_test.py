@@ -32,7 +32,6 @@ LADDER: dict[str, set[str]] = {
     "losses": set(),
     "memory": set(),
     "metrics": set(),
-    "side_by_side": set(),
     "data": {"audio"},
     "files": {"audio"},
     "masknn": {"bands", "kernels"},
@@ -43,7 +42,7 @@ LADDER: dict[str, set[str]] = {
     "zoo": {"checkpoint", "presets", "reference", "models", "download"},
     "engine": {"losses", "metrics", "inference"},
     "registration": {"models", "peers", "filterbank", "inference", "audio", "files"},
-    "separator": {"zoo", "models", "files", "inference", "audio", "kernels", "side_by_side"},
+    "separator": {"zoo", "files", "inference", "audio", "kernels"},
     "peers": {"models", "filterbank"},
 }
 # What stands on top of all this, from below upwards.

@@ -135,8 +135,7 @@ def _add_chunks(group: argparse._ArgumentGroup) -> None:
         "--batch-size",
         type=count,
         metavar="N",
-        help="chunks that the network gets at once; default: 4, but on a CPU one, or up to 4 side "
-        "by side where there are cores for them: 1 saves their memory",
+        help="chunks that the network gets at once; default: 1 on a CPU, 4 elsewhere",
     )
 
 
