@@ -122,11 +122,13 @@ def follow(values: np.ndarray, fall: float, rise: float) -> np.ndarray:
     """
     down = 1 - float(np.exp(-HOP / (RATE * max(fall, 1e-4))))
     up = 1 - float(np.exp(-HOP / (RATE * max(rise, 1e-4))))
-    state, smooth = float(values[0]) if len(values) else 0.0, []
-    for value in values.tolist():
-        state += (down if value < state else up) * (value - state)
-        smooth.append(state)
-    return np.array(smooth)
+    state = float(values[0]) if len(values) else 0.0
+    return np.array(
+        [
+            state := state + (down if value < state else up) * (value - state)
+            for value in values.tolist()
+        ]
+    )
 
 
 def apply_gain(sound: np.ndarray, gain: np.ndarray) -> np.ndarray:

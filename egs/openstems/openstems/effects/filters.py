@@ -1,5 +1,6 @@
 """Equalizer: second-order filters by their audio names, run as one cascade."""
 
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -51,12 +52,12 @@ def high_shelf(frequency: float, gain: float, q: float = 0.7071) -> np.ndarray:
 
 def high_pass(frequency: float, order: int = 2) -> np.ndarray:
     """Butterworth high-pass, -3 dB at the frequency in Hz; shape (sections, 6)."""
-    return signal.butter(order, frequency, "highpass", fs=RATE, output="sos")
+    return _butterworth("highpass", order, frequency)
 
 
 def low_pass(frequency: float, order: int = 2) -> np.ndarray:
     """Butterworth low-pass, -3 dB at the frequency in Hz; shape (sections, 6)."""
-    return signal.butter(order, frequency, "lowpass", fs=RATE, output="sos")
+    return _butterworth("lowpass", order, frequency)
 
 
 def steep_low_pass(frequency: float) -> np.ndarray:
@@ -96,6 +97,14 @@ def gain_at(
     """Gain of a cascade in dB at frequencies in Hz."""
     _, response = signal.sosfreqz(np.concatenate(list(sections)), worN=frequencies, fs=RATE)
     return 20 * np.log10(np.abs(response) + 1e-12)
+
+
+@functools.lru_cache(maxsize=64)
+def _butterworth(kind: str, order: int, frequency: float) -> np.ndarray:
+    """Designed once: many effects have the same edges in every song. Read only, as it is shared."""
+    sections = signal.butter(order, frequency, kind, fs=RATE, output="sos")
+    sections.setflags(write=False)
+    return sections
 
 
 def _terms(frequency: float, gain: float, q: float) -> tuple[float, float, float]:

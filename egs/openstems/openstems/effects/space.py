@@ -63,12 +63,20 @@ def reverberate(sound: np.ndarray, send: float, room: Mapping[str, float]) -> np
         Shape (2, L), float32; the tail past the end is cut off.
     """
     length = sound.shape[-1]
-    response = impulse_response(**room) * np.float32(10 ** (send / 20))
-    size = fft.next_fast_len(length + response.shape[-1], real=True)
+    size = fft.next_fast_len(length + impulse_response(**room).shape[-1], real=True)
     # The room hears both loudspeakers; the difference between them is left to the direct sound.
-    spectrum = fft.rfft(0.5 * (sound[0] + sound[1]), size)
-    wet = fft.irfft(spectrum * fft.rfft(response, size), size)
+    spectrum = fft.rfft(np.float32(0.5 * 10 ** (send / 20)) * (sound[0] + sound[1]), size)
+    wet = fft.irfft(spectrum * _transfer_function(tuple(room.items()), size), size)
     return sound + wet[:, :length]
+
+
+# Most tracks of a song are in the same room.
+@functools.lru_cache(maxsize=2)
+def _transfer_function(room: tuple[tuple[str, float], ...], size: int) -> np.ndarray:
+    """The spectrum of an impulse response; read only, as it is shared."""
+    spectrum = fft.rfft(impulse_response(**dict(room)), size)
+    spectrum.setflags(write=False)
+    return spectrum
 
 
 @functools.lru_cache(maxsize=16)

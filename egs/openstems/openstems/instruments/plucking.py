@@ -15,6 +15,8 @@ from openstems.instruments.sampling import read_at
 from openstems.music import RATE
 from openstems.randomness import generator
 
+_SCRATCH_BAND = signal.butter(1, (1200, 5000), "band", fs=RATE, output="sos")
+
 
 def pluck(
     pitch: int, strength: int, take: int, length: int, choice: dict[str, Any], cents: float
@@ -75,6 +77,5 @@ def _scratch(
     count = min(length, RATE // 25)
     noise = np.zeros(length, np.float32)
     burst = rng.standard_normal(count) * np.exp(-np.arange(count) / (0.008 * RATE))
-    band = signal.butter(1, (1200, 5000), "band", fs=RATE, output="sos")
-    noise[:count] = choice["noise"] * 2 * hardness**2 * signal.sosfilt(band, burst)
+    noise[:count] = choice["noise"] * 2 * hardness**2 * signal.sosfilt(_SCRATCH_BAND, burst)
     return noise

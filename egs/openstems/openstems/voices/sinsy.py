@@ -32,6 +32,8 @@ REST = 60
 ALPHAS = (0.51, 0.53, 0.55, 0.57, 0.59)
 """All-pass constants that give other timbres; 0.55 is the voice's own."""
 CARRIED = "ー"
+APERIODICITY_EVERY = 3
+"""Frames: unlike a bank, which is made once, each song's performance is analysed anew."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ def perform(
             sung.append(Sung(max(b - a, 1), _fold(note.pitch + shift), lyric))
         clock += bounds[-1]
     audio, rate = _synthesize(document([*sung, Sung(REST)]), alpha)
-    whole = world.analyse(audio, rate)
+    whole = world.analyse(audio, rate, APERIODICITY_EVERY)
     return tuple(
         _excerpt(tuple(phrase), np.array(place) * UNIT / HOP, whole)
         for phrase, place in zip(phrases, places, strict=True)
