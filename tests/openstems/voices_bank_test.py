@@ -106,6 +106,21 @@ def test_narrow_sources_go_on_above_their_band(cache):
     assert -15 < above - below < -1
 
 
+@pytest.mark.parametrize("rate", [16000, 48000])
+def test_aperiodicity_measured_in_a_few_frames_hardly_differs(rate):
+    from openstems.voices import speech, world
+
+    for audio, own in speech.phrases(CATALOGUE["hibari-heart"], 3, Pip(), generator("sparse")):
+        audio = speech.at_rate(audio, own, rate)
+        every, few = (world.analyse(audio, rate, step) for step in (1, 3))
+        np.testing.assert_array_equal(every.envelope.shape, few.envelope.shape)
+        assert np.mean((every.f0 > 0) != (few.f0 > 0)) < 0.03
+        difference = np.abs(every.aperiodicity - few.aperiodicity)
+        # WORLD adds a little noise of its own to every frame it measures.
+        assert np.median(difference[::3]) < 0.05
+        assert (difference.mean(axis=0) < 1.5).all()
+
+
 def test_speakers_are_on_one_side_and_blends_mix_training_styles():
     splits = {speaker.name: speaker.split for speaker in CATALOGUE.values()}
     assert set(splits.values()) == {"train", "valid", "test"}
