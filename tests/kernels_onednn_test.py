@@ -7,8 +7,9 @@ import torch
 from torch import nn
 
 from asteroid_bsrnn import kernels, presets
+from asteroid_bsrnn.kernels import lstm_onednn
 
-SHAPES = [(1, 1, 16, 64), (2, 5, 48, 96), (41, 30, 64, 128), (259, 7, 128, 256)]
+SHAPES = [(1, 1, 16, 64), (2, 5, 48, 96), (41, 30, 64, 128), (57, 82, 48, 96), (259, 7, 128, 256)]
 
 
 def close(value, expected, tolerance=1e-2):
@@ -38,6 +39,24 @@ def test_outputs_and_gradients(steps, batch, n_features, n_hidden, bidirectional
     for parameter, exact_parameter in zip(module.parameters(), exact.parameters(), strict=True):
         assert parameter.grad.dtype == torch.float32
         assert close(parameter.grad, exact_parameter.grad)
+
+
+@pytest.mark.parametrize("batch", [33, 82, 96])
+def test_sequences_that_fill_the_last_tile_leave_no_trace(batch, monkeypatch):
+    torch.manual_seed(0)
+    module, x = nn.LSTM(16, 64, bidirectional=True), torch.randn(9, batch, 16)
+    gradient = torch.randn(9, batch, 128)
+    results = []
+    for has_tiles in (False, True):
+        monkeypatch.setattr(lstm_onednn, "_has_tiles", lambda has=has_tiles: has)
+        module.zero_grad()
+        own = x.clone().requires_grad_()
+        hidden = lstm_onednn.bfloat16_lstm(own, module)
+        hidden.backward(gradient.to(hidden.dtype))
+        results.append([hidden, own.grad, *(weight.grad for weight in module.parameters())])
+    for plain, padded in zip(*results, strict=True):
+        assert padded.shape == plain.shape
+        assert close(padded.double(), plain.double())
 
 
 def test_without_autocast_nothing_is_rounded():

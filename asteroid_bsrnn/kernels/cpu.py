@@ -20,8 +20,12 @@ QUERIES = 256
 
 def serves(x: torch.Tensor) -> bool:
     """Whether this module's ways are taken for `x`."""
-    observed = torch.jit.is_tracing() or torch.compiler.is_compiling()
-    return x.device.type == "cpu" and not torch.is_grad_enabled() and not observed
+    return x.device.type == "cpu" and not torch.is_grad_enabled() and not observed()
+
+
+def observed() -> bool:
+    """Whether the operations are recorded, to be run on other shapes or elsewhere."""
+    return torch.jit.is_tracing() or torch.compiler.is_compiling()
 
 
 def in_pieces(
