@@ -33,10 +33,11 @@ SHARE = "time of"
 
 def measure(name: str, forms: tuple[str, ...], seconds: float, repeats: int, folder: Path):
     """Times and peak memory by form, and where the fastest one's time goes."""
-    running = {form: Form(name, form, seconds, folder) for form in forms}
+    running: dict[str, Form] = {}
     try:
-        for form in running.values():
-            form("memory")  # answers when it is ready, before the next one starts to warm up
+        for form in forms:
+            running[form] = Form(name, form, seconds, folder)
+            running[form]("memory")  # answers when it is warm, before the next one begins
         times: dict[str, list[float]] = {form: [] for form in forms}
         for _ in range(repeats):
             for form, process in running.items():
