@@ -1,6 +1,7 @@
 """Voice banks: made of real speech, found again, and kept apart by split."""
 
 import json
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor, wait
 
 import numpy as np
@@ -23,6 +24,12 @@ class Pip:
 
     def path(self, name):
         raise AssertionError(f"{name} is a python package")
+
+
+class Clean(Pip):
+    """The voices of the profile clean."""
+
+    names = (*Pip.names, "pyopenjtalk-plus", "flite", "festvox-ru")
 
 
 class Nothing(Pip):
@@ -153,6 +160,16 @@ def test_pip_alone_has_voices_for_every_split():
 def test_sinsy_sings_a_third_of_the_training_songs():
     voices = [choose_voice("train", Pip(), generator("share", n))["kind"] for n in range(400)]
     assert 0.25 < np.mean([kind == "sinsy" for kind in voices]) < 0.45
+
+
+def test_the_recorded_person_sings_more_than_any_synthesizer_of_speech():
+    voices = [choose_voice("train", Clean(), generator("share", n)) for n in range(400)]
+    share = Counter(voice["kind"] for voice in voices)
+    assert share["sinsy"] > share["festvox"] > share["kokoro"] > share["flite"] > 0
+    # The other splits have speakers of their own, whatever festvox's weight.
+    for split in ("valid", "test"):
+        kinds = {choose_voice(split, Clean(), generator("share", n))["kind"] for n in range(40)}
+        assert kinds == {"kokoro", "flite"}
 
 
 def test_without_voices_the_message_names_what_to_install():

@@ -14,14 +14,15 @@ SINSY_SHARE = 0.35
 """Share of training songs that Sinsy sings, where it is at hand."""
 KIND_WEIGHTS = {
     "recordings": 3.0,
-    "festvox": 3.0,
+    "festvox": 8.0,
     "kokoro": 3.0,
     "hibari": 1.0,
     "openjtalk": 1.0,
     "flite": 1.5,
     "espeak": 0.3,
 }
-"""How often speakers of a kind sing, whatever their number."""
+"""How often speakers of a kind sing, whatever their number: for variety, and most of all festvox,
+the one person who was recorded, because it teaches most."""
 COPIES = 4
 """Speakers of a kind up to this number add to its weight: more people, more variety."""
 
