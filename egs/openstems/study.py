@@ -47,7 +47,7 @@ SETTINGS = {
 }
 AIDS = {
     "base": (),
-    "weights_not_averaged": ("training.ema=0.0",),
+    "weights_averaged": ("training.ema=0.98",),
     "stems_of_one_song": ("data.mix_tracks=false",),
     "speed": ("data.speed=[0.9, 1.12]",),
     "band_limit": ("augmentation.band_limit=0.3",),
