@@ -6,7 +6,8 @@ processors with bfloat16 products run at twice the speed of float32.
 
 On processors with matrix tiles (AMX) the layer cuts the batch into equal blocks of sequences. A
 number with few divisors, such as the 82 sequences of 41 bands in stereo, leaves it blocks that fill
-no tile and half the speed, so that it is rounded up to whole tiles.
+no tile and half the speed, so that it is rounded up to whole tiles, or to halves where those would
+add much.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from .cpu import observed
 
 TILE = 16
 """Rows of a matrix tile."""
-FEW_SEQUENCES = 2 * TILE
-"""Up to so many, sequences that fill the last tile would cost more than they save."""
+FEWEST, FEW = 2 * TILE, 8 * TILE
+"""Up to the first number of sequences none is added, up to the second what fills half a tile."""
 
 
 def serves(x: torch.Tensor, module: nn.LSTM) -> bool:
@@ -59,9 +60,12 @@ def bfloat16_lstm(x: torch.Tensor, module: nn.LSTM) -> torch.Tensor:
 
 def _sequences_missing(x: torch.Tensor, module: nn.LSTM) -> int:
     """How many sequences the last tile lacks, where tiles count."""
-    if x.dim() != 3 or module.batch_first or x.shape[1] <= FEW_SEQUENCES or observed():
+    if x.dim() != 3 or module.batch_first or observed() or not _has_tiles():
         return 0
-    return -x.shape[1] % TILE if _has_tiles() else 0
+    n_sequences = x.shape[1]
+    if n_sequences <= FEWEST:
+        return 0
+    return -n_sequences % (TILE if n_sequences > FEW else TILE // 2)
 
 
 @functools.cache
