@@ -17,8 +17,8 @@ demo: setup ## Separate a song with the weights that ship with the package
 report: setup ## Make a page of results of these weights; OPENSTEMS=DIR takes a data set's test songs
 	$(PYTHON_IN_VENV) examples/report.py
 
-test: lint ## Check the style and run the tests
-	$(PYTHON_IN_VENV) -m pytest
+test: lint ## Check the style and run the tests, a file of them on each core
+	$(PYTHON_IN_VENV) -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 lint: setup ## Check formatting and style, changing nothing
 	$(PYTHON_IN_VENV) -m black --check --quiet --diff .

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 RECIPE = Path(__file__).parents[2] / "egs" / "openstems"
 if str(RECIPE) not in sys.path:
@@ -26,8 +27,11 @@ def materials():
     """All of pip and the small materials of npm and apt, fetched where they are not there yet."""
     others = [m.name for m in CATALOGUE.values() if m.client != "pip" and m.name not in SMALL]
     chosen = Materials(without=tuple(others))
+    chosen.directory.parent.mkdir(parents=True, exist_ok=True)
     try:
-        fetch(chosen, report=lambda line: None)
+        # Tests run side by side, and one of them fetches.
+        with FileLock(f"{chosen.directory}.lock"):
+            fetch(chosen, report=lambda line: None)
     except UserError as error:
         pytest.skip(str(error))
     return chosen

@@ -36,7 +36,7 @@ def test_held_out_songs_are_separated(tmp_path):
     command = [RECIPE / "run.sh", "--python", sys.executable, "--stage", 1, "--stop_stage", 3]
     command += ["--root", data, "--exp", tmp_path / "runs", "--row", "conf/tiny.yml"]
     command += ["--accelerator", "cpu", "--set", "energy.track=false"]
-    threads = {"OMP_NUM_THREADS": str(min(os.cpu_count(), 4))}
+    threads = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(min(os.cpu_count(), 4)))}
     run = subprocess.run(
         list(map(str, command)),
         cwd=tmp_path,
