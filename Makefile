@@ -18,7 +18,7 @@ report: setup ## Make a page of results of these weights; OPENSTEMS=DIR takes a 
 	$(PYTHON_IN_VENV) examples/report.py
 
 test: lint ## Check the style and run the tests, a file of them on each core
-	$(PYTHON_IN_VENV) -m pytest -n auto --maxprocesses 4 --dist loadfile
+	$(PYTHON_IN_VENV) -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 lint: setup ## Check formatting and style, changing nothing
 	$(PYTHON_IN_VENV) -m black --check --quiet --diff .
