@@ -52,10 +52,10 @@ def bfloat16_lstm(x: torch.Tensor, module: nn.LSTM) -> torch.Tensor:
     with torch.autocast("cpu", enabled=False):
         weights = {name: weight.bfloat16() for name, weight in module.named_parameters()}
         x = x.bfloat16()
-        if not extra:
-            return torch.func.functional_call(module, weights, x)[0]
-        whole_tiles = F.pad(x, (0, 0, 0, extra))
-        return torch.func.functional_call(module, weights, whole_tiles)[0][:, : x.shape[1]]
+        if extra:
+            x = F.pad(x, (0, 0, 0, extra))
+        hidden = torch.func.functional_call(module, weights, x)[0]
+        return hidden[:, :-extra] if extra else hidden
 
 
 def _sequences_missing(x: torch.Tensor, module: nn.LSTM) -> int:

@@ -22,7 +22,7 @@ KIND_WEIGHTS = {
     "espeak": 0.3,
 }
 """How often speakers of a kind sing, whatever their number: for variety, and most of all festvox,
-the one person who was recorded, because it teaches most."""
+which teaches most: in the profile clean the one person who was recorded."""
 COPIES = 4
 """Speakers of a kind up to this number add to its weight: more people, more variety."""
 
