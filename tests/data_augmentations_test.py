@@ -65,6 +65,40 @@ def test_gain_with_a_probability(batch, name):
     assert abs(((factors - 1).abs() > 1e-6).float().mean() - 0.3) < TOLERANCE
 
 
+def test_frequencies_are_raised_and_lowered_smoothly_for_each_source():
+    batch = torch.randn(300, 2, 1, 4096).repeat(1, 1, 2, 1)
+    result = augmentation("equaliser", low=-4, high=8, p=0.5)(batch)
+    changed = (result != batch).any(dim=-1).all(dim=-1)
+    assert abs(changed.float().mean() - 0.5) < 0.1
+    assert torch.equal(result[~changed], batch[~changed])
+    assert torch.equal(result[:, :, 0], result[:, :, 1])  # channels share a curve
+    response = torch.fft.rfft(result[changed][:, 0]) / torch.fft.rfft(batch[changed][:, 0])
+    assert response.imag.abs().max() < 1e-3  # no shifts of phase
+    decibels = 20 * response.real.log10()
+    assert decibels.min() > -4.01 and decibels.max() < 8.01
+    octaves = decibels[:, [2048 // 2**k for k in range(10)]]
+    assert octaves.min() < -3.9 and octaves.max() > 7.9
+    correlation = np.corrcoef(octaves.numpy(), rowvar=False)
+    assert np.abs(correlation - np.eye(10)).max() < 0.25
+    # Linear between the octaves: as far from both, their mean.
+    between = decibels[:, round(2048 / 2**0.5)]
+    torch.testing.assert_close(between, octaves[:, :2].mean(dim=1), atol=0.05, rtol=0)
+
+
+def test_what_channels_have_in_common_stays_when_they_are_narrowed(batch):
+    result = augmentation("stereo_width", low=0.2, high=0.6, p=0.5)(batch)
+    torch.testing.assert_close(result.mean(dim=2), batch.mean(dim=2))
+    width = (result[:, :, 0] - result[:, :, 1]) / (batch[:, :, 0] - batch[:, :, 1])
+    factor = width.nanmean(dim=-1)
+    factor = factor[~factor.isnan()]
+    kept = (factor - 1).abs() < 1e-4
+    assert abs(kept.float().mean() - 0.5) < TOLERANCE
+    assert factor[~kept].min() > 0.1999 and factor[~kept].max() < 0.6001
+    assert abs(factor[~kept].mean() - 0.4) < 0.01
+    mono = torch.rand(5, 1, 1, 9)
+    torch.testing.assert_close(augmentation("stereo_width", p=1.0)(mono), mono)
+
+
 @pytest.mark.parametrize("p", [0.0, 0.5, 1.0])
 def test_channels_are_swapped_as_often_as_said(batch, p):
     result = augmentation("channel_swap", p=p)(batch)
@@ -177,7 +211,7 @@ def test_silence_stops_nan():
 @pytest.mark.parametrize(
     "make, words",
     [
-        (lambda: augmentation("gain"), "'gain' is unknown.*gain_db, gain_linear, channel_swap"),
+        (lambda: augmentation("gain"), "'gain' is unknown.*gain_db, gain_linear, equaliser"),
         (lambda: augmentation("gain_db", min=1), "gain_db has no option 'min'; it has high, low"),
         (lambda: augmentation("channel_swap", p=1.5), "channel_swap: p must be from 0 to 1"),
         (lambda: augmentation("silent_source", p="1e-1"), "p must be a number, got '1e-1'"),
@@ -186,6 +220,11 @@ def test_silence_stops_nan():
         (lambda: augmentation("gain_db", low=3, high=3), "low must be below high, got 3 and 3"),
         (lambda: augmentation("gain_linear", low=2), "low must be below high, got 2 and 1.25"),
         (lambda: augmentation("band_limit", high=0.6), "band_limit: 0 < low < high <= 0.5"),
+        (
+            lambda: augmentation("equaliser", low=7),
+            "equaliser: low must be below high, got 7 and 6",
+        ),
+        (lambda: augmentation("stereo_width", low=2), "low must be below high, got 2 and 1.0"),
         (lambda: augmentation("silent_target"), "silent_target needs to know"),
         (lambda: Augmentations([{"gain_db": {}, "channel_swap": {}}]), "one name and its options"),
         (lambda: Augmentations([3]), "got 3"),

@@ -133,6 +133,34 @@ def test_a_training_starts_from_published_weights_of_such_a_network_alone(tmp_pa
         recipe.build_model(resolve("bsrnn", changes={"model": small, "training": start}))
 
 
+def test_a_mask_that_the_residual_replaces_is_left_out(tmp_path):
+    small = {"feature_dim": 8, "n_repeats": 1}
+    trained = recipe.build_model(resolve("simo_bsrnn", {"model": small})).eval()
+    start = {"start_from": str(checkpoint.save_model(trained, tmp_path / "start.pth"))}
+    residual = small | {"last_source_as_residual": True}
+    changes = {"model": residual, "training": start}
+    network = recipe.build_model(resolve("simo_bsrnn", changes)).eval()
+    mixture = torch.randn(1, 2, 20000)
+    with torch.no_grad():
+        before, estimates = trained(mixture), network(mixture)
+    torch.testing.assert_close(estimates[:, :-1], before[:, :-1])
+    torch.testing.assert_close(estimates.sum(dim=1), mixture)
+    # And from a network that has none.
+    checkpoint.save_model(network, tmp_path / "start.pth")
+    again = recipe.build_model(resolve("simo_bsrnn", changes)).eval()
+    with torch.no_grad():
+        assert torch.equal(again(mixture), estimates)
+
+
+def test_weights_of_sources_in_another_order_are_refused(tmp_path):
+    small = {"feature_dim": 8, "n_repeats": 1}
+    other_order = small | {"sources": ["vocals", "drums", "bass", "other"]}
+    trained = recipe.build_model(resolve("simo_bsrnn", {"model": other_order}))
+    start = {"start_from": str(checkpoint.save_model(trained, tmp_path / "start.pth"))}
+    with pytest.raises(UserError, match="vocals, drums, bass, other, the .* vocals, bass, drums"):
+        recipe.build_model(resolve("simo_bsrnn", {"model": small, "training": start}))
+
+
 def test_the_cosine_schedule_ends_at_zero_with_the_training():
     config = resolve("bsrnn", changes={"scheduler": {"name": "cosine"}})
     optimizer, scheduler = make_optimization(torch.nn.Linear(2, 2), config, n_devices=8)

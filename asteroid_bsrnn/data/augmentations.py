@@ -74,6 +74,20 @@ def _gain_linear(*, low: float = 0.25, high: float = 1.25, p: float = 1.0) -> Pe
     return PerSource(LinearGain(low, high, p=p))
 
 
+def _equaliser(*, low: float = -6.0, high: float = 6.0, p: float = 0.5) -> PerSource:
+    from .transforms import Equaliser
+
+    _check_range("equaliser", low, high)
+    return PerSource(Equaliser(low, high, p=p))
+
+
+def _stereo_width(*, low: float = 0.0, high: float = 1.0, p: float = 0.5) -> PerSource:
+    from .transforms import StereoWidth
+
+    _check_range("stereo_width", low, high)
+    return PerSource(StereoWidth(low, high, p=p))
+
+
 def _channel_swap(*, p: float = 0.5) -> PerSource:
     from .transforms import SwapChannels
 
@@ -106,6 +120,8 @@ def _band_limit(*, low: float = 0.2, high: float = 0.45, p: float = 0.3) -> PerE
 _BUILDERS: dict[str, Callable[..., PerSource | PerExample]] = {
     "gain_db": _gain_db,
     "gain_linear": _gain_linear,
+    "equaliser": _equaliser,
+    "stereo_width": _stereo_width,
     "channel_swap": _channel_swap,
     "silent_source": _silent_source,
     "silent_target": _silent_target,
@@ -122,10 +138,12 @@ def augmentation(
 
     Args:
         name: `gain_db` (options `low`, `high` in decibels: -10, 10), `gain_linear` (`low`, `high`:
-            0.25, 1.25), `channel_swap` (p: 0.5), `silent_source` or `silent_target` (p: 0.1),
-            `band_limit` (`low`, `high`, as shares of the sample rate: 0.2, 0.45; p: 0.3), which
-            takes away what lies above a frequency, as lossy codecs do. The gains have a `p` too,
-            of 1.
+            0.25, 1.25), `equaliser` (`low`, `high` in decibels: -6, 6; p: 0.5), which raises and
+            lowers frequencies along a smooth curve, `stereo_width` (`low`, `high`, factors of what
+            the channels differ in: 0, 1; p: 0.5), `channel_swap` (p: 0.5), `silent_source` or
+            `silent_target` (p: 0.1), `band_limit` (`low`, `high`, as shares of the sample rate:
+            0.2, 0.45; p: 0.3), which takes away what lies above a frequency, as lossy codecs do.
+            The gains have a `p` too, of 1.
         targets: indices of the sources to be estimated, the only ones that `silent_target` changes.
         **options: by name; p is the probability for a source of an example to be changed.
 

@@ -5,6 +5,8 @@ Importing this module needs the extra `train`; `augmentations` does so where one
 
 from __future__ import annotations
 
+import math
+
 import torch
 
 from ..errors import UserError
@@ -20,7 +22,7 @@ except ImportError as error:
         " 'asteroid-bsrnn[train]'"
     ) from error
 
-__all__ = ["BandLimit", "Gain", "LinearGain", "Silence", "SwapChannels"]
+__all__ = ["BandLimit", "Equaliser", "Gain", "LinearGain", "Silence", "StereoWidth", "SwapChannels"]
 
 
 class _Transform(BaseWaveformTransform):
@@ -105,6 +107,73 @@ class Silence(_Transform):
     def transform(self, samples: torch.Tensor) -> torch.Tensor:
         """Replaces by zeros, which, unlike a product, stop NaN too."""
         return torch.zeros_like(samples)
+
+
+class StereoWidth(_Transform):
+    """Multiplies what the channels differ in by a factor drawn uniformly.
+
+    What they have in common, their mean, stays as it is: with 0 all channels become their mean,
+    and mono is never changed.
+
+    Args:
+        min_width: lowest factor.
+        max_width: highest factor.
+        p: probability for an example to be transformed.
+    """
+
+    def __init__(self, min_width: float = 0.0, max_width: float = 1.0, p: float = 0.5):
+        super().__init__(p=p)
+        self.min_width = min_width
+        self.max_width = max_width
+
+    def randomize_parameters(self, samples, sample_rate=None, targets=None, target_rate=None):
+        """Draws a factor for each of the chosen examples."""
+        widths = torch.empty(len(samples), 1, 1, device=samples.device)
+        self.transform_parameters["widths"] = widths.uniform_(self.min_width, self.max_width)
+
+    def transform(self, samples: torch.Tensor) -> torch.Tensor:
+        """Brings the channels closer to their mean, or takes them away from it."""
+        mean = samples.mean(dim=1, keepdim=True)
+        return mean + self.transform_parameters["widths"] * (samples - mean)
+
+
+class Equaliser(_Transform):
+    """Raises and lowers frequencies along a smooth curve, without shifts of phase.
+
+    Gains are drawn uniformly in decibels at points an octave apart, downwards from half the sample
+    rate, and the curve is linear between them over the logarithm of frequency; below the last point
+    it is level. As the whole example is filtered at once, its end reaches a little into its start.
+
+    Args:
+        min_gain: lowest gain in dB.
+        max_gain: highest gain in dB.
+        p: probability for an example to be transformed.
+    """
+
+    OCTAVES = 9  # at 44.1 kHz down to 43 Hz
+
+    def __init__(self, min_gain: float = -6.0, max_gain: float = 6.0, p: float = 0.5):
+        super().__init__(p=p)
+        self.min_gain = min_gain
+        self.max_gain = max_gain
+
+    def randomize_parameters(self, samples, sample_rate=None, targets=None, target_rate=None):
+        """Draws the points of a curve for each of the chosen examples."""
+        points = torch.empty(len(samples), self.OCTAVES + 1, device=samples.device)
+        self.transform_parameters["points"] = points.uniform_(self.min_gain, self.max_gain)
+
+    def transform(self, samples: torch.Tensor) -> torch.Tensor:
+        """Multiplies the spectrum by each example's curve."""
+        points = self.transform_parameters["points"]
+        length = samples.shape[-1]
+        bins = torch.arange(length // 2 + 1, device=samples.device)
+        octaves = (math.log2(length / 2) - bins.clamp(min=1).log2()).clamp(0, self.OCTAVES)
+        lower = octaves.floor().clamp(max=self.OCTAVES - 1)
+        upper_share = octaves - lower
+        lower = lower.long()
+        decibels = torch.lerp(points[:, lower], points[:, lower + 1], upper_share)
+        curve = 10 ** (decibels / 20)
+        return torch.fft.irfft(torch.fft.rfft(samples) * curve[:, None], n=length)
 
 
 class BandLimit(_Transform):

@@ -51,6 +51,8 @@ AIDS = {
     "stems_of_one_song": ("data.mix_tracks=false",),
     "speed": ("data.speed=[0.9, 1.12]",),
     "band_limit": ("augmentation.band_limit=0.3",),
+    "equaliser": ("augmentation.equaliser=0.5",),
+    "stereo_width": ("augmentation.stereo_width=0.5",),
 }
 # Fewer songs than these say little about a voice.
 FEWEST_SONGS = 5

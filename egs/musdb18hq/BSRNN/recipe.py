@@ -124,10 +124,25 @@ def build_model(config: dict) -> torch.nn.Module:
 def load_weights(network: torch.nn.Module, path: str) -> None:
     """Give the network the weights of a published file, of exactly such a network.
 
+    Where the network's last source is what the others leave, the file's may have a mask of its own:
+    it is left out.
+
     Raises:
         UserError: if the file can't be read, or holds another network's weights.
     """
-    weights = checkpoint.load_model(path).state_dict()
+    published = checkpoint.load_model(path)
+    if len(network.sources) > 1 and published.sources != network.sources:
+        raise UserError(
+            f"training.start_from: {path}: estimates {', '.join(published.sources)}, "
+            f"the configuration's network {', '.join(network.sources)}"
+        )
+    weights = published.state_dict()
+    if network.last_source_as_residual:
+        masks = slice(len(network.sources) - 1)
+        weights = {
+            name: weight[:, masks] if name.startswith("masker.mask_estimator.") else weight
+            for name, weight in weights.items()
+        }
     try:
         network.load_state_dict(weights)
     except RuntimeError:
@@ -285,11 +300,15 @@ def build_augmentations(config: dict) -> Augmentations | None:
         for name in ("gain_db", "gain_linear")
         if chosen[name]
     ]
-    steps += [
-        {name: {"p": chosen[name]}}
-        for name in ("channel_swap", "silent_source", "silent_target", "band_limit")
-        if chosen[name]
-    ]
+    names = (
+        "equaliser",
+        "stereo_width",
+        "channel_swap",
+        "silent_source",
+        "silent_target",
+        "band_limit",
+    )
+    steps += [{name: {"p": chosen[name]}} for name in names if chosen[name]]
     source = config["run"]["source"]
     targets = [STEMS.index(source)] if source else list(range(len(STEMS)))
     return Augmentations(steps, targets=targets) if steps else None
