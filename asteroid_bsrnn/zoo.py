@@ -21,7 +21,7 @@ from .download import cache_directory, fetch, fetch_url, verify
 from .errors import UserError
 from .models import PerSourceSeparator, SourceModel
 
-DEFAULT = "preview"
+DEFAULT = "small"
 WEIGHTS = Path(__file__).parent / "weights"
 
 

@@ -155,6 +155,21 @@ def test_what_lies_above_a_frequency_is_taken_away_from_all_sources_alike():
     assert middle[limited].std() > 1
 
 
+def test_examples_begin_or_end_with_silence():
+    batch = torch.randn(400, 2, 2, 50)
+    result = augmentation("shift", low=-0.4, high=0.2, p=0.5)(batch)
+    shifts = []
+    for before, after in zip(batch, result, strict=True):
+        silent = (after == 0).all(dim=(0, 1))
+        front = int(silent[0]) and int((~silent).int().argmax())
+        back = int(silent.sum()) - front
+        assert front == 0 or back == 0
+        assert torch.equal(after[..., front : 50 - back], before[..., back : 50 - front])
+        shifts.append(front - back)
+    assert min(shifts) == -20 and max(shifts) == 10
+    assert abs(shifts.count(0) / 400 - 0.5) < 0.1
+
+
 def test_one_after_the_other(batch):
     steps = [
         {"gain_linear": {"low": 0.5, "high": 0.75}},
@@ -225,6 +240,7 @@ def test_silence_stops_nan():
             "equaliser: low must be below high, got 7 and 6",
         ),
         (lambda: augmentation("stereo_width", low=2), "low must be below high, got 2 and 1.0"),
+        (lambda: augmentation("shift", high=2), "shift: -1 <= low < high <= 1, got -0.5 and 2"),
         (lambda: augmentation("silent_target"), "silent_target needs to know"),
         (lambda: Augmentations([{"gain_db": {}, "channel_swap": {}}]), "one name and its options"),
         (lambda: Augmentations([3]), "got 3"),

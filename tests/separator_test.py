@@ -95,7 +95,7 @@ class TestModels:
     def test_what_ships_is_loaded_by_default(self, excerpt):
         mixture = excerpt[:, : RATE // 2]
         stems = Separator().separate(mixture)
-        assert list(stems) == ["vocals", "drums", "bass", "other"]
+        assert list(stems) == ["vocals", "bass", "drums", "other"]
         again = Separator(zoo.DEFAULT, batch_size=3)
         assert again.sources == tuple(stems)
         assert again.sample_rate == RATE

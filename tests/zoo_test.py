@@ -117,6 +117,8 @@ def test_embedded_weights_are_what_the_registry_says():
             assert source in text.lower()
     shipped = {path.name for path in zoo.WEIGHTS.glob("*.pth")}
     assert shipped == {entry.file for entry in embedded}
+    in_the_wheel = sum(path.stat().st_size for path in zoo.WEIGHTS.glob("*.pth"))
+    assert in_the_wheel <= 12e6
 
 
 # --- loading -------------------------------------------------------------------------------------
@@ -125,8 +127,8 @@ def test_embedded_weights_are_what_the_registry_says():
 def test_the_default_weights():
     model = zoo.load(zoo.DEFAULT)
     assert isinstance(model, BSRNN) and not model.training
-    assert model.sources == ("vocals", "drums", "bass", "other")
-    assert model.sample_rate == 44100 and model.in_channels is None
+    assert model.sources == ("vocals", "bass", "drums", "other")
+    assert model.sample_rate == 44100 and model.in_channels == 2
     for key, value in zoo.load().state_dict().items():
         assert torch.equal(value, model.state_dict()[key])
     t = torch.arange(44100) / 44100

@@ -1,9 +1,9 @@
 """Augmentations of training batches by name, as configurations write them.
 
 All take and give `(B, S, C, L)` on any device, with random numbers from torch's global generators.
-Every source of every example gets draws of its own, which its channels share; `band_limit` alone
-treats all sources of an example alike. As with all of torch-audiomentations, nothing is changed in
-evaluation mode.
+Every source of every example gets draws of its own, which its channels share; `shift` and
+`band_limit` alone treat all sources of an example alike. As with all of torch-audiomentations,
+nothing is changed in evaluation mode.
 """
 
 from __future__ import annotations
@@ -108,6 +108,17 @@ def _silent_target(*, p: float = 0.1, targets: Sequence[int] | None = None) -> P
     return PerSource(Silence(p), targets)
 
 
+def _shift(*, low: float = -0.5, high: float = 0.5, p: float = 0.1) -> PerExample:
+    from .transforms import Shift
+
+    _check_range("shift", low, high)
+    if low < -1 or high > 1:
+        raise UserError(f"augmentation shift: -1 <= low < high <= 1, got {low} and {high}")
+    # Shares of the example need no sample rate, yet the transform asks for one.
+    shift = Shift(low, high, rollover=False, p=p, sample_rate=1, output_type="dict")
+    return PerExample(shift)
+
+
 def _band_limit(*, low: float = 0.2, high: float = 0.45, p: float = 0.3) -> PerExample:
     from .transforms import BandLimit
 
@@ -125,6 +136,7 @@ _BUILDERS: dict[str, Callable[..., PerSource | PerExample]] = {
     "channel_swap": _channel_swap,
     "silent_source": _silent_source,
     "silent_target": _silent_target,
+    "shift": _shift,
     "band_limit": _band_limit,
 }
 
@@ -141,9 +153,10 @@ def augmentation(
             0.25, 1.25), `equaliser` (`low`, `high` in decibels: -6, 6; p: 0.5), which raises and
             lowers frequencies along a smooth curve, `stereo_width` (`low`, `high`, factors of what
             the channels differ in: 0, 1; p: 0.5), `channel_swap` (p: 0.5), `silent_source` or
-            `silent_target` (p: 0.1), `band_limit` (`low`, `high`, as shares of the sample rate:
-            0.2, 0.45; p: 0.3), which takes away what lies above a frequency, as lossy codecs do.
-            The gains have a `p` too, of 1.
+            `silent_target` (p: 0.1), `shift` (`low`, `high`, as shares of the example: -0.5, 0.5;
+            p: 0.1), which lets an example begin or end with silence, `band_limit` (`low`, `high`,
+            as shares of the sample rate: 0.2, 0.45; p: 0.3), which takes away what lies above a
+            frequency, as lossy codecs do. The gains have a `p` too, of 1.
         targets: indices of the sources to be estimated, the only ones that `silent_target` changes.
         **options: by name; p is the probability for a source of an example to be changed.
 

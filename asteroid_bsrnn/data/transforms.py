@@ -13,7 +13,7 @@ from ..errors import UserError
 
 try:
     from julius import lowpass_filter
-    from torch_audiomentations import Gain
+    from torch_audiomentations import Gain, Shift
     from torch_audiomentations.core.transforms_interface import BaseWaveformTransform
     from torch_audiomentations.utils.object_dict import ObjectDict
 except ImportError as error:
@@ -22,7 +22,16 @@ except ImportError as error:
         " 'asteroid-bsrnn[train]'"
     ) from error
 
-__all__ = ["BandLimit", "Equaliser", "Gain", "LinearGain", "Silence", "StereoWidth", "SwapChannels"]
+__all__ = [
+    "BandLimit",
+    "Equaliser",
+    "Gain",
+    "LinearGain",
+    "Shift",
+    "Silence",
+    "StereoWidth",
+    "SwapChannels",
+]
 
 
 class _Transform(BaseWaveformTransform):

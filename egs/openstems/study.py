@@ -53,6 +53,7 @@ AIDS = {
     "band_limit": ("augmentation.band_limit=0.3",),
     "equaliser": ("augmentation.equaliser=0.5",),
     "stereo_width": ("augmentation.stereo_width=0.5",),
+    "shift": ("augmentation.shift=0.1",),
 }
 # Fewer songs than these say little about a voice.
 FEWEST_SONGS = 5

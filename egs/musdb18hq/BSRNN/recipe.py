@@ -306,6 +306,7 @@ def build_augmentations(config: dict) -> Augmentations | None:
         "channel_swap",
         "silent_source",
         "silent_target",
+        "shift",
         "band_limit",
     )
     steps += [{name: {"p": chosen[name]}} for name in names if chosen[name]]
