@@ -16,6 +16,7 @@ from torch import nn
 from . import files, inference, zoo
 from .audio import resample_blocks
 from .errors import UserError
+from .kernels import has_bfloat16
 from .kernels.cuda_graphs import GraphedCall
 
 Progress = Callable[[int, int], None]
@@ -83,6 +84,12 @@ class Separator:
         if str(precision) not in _PRECISIONS:
             raise UserError(f"unknown precision {precision!r}; valid: {', '.join(_PRECISIONS)}")
         self._dtype = _PRECISIONS[str(precision)]
+        if self._dtype == torch.bfloat16 and self.device.type == "cpu" and not has_bfloat16():
+            warnings.warn(
+                "precision bf16: this CPU does not compute in bfloat16; 32 will be many times as "
+                "fast",
+                stacklevel=2,
+            )
         if batch_size is not None and (not isinstance(batch_size, int) or batch_size < 1):
             raise UserError(f"batch_size must be a whole number of at least 1, got {batch_size}")
         if not isinstance(shifts, int) or shifts < 1:

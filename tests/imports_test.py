@@ -40,7 +40,7 @@ LADDER: dict[str, set[str]] = {
     "checkpoint": {"models"},
     "reference": {"models", "bands"},
     "zoo": {"checkpoint", "presets", "reference", "models", "download"},
-    "engine": {"losses", "metrics", "inference"},
+    "engine": {"kernels", "losses", "metrics", "inference"},
     "registration": {"models", "peers", "filterbank", "inference", "audio", "files"},
     "separator": {"zoo", "files", "inference", "audio", "kernels"},
     "peers": {"models", "filterbank"},

@@ -65,9 +65,7 @@ def test_without_autocast_nothing_is_rounded():
     assert torch.equal(kernels.lstm(x, module), module(x)[0])
 
 
-@pytest.mark.skipif(
-    not torch.ops.mkldnn._is_mkldnn_bf16_supported(), reason="the processor has no bfloat16"
-)
+@pytest.mark.skipif(not kernels.has_bfloat16(), reason="the processor has no bfloat16")
 def test_a_network_under_autocast_takes_one_call_a_layer():
     torch.manual_seed(0)
     network = presets.build("obsrnn_simo", feature_dim=16, n_repeats=2).eval()

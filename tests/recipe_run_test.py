@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from asteroid_bsrnn import BSRNN, UserError, zoo
+from asteroid_bsrnn import BSRNN, UserError, kernels, zoo
 from asteroid_bsrnn.data import find_tracks
 from asteroid_bsrnn.engine import ledger
 from asteroid_bsrnn.engine.checkpoints import best_checkpoint, resumable
@@ -224,6 +224,8 @@ def test_time_and_energy_are_extrapolated(tiny, tmp_path):
         ),
         folder,
     )
+    slow = "compute in bfloat16; 32-true" in Path(f"{folder}.log").read_text()
+    assert slow == (not kernels.has_bfloat16())
     record = ledger.read(folder / "ledger.json")
     assert record["totals"]["epochs"] == 1
     assert record["extrapolated"]["epochs"] == 50

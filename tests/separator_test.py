@@ -14,7 +14,7 @@ from asteroid.models import ConvTasNet
 from torch import nn
 
 import asteroid_bsrnn
-from asteroid_bsrnn import BSRNN, Separator, checkpoint, zoo
+from asteroid_bsrnn import BSRNN, Separator, checkpoint, kernels, zoo
 from asteroid_bsrnn.audio import AudioFile
 
 from .sounds import RATE, noise, refused, write
@@ -216,7 +216,13 @@ class TestArguments:
         mixture = excerpt[:, : RATE // 5]  # a CPU takes its time with them
         wanted = Separator(zoo.DEFAULT, precision=32).separate(mixture)
         for precision in ("bf16", 16):
-            stems = Separator(zoo.DEFAULT, precision=precision).separate(mixture)
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                separator = Separator(zoo.DEFAULT, precision=precision)
+            slow = [str(w.message) for w in caught if "compute in bfloat16; 32" in str(w.message)]
+            on_cpu = separator.device.type == "cpu"
+            assert len(slow) == (precision == "bf16" and on_cpu and not kernels.has_bfloat16())
+            stems = separator.separate(mixture)
             for name, stem in stems.items():
                 assert np.isfinite(stem).all()
                 assert 25 < decibels(wanted[name], stem) < 100  # and it is not the same

@@ -10,9 +10,11 @@ import torch
 from asteroid.engine.optimizers import make_optimizer
 from pytorch_lightning.callbacks import Callback, EarlyStopping
 from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.utilities import rank_zero_warn
 from torch.optim.lr_scheduler import CosineAnnealingLR, ReduceLROnPlateau, StepLR
 
 from ..errors import UserError
+from ..kernels import has_bfloat16
 
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 SCHEDULERS = ("step", "cosine", "plateau", "none")
@@ -130,7 +132,7 @@ def make_trainer(
     callbacks = [*callbacks, EarlyStopping(monitor, mode=mode, patience=training["patience"])]
     if training["ema"]:
         callbacks.append(_averaged_weights(training["ema"]))
-    return pl.Trainer(
+    trainer = pl.Trainer(
         default_root_dir=folder,
         max_epochs=max_epochs or training["max_epochs"],
         accelerator=accelerator,
@@ -147,6 +149,13 @@ def make_trainer(
         num_sanity_val_steps=0,
         log_every_n_steps=10,
     )
+    on_cpu = trainer.strategy.root_device.type == "cpu"
+    if training["precision"] == "bf16-mixed" and on_cpu and not has_bfloat16():
+        rank_zero_warn(
+            "training.precision bf16-mixed: this CPU does not compute in bfloat16; 32-true will be "
+            "many times as fast"
+        )
+    return trainer
 
 
 def _averaged_weights(decay: float) -> Callback:

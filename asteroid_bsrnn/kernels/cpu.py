@@ -23,6 +23,14 @@ def serves(x: torch.Tensor) -> bool:
     return x.device.type == "cpu" and not torch.is_grad_enabled() and not observed()
 
 
+def has_bfloat16() -> bool:
+    """Whether oneDNN computes in bfloat16 on this CPU.
+
+    Where it does not, bfloat16 takes many times as long as float32.
+    """
+    return torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+
 def observed() -> bool:
     """Whether the operations are recorded, to be run on other shapes or elsewhere."""
     return torch.jit.is_tracing() or torch.compiler.is_compiling()

@@ -18,7 +18,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from .cpu import observed
+from .cpu import has_bfloat16, observed
 
 TILE = 16
 """Rows of a matrix tile."""
@@ -32,8 +32,7 @@ def serves(x: torch.Tensor, module: nn.LSTM) -> bool:
         x.device.type == "cpu"
         and torch.is_autocast_enabled("cpu")
         and torch.get_autocast_dtype("cpu") == torch.bfloat16
-        and torch.backends.mkldnn.is_available()
-        and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+        and has_bfloat16()
         and not module.proj_size
     )
 
