@@ -86,8 +86,7 @@ class Separator:
         self._dtype = _PRECISIONS[str(precision)]
         if self._dtype == torch.bfloat16 and self.device.type == "cpu" and not has_bfloat16():
             warnings.warn(
-                "precision bf16: this CPU does not compute in bfloat16; 32 will be many times as "
-                "fast",
+                "precision bf16: this CPU does not compute in bfloat16; 32 is faster here",
                 stacklevel=2,
             )
         if batch_size is not None and (not isinstance(batch_size, int) or batch_size < 1):

@@ -152,8 +152,8 @@ def make_trainer(
     on_cpu = trainer.strategy.root_device.type == "cpu"
     if training["precision"] == "bf16-mixed" and on_cpu and not has_bfloat16():
         rank_zero_warn(
-            "training.precision bf16-mixed: this CPU does not compute in bfloat16; 32-true will be "
-            "many times as fast"
+            "training.precision bf16-mixed: this CPU does not compute in bfloat16; 32-true is "
+            "faster here"
         )
     return trainer
 

@@ -24,10 +24,7 @@ def serves(x: torch.Tensor) -> bool:
 
 
 def has_bfloat16() -> bool:
-    """Whether oneDNN computes in bfloat16 on this CPU.
-
-    Where it does not, bfloat16 takes many times as long as float32.
-    """
+    """Whether oneDNN computes in bfloat16 on this CPU; elsewhere float32 is faster."""
     return torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 

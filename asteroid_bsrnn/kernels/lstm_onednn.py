@@ -2,7 +2,8 @@
 
 Under autocast on a CPU torch takes an `nn.LSTM` apart into single steps, ten times as slow as in
 float32. Handed weights in bfloat16, it calls oneDNN's fused layer, forwards and backwards, which
-processors with bfloat16 products run at twice the speed of float32.
+processors with bfloat16 products run at twice the speed of float32. Processors without them have no
+such layer, or take many times as long: there the layer runs in float32, and its result is rounded.
 
 On processors with matrix tiles (AMX) the layer cuts the batch into equal blocks of sequences. A
 number with few divisors, such as the 82 sequences of 41 bands in stereo, leaves it blocks that fill
@@ -27,18 +28,17 @@ FEWEST, FEW = 2 * TILE, 8 * TILE
 
 
 def serves(x: torch.Tensor, module: nn.LSTM) -> bool:
-    """Whether `module` would run in bfloat16 under autocast on this CPU, and oneDNN can do it."""
+    """Whether `module` would run in bfloat16 under autocast on this CPU."""
     return (
         x.device.type == "cpu"
         and torch.is_autocast_enabled("cpu")
         and torch.get_autocast_dtype("cpu") == torch.bfloat16
-        and has_bfloat16()
         and not module.proj_size
     )
 
 
 def bfloat16_lstm(x: torch.Tensor, module: nn.LSTM) -> torch.Tensor:
-    """Hidden states of an LSTM, computed in bfloat16; gradients reach the float32 parameters.
+    """Hidden states of an LSTM in bfloat16; gradients reach the float32 parameters.
 
     Args:
         x: as `module` takes it.
@@ -47,6 +47,9 @@ def bfloat16_lstm(x: torch.Tensor, module: nn.LSTM) -> torch.Tensor:
     Returns:
         As `module`, in bfloat16.
     """
+    if not has_bfloat16():
+        with torch.autocast("cpu", enabled=False):
+            return module(x.float())[0].bfloat16()
     extra = _sequences_missing(x, module)
     with torch.autocast("cpu", enabled=False):
         weights = {name: weight.bfloat16() for name, weight in module.named_parameters()}
