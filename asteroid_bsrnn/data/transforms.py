@@ -64,28 +64,34 @@ class _Transform(BaseWaveformTransform):
         raise NotImplementedError
 
 
-class LinearGain(_Transform):
-    """Multiplies by a factor drawn uniformly; `Gain` draws uniformly in decibels.
+class _UniformTransform(_Transform):
+    """Draws uniformly between two bounds, for each of the chosen examples.
 
     Args:
-        min_gain: lowest factor.
-        max_gain: highest factor.
+        low: lowest draw.
+        high: highest draw.
         p: probability for an example to be transformed.
     """
 
-    def __init__(self, min_gain: float = 0.25, max_gain: float = 1.25, p: float = 0.5):
+    draws = 1  # an example
+
+    def __init__(self, low: float, high: float, p: float = 0.5):
         super().__init__(p=p)
-        self.min_gain = min_gain
-        self.max_gain = max_gain
+        self.low = low
+        self.high = high
 
     def randomize_parameters(self, samples, sample_rate=None, targets=None, target_rate=None):
-        """Draws a factor for each of the chosen examples."""
-        gains = torch.empty(len(samples), 1, 1, device=samples.device)
-        self.transform_parameters["gains"] = gains.uniform_(self.min_gain, self.max_gain)
+        """Draws for each of the chosen examples: (B, draws)."""
+        drawn = torch.empty(len(samples), self.draws, device=samples.device)
+        self.transform_parameters["drawn"] = drawn.uniform_(self.low, self.high)
+
+
+class LinearGain(_UniformTransform):
+    """Multiplies by a factor drawn uniformly; `Gain` draws uniformly in decibels."""
 
     def transform(self, samples: torch.Tensor) -> torch.Tensor:
         """Multiplies by the factors drawn."""
-        return samples * self.transform_parameters["gains"]
+        return samples * self.transform_parameters["drawn"][..., None]
 
 
 class SwapChannels(_Transform):
@@ -118,98 +124,51 @@ class Silence(_Transform):
         return torch.zeros_like(samples)
 
 
-class StereoWidth(_Transform):
+class StereoWidth(_UniformTransform):
     """Multiplies what the channels differ in by a factor drawn uniformly.
 
     What they have in common, their mean, stays as it is: with 0 all channels become their mean,
     and mono is never changed.
-
-    Args:
-        min_width: lowest factor.
-        max_width: highest factor.
-        p: probability for an example to be transformed.
     """
-
-    def __init__(self, min_width: float = 0.0, max_width: float = 1.0, p: float = 0.5):
-        super().__init__(p=p)
-        self.min_width = min_width
-        self.max_width = max_width
-
-    def randomize_parameters(self, samples, sample_rate=None, targets=None, target_rate=None):
-        """Draws a factor for each of the chosen examples."""
-        widths = torch.empty(len(samples), 1, 1, device=samples.device)
-        self.transform_parameters["widths"] = widths.uniform_(self.min_width, self.max_width)
 
     def transform(self, samples: torch.Tensor) -> torch.Tensor:
         """Brings the channels closer to their mean, or takes them away from it."""
         mean = samples.mean(dim=1, keepdim=True)
-        return mean + self.transform_parameters["widths"] * (samples - mean)
+        return mean + self.transform_parameters["drawn"][..., None] * (samples - mean)
 
 
-class Equaliser(_Transform):
+class Equaliser(_UniformTransform):
     """Raises and lowers frequencies along a smooth curve, without shifts of phase.
 
     Gains are drawn uniformly in decibels at points an octave apart, downwards from half the sample
     rate, and the curve is linear between them over the logarithm of frequency; below the last point
     it is level. As the whole example is filtered at once, its end reaches a little into its start.
-
-    Args:
-        min_gain: lowest gain in dB.
-        max_gain: highest gain in dB.
-        p: probability for an example to be transformed.
     """
 
     OCTAVES = 9  # at 44.1 kHz down to 43 Hz
-
-    def __init__(self, min_gain: float = -6.0, max_gain: float = 6.0, p: float = 0.5):
-        super().__init__(p=p)
-        self.min_gain = min_gain
-        self.max_gain = max_gain
-
-    def randomize_parameters(self, samples, sample_rate=None, targets=None, target_rate=None):
-        """Draws the points of a curve for each of the chosen examples."""
-        points = torch.empty(len(samples), self.OCTAVES + 1, device=samples.device)
-        self.transform_parameters["points"] = points.uniform_(self.min_gain, self.max_gain)
+    draws = OCTAVES + 1
 
     def transform(self, samples: torch.Tensor) -> torch.Tensor:
         """Multiplies the spectrum by each example's curve."""
-        points = self.transform_parameters["points"]
+        points = self.transform_parameters["drawn"]
         length = samples.shape[-1]
         bins = torch.arange(length // 2 + 1, device=samples.device)
         octaves = (math.log2(length / 2) - bins.clamp(min=1).log2()).clamp(0, self.OCTAVES)
-        lower = octaves.floor().clamp(max=self.OCTAVES - 1)
-        upper_share = octaves - lower
-        lower = lower.long()
-        decibels = torch.lerp(points[:, lower], points[:, lower + 1], upper_share)
+        point = octaves.long().clamp(max=self.OCTAVES - 1)
+        decibels = torch.lerp(points[:, point], points[:, point + 1], octaves - point)
         curve = 10 ** (decibels / 20)
         return torch.fft.irfft(torch.fft.rfft(samples) * curve[:, None], n=length)
 
 
-class BandLimit(_Transform):
-    """Takes away what lies above a frequency, as lossy codecs do.
-
-    Args:
-        min_cutoff: lowest such frequency, as a share of the sample rate.
-        max_cutoff: highest.
-        p: probability for an example to be transformed.
-    """
+class BandLimit(_UniformTransform):
+    """Takes away what lies above a frequency, drawn as a share of the sample rate, as codecs do."""
 
     # Of julius' filter: a slope of about 40 dB within a tenth of the cutoff.
     ZEROS = 32
 
-    def __init__(self, min_cutoff: float = 0.2, max_cutoff: float = 0.45, p: float = 0.5):
-        super().__init__(p=p)
-        self.min_cutoff = min_cutoff
-        self.max_cutoff = max_cutoff
-
-    def randomize_parameters(self, samples, sample_rate=None, targets=None, target_rate=None):
-        """Draws a frequency for each of the chosen examples."""
-        cutoffs = torch.empty(len(samples)).uniform_(self.min_cutoff, self.max_cutoff)
-        self.transform_parameters["cutoffs"] = cutoffs.tolist()
-
     def transform(self, samples: torch.Tensor) -> torch.Tensor:
         """Filters each example."""
-        cutoffs = self.transform_parameters["cutoffs"]
+        cutoffs = self.transform_parameters["drawn"].squeeze(1).tolist()
         limited = [
             lowpass_filter(example, cutoff, zeros=self.ZEROS)
             for example, cutoff in zip(samples, cutoffs, strict=True)
