@@ -160,6 +160,26 @@ def test_every_style_can_be_asked_for(style):
     assert score.part("drums") and score.part("bass") and score.part("vocals")
 
 
+def test_chords_and_basses_are_held_over_bar_lines():
+    """In styles of slow chords: each note for as long as its chord lasts, and no longer."""
+    longest = {"bass": [], "other": []}
+    for index in range(40):
+        score = compose(SECONDS, generator("slow", index), "wall_of_guitars")
+        bar = np.median(np.diff(score.bars))
+        for name, roles in (("bass", ("bass",)), ("other", OTHERS)):
+            notes = _notes(score, *roles)
+            longest[name].append(max(note.end - note.start for note in notes) / bar)
+            held = [note for note in notes if note.end - note.start > 1.1 * bar]
+            for note in held:
+                middle, late = note.start + 0.1 * bar, note.end - 0.1 * bar
+                first, last = score.chord_at(middle), score.chord_at(late)
+                assert (first.root, first.quality) == (last.root, last.quality)
+                assert note.pitch % 12 in {*first.pitch_classes, (first.root + 7) % 12}
+    assert np.mean(np.array(longest["other"]) > 1.9) > 0.3 and max(longest["other"]) > 3.5
+    assert np.mean(np.array(longest["bass"]) > 1.9) > 0.2
+    assert max(map(max, longest.values())) < 16.5
+
+
 def test_a_long_song_has_a_whole_form():
     for index in range(5):
         score = compose(150, generator("long", index))

@@ -9,13 +9,14 @@ import numpy as np
 from ..music import CHORD_INTERVALS
 from .form import SectionPlan
 from .grid import Event, Meter, pick
-from .harmony import SCALES, ChordSpan
+from .harmony import SCALES, ChordSpan, span_at
 
 LOWEST, HIGHEST = 28, 46
 """E1 to B flat 2: where the bass lives; octaves above a high root may leave it by a few steps."""
 
 FIGURES = {
     "whole": "1---------------",
+    "tied": "=---------------",
     "halves": "1-------1-----a-",
     "eighths": "1-1-1-1-1-1-1-1-",
     "eighths_short": "1.1.1.1.1.1.1.1.",
@@ -46,7 +47,8 @@ FIGURES = {
     "low_lines": "1-----3-5---7-5-",
 }
 """A character for each sixteenth: degree of the chord (8 the octave, v the fifth below, p the key's
-tonic), "a" a step that leads to the next chord, "s" a slide into it, "x" a dead note, "-" hold."""
+tonic), "a" a step that leads to the next chord, "s" a slide into it, "x" a dead note, "-" hold,
+"=" hold from the bar before where its chord goes on, else the root."""
 
 FIGURES_12 = {
     "whole": "1-----------",
@@ -143,7 +145,9 @@ class _Player:
         for step, mark in enumerate(text):
             beat = first + step * step_beats
             span, following = self._span(beat)
-            if abs(span.beat - beat) < 1e-6 and mark not in ".p":
+            if mark == "=" and self._goes_on(beat, span):
+                sounding, mark = len(self.events) - 1, "-"
+            elif abs(span.beat - beat) < 1e-6 and mark not in ".p":
                 mark = "1"
             if mark == "-" and sounding is not None:
                 self.events[sounding] = self.events[sounding]._replace(
@@ -154,6 +158,14 @@ class _Player:
             else:
                 self._note(mark, beat, step_beats, span, following, step, loudness)
                 sounding = len(self.events) - 1
+
+    def _goes_on(self, beat: float, span: ChordSpan) -> bool:
+        """Whether the last note is the root of a chord and sounds up to a beat where it goes on."""
+        if not self.events:
+            return False
+        last = self.events[-1]
+        roots = {last.pitch % 12, span_at(self._spans, last.beat).root, span.root}
+        return abs(last.beat + last.length - beat) < 1e-6 and len(roots) == 1
 
     def _note(self, mark, beat, length, span, following, step, loudness) -> None:
         strong = step % self._meter.steps == 0

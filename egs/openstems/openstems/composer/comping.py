@@ -86,17 +86,20 @@ class Comping:
                     text = self._texts[section.name == "chorus"]
                     if last and number == section.bars - 1:
                         text = ("0" if self.kind.style == "order" else "X") + "-" * (len(text) - 1)
-                    events += self._bar(bar, text, loudness)
+                    self._bar(events, bar, text, loudness)
         return events
 
-    def _bar(self, bar: int, text: str, loudness: float) -> list[Event]:
-        events: list[Event] = []
-        sounding: list[int] = []
+    def _bar(self, events: list[Event], bar: int, text: str, loudness: float) -> None:
+        """Play one bar, after those in `events`."""
         step_beats = 1 / self._meter.steps
+        sounding: list[int] = []
         for step, mark in enumerate(text):
             beat = bar * self._meter.beats + step * step_beats
             span = span_at(self._spans, beat)
-            if mark == "-" and abs(span.beat - beat) < 1e-6:
+            if mark == "=":
+                sounding = self._tied(events, beat, span)
+                mark = "-" if sounding else "X"
+            elif mark == "-" and abs(span.beat - beat) < 1e-6:
                 mark = "x"
             if mark == "-":
                 for index in sounding:
@@ -108,7 +111,17 @@ class Comping:
                 strokes = self._stroke(mark, beat, step_beats, span, loudness)
                 sounding = list(range(len(events), len(events) + len(strokes)))
                 events += strokes
-        return events
+
+    def _tied(self, events: list[Event], beat: float, span: ChordSpan) -> list[int]:
+        """Places of the events that sound up to a beat and are of the chord that sounds there."""
+        before = span_at(self._spans, beat - 2e-6)
+        if (before.root, before.quality) != (span.root, span.quality):
+            return []
+        return [
+            place
+            for place in range(max(len(events) - self.kind.voices, 0), len(events))
+            if abs(events[place].beat + events[place].length - beat) < 1e-6
+        ]
 
     def _stroke(self, mark, beat, length, span, loudness) -> list[Event]:
         velocity = self.kind.velocity * loudness

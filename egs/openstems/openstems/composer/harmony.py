@@ -159,20 +159,24 @@ def progression(
     """The chords of one section, as symbols for each bar.
 
     Args:
-        kind: "pop" for the mode's own loops and grammar, or "riff", "vamp", "jazz", "blues".
+        kind: "pop" for the mode's own loops and grammar, "slow" for the same with chords of two or
+            four bars, or "riff", "vamp", "jazz", "blues".
         mode: "major" or "minor".
         bars: length of the section.
         closing: "open" ends with a half cadence, "closed" on the tonic, "loop" as it goes.
         rng: source of choices.
     """
-    if kind == "pop":
+    if kind in ("pop", "slow"):
         phrase = _walk(mode, rng) if rng.random() < 0.4 else pick(rng, LOOPS[mode]).split()
         slow, fast = (0.12, 0.12)
     else:
         phrase = pick(rng, LOOPS.get(kind) or LOOPS[f"{kind} {mode}"]).split()
         slow, fast = (0.0, 0.0) if kind == "blues" else (0.25, 0.0)
     draw = rng.random()
-    if draw < slow:
+    if kind == "slow":
+        lasting = 2 if draw < 0.6 else 4
+        table = [[symbol] for symbol in phrase for _ in range(lasting)]
+    elif draw < slow:
         table = [[symbol] for symbol in phrase for _ in range(2)]
     elif draw > 1 - fast and len(phrase) % 2 == 0:
         table = [phrase[index : index + 2] for index in range(0, len(phrase), 2)]

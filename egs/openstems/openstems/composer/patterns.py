@@ -17,7 +17,9 @@ class Kind:
         high: highest pitch.
         voices: tones of a chord.
         rhythms: texts for bars of 16 sixteenths. X and x strike, u strikes upwards and softer, m
-            is muted, "-" holds, "." is silent, a digit is a tone of the voicing.
+            is muted, "-" holds, "." is silent, a digit is a tone of the voicing. "=", at the
+            beginning, holds what sounds from the bar before where its chord goes on, and strikes
+            where it does not.
         rhythms_12: the same for bars of 12.
         velocity: of a plain stroke.
     """
@@ -33,6 +35,8 @@ class Kind:
 
 _HELD = "X---------------"
 _HELD_12 = "X-----------"
+_TIED = "=---------------"
+_TIED_12 = "=-----------"
 _SIX = ("X-----x-----", "X---x-x---x-")
 _SIX_ORDER = ("0-1-2-3-2-1-", "0-2-3-2-1-2-")
 
@@ -40,6 +44,7 @@ KINDS = {
     "power_long": Kind(
         "power", 40, 57, 3, (_HELD, "X-------X-------", "X-----X---------"), (_HELD_12, *_SIX), 98
     ),
+    "power_tied": Kind("power", 40, 57, 3, (_TIED,), (_TIED_12,), 98),
     "power_eighths": Kind(
         "power",
         40,
@@ -85,6 +90,7 @@ KINDS = {
         ("X---u-x-u-u-", "X-x-u-X-x-u-", "X---x-x-"[:6] * 2),
         82,
     ),
+    "strum_tied": Kind("strum", 40, 69, 5, (_TIED,), (_TIED_12,), 92),
     "strum_slow": Kind("strum", 45, 72, 5, ("X-------x---x-u-", _HELD), ("X-----x---u-",), 80),
     "picked": Kind(
         "order",
@@ -138,6 +144,7 @@ KINDS = {
         74,
     ),
     "held": Kind("block", 52, 76, 4, (_HELD,), (_HELD_12,), 70),
+    "tied": Kind("block", 48, 74, 4, (_TIED,), (_TIED_12,), 74),
     "low_held": Kind("block", 45, 67, 3, (_HELD,), (_HELD_12,), 70),
     "line": Kind(
         "top", 60, 84, 3, (_HELD, "X-------x-------", "X-----------x---"), (_HELD_12,), 78

@@ -38,7 +38,7 @@ class Style:
         weight: how often it is chosen.
         tempo: lowest and highest tempo in beats a minute.
         minor: share of songs in a minor key.
-        harmony: kinds of progressions: "pop" or a kind of `harmony.LOOPS`.
+        harmony: kinds of progressions: "pop", "slow" or a kind of `harmony.LOOPS`.
         richness: least and most share of seventh and ninth chords.
         verse: grooves of the verse.
         chorus: grooves of the chorus.
@@ -611,6 +611,85 @@ STYLES: dict[str, Style] = {
         ),
         electronic=True,
         leads=(80, 81),
+    ),
+    "wall_of_guitars": Style(
+        2.0,
+        (72, 124),
+        0.5,
+        ("slow", "pop"),
+        (0.0, 0.4),
+        ("rock", "half_time", "motorik", "toms"),
+        ("rock_quarters", "ballad_big", "motorik"),
+        _ROCK_FILLS,
+        ("tied", "whole", "eighths", "pedal"),
+        ("eighths", "tied", "kick_long"),
+        (33, 34, 39),
+        (
+            Layer("guitar", _DIRTY, ("power_tied", "strum_tied"), 1.0, 0.0, 0.4),
+            Layer("guitar", _DIRTY, ("strum_tied", "power_long", "strum"), 0.7, 0.5, 0.4),
+            Layer("guitar", _CLEAN, ("picked", "hook"), 0.4, 0.0, 0.2),
+            Layer("pad", (*_PADS, 52), ("tied", "held"), 0.4),
+        ),
+        leads=(29, 30, 81),
+    ),
+    "doom": Style(
+        1.0,
+        (65, 100),
+        1.0,
+        ("slow", "riff"),
+        (0.0, 0.1),
+        ("half_time_heavy", "toms", "half_time"),
+        ("half_time_heavy", "rock_quarters"),
+        _ROCK_FILLS,
+        ("tied", "kick_long", "halves", "slides"),
+        ("tied", "kick", "whole"),
+        (34, 33, 38),
+        (
+            Layer("guitar", (30, 29), ("power_tied", "power_riff", "power_long"), 1.0, 0.0, 0.5),
+            Layer("guitar", (30, 29), ("riff", "strum_tied"), 0.5, 0.4, 0.2),
+            Layer("keys", _ORGAN, ("tied",), 0.4, 0.3),
+        ),
+    ),
+    "electronic_rock": Style(
+        2.0,
+        (84, 140),
+        0.8,
+        ("slow", "riff", "pop"),
+        (0.0, 0.3),
+        ("electro", "rock", "breakbeat", "half_time_heavy"),
+        ("four_on_the_floor", "rock_quarters", "breakbeat"),
+        _MACHINE_FILLS,
+        ("tied", "eighths", "sixteenths", "low_lines"),
+        ("eighths", "pedal", "tied"),
+        _SYNTH_BASS,
+        (
+            Layer("guitar", _DIRTY, ("power_tied", "strum_tied", "palm"), 0.9, 0.3, 0.4),
+            Layer("keys", _SYNTHS, ("hook", "stabs", "arpeggio"), 0.6),
+            Layer("pad", _PADS, ("tied", "low_held"), 0.6),
+        ),
+        electronic=True,
+        leads=(80, 81, 30),
+    ),
+    "ambient_pop": Style(
+        1.0,
+        (66, 108),
+        0.5,
+        ("slow",),
+        (0.2, 0.8),
+        ("half_time", "electro", "ballad"),
+        ("ballad_big", "four_on_the_floor", "half_time"),
+        _MACHINE_FILLS,
+        ("tied", "whole"),
+        ("tied", "halves", "kick_long"),
+        (38, 39, 35),
+        (
+            Layer("pad", _PADS, ("tied",), 1.0),
+            Layer("keys", (*_PIANO, *_ELECTRIC_PIANO), ("broken", "tied"), 0.7),
+            Layer("strings", _STRINGS, ("tied", "line"), 0.4, 0.3),
+            Layer("guitar", (27, 29), ("strum_tied", "picked"), 0.5),
+        ),
+        electronic=True,
+        leads=(80, 81, 73),
     ),
 }
 """All styles by name."""
