@@ -57,9 +57,17 @@ def test_gradients_and_traces_see_one_call():
     assert calls == [64, 64]
 
 
+@pytest.fixture(params=["whole", "in_pieces"])
+def cut(request, monkeypatch):
+    """Tensors of a test are large enough to be cut, or not."""
+    if request.param == "in_pieces":
+        monkeypatch.setattr(kernels.cpu, "MANY", 0)
+        monkeypatch.setattr(kernels.cpu, "ELEMENTS", 2000)  # 2 of 672 each
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])
 @pytest.mark.parametrize("dim", [(-1,), (0, -1), (1, 4), (1, 3, 4)])
-def test_variance_and_mean(dim, dtype):
+def test_variance_and_mean(dim, dtype, cut):
     # Far from zero, where a sum of squares would lose the variance.
     x = (torch.randn(9, 7, 3, 2, 16) + 50).to(dtype)
     expected = torch.var_mean(x.double(), dim=dim, unbiased=False, keepdim=True)
@@ -69,6 +77,21 @@ def test_variance_and_mean(dim, dtype):
         assert value.dtype == torch.promote_types(dtype, torch.float32)
         assert value.shape == exact.shape
         assert relative_error(value, exact) < 1e-5
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("shape", [(1, 7, 1, 2, 1), (9, 1, 1, 1, 16), (7, 1, 2, 16)])
+@pytest.mark.parametrize("transposed", [False, True])
+def test_affine(dtype, shape, transposed, cut):
+    x = torch.randn(7, 9, 3, 2, 16).transpose(0, 1) if transposed else torch.randn(9, 7, 3, 2, 16)
+    x = x.to(dtype)
+    scale, shift = torch.randn(2, *shape).to(torch.promote_types(dtype, torch.float32))
+    with torch.no_grad():
+        found = kernels.affine(x, scale, shift)
+    # As if rounded once.
+    assert found.dtype == dtype
+    expected = x.double() * scale.double() + shift.double()
+    assert relative_error(found, expected.to(dtype)) < (1e-4 if dtype == torch.bfloat16 else 1e-6)
 
 
 @pytest.mark.parametrize("causal", [False, True])

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ..kernels import ROWS, attention, in_pieces
-from .norm import affine, normalisation
+from ..kernels import ROWS, affine, attention, in_pieces
+from .norm import normalisation
 
 
 class HeadProjection(nn.Module):
@@ -41,8 +41,11 @@ class HeadProjection(nn.Module):
         return in_pieces(self._project, x, dim=0, size=ROWS)
 
     def _project(self, x: torch.Tensor) -> torch.Tensor:
-        y = self.linear(x).unflatten(-1, (self.slope.shape[0], -1))
-        y = F.prelu(y.flatten(0, 2), self.slope.to(y.dtype)).view(y.shape)
+        n_heads, head_dim = self.weight.shape[1:]
+        y = self.linear(x)
+        # A slope for each feature: of single numbers for each head short loops would become.
+        slopes = self.slope.to(y.dtype).repeat_interleave(head_dim)
+        y = F.prelu(y.flatten(0, 2), slopes).view(*y.shape[:3], n_heads, head_dim)
         # Apart, neither scale nor shift is as large as the features.
         one, zero = self.weight.new_ones(()), self.weight.new_zeros(())
         y = affine(y, *normalisation(y, one, zero, dim=(1, 4), eps=self.eps))

@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ..bands import runs_of_equal_width
+from ..kernels import affine
 from .linear import BandLinear, band_linear
 from .norm import normalisation
 
@@ -76,7 +77,7 @@ class MaskEstimator(nn.Module):
         n_sources = self.weight.shape[1]
         one, zero = self.weight.new_ones(()), self.weight.new_zeros(())
         scale, shift = normalisation(features, one, zero, dim=self.dim, eps=self.eps)
-        rows = torch.addcmul(shift, features, scale).to(features.dtype).flatten(1, 2)
+        rows = affine(features, scale, shift).flatten(1, 2)
         rows = rows.unsqueeze(1).expand(-1, n_sources, -1, -1)
         weight = self.weight.unsqueeze(-1) * self.input.weight
         bias = self.input.bias + (self.bias.unsqueeze(-2) @ self.input.weight).squeeze(-2)

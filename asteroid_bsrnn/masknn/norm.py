@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from ..kernels import var_mean
+from ..kernels import affine, var_mean
 
 
 class SequenceNorm(nn.Module):
@@ -78,19 +78,6 @@ def normalisation(
         variance, mean = var_mean(x, dim)
     scale = weight * torch.rsqrt(variance + eps)
     return scale, bias - mean * scale
-
-
-def affine(x: torch.Tensor, scale: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
-    """`x * scale + shift`, computed in the widest of their types, in the type of `x`.
-
-    Args:
-        x: any shape.
-        scale: broadcasts with `x`.
-        shift: broadcasts with `x`.
-    """
-    # On a GPU autocast would make a copy of `x` in float32 first, and keep it.
-    with torch.autocast(x.device.type, enabled=False):
-        return torch.addcmul(shift, x, scale).to(x.dtype)
 
 
 class _Statistics(torch.autograd.Function):
