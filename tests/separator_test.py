@@ -225,7 +225,8 @@ class TestArguments:
             stems = separator.separate(mixture)
             for name, stem in stems.items():
                 assert np.isfinite(stem).all()
-                assert 25 < decibels(wanted[name], stem) < 100  # and it is not the same
+                # What the others leave has the rounding of all of them; and it is not the same.
+                assert 20 < decibels(wanted[name], stem) < 100
 
 
 class TestSeparate:
