@@ -43,7 +43,7 @@ class HeadProjection(nn.Module):
     def _project(self, x: torch.Tensor) -> torch.Tensor:
         n_heads, head_dim = self.weight.shape[1:]
         y = self.linear(x)
-        # A slope for each feature: of single numbers for each head short loops would become.
+        # Given for each feature instead of each head, slopes are applied to whole rows at once.
         slopes = self.slope.to(y.dtype).repeat_interleave(head_dim)
         y = F.prelu(y.flatten(0, 2), slopes).view(*y.shape[:3], n_heads, head_dim)
         # Apart, neither scale nor shift is as large as the features.
