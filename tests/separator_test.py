@@ -213,7 +213,7 @@ class TestArguments:
         assert not torch.allclose(passes[0], passes[1], atol=1e-4)
 
     def test_lower_precision_is_close(self, excerpt):
-        mixture = excerpt[:, : RATE // 5]  # a CPU takes its time with them
+        mixture = excerpt[:, : RATE // 2]  # a CPU takes its time with them
         wanted = Separator(zoo.DEFAULT, precision=32).separate(mixture)
         for precision in ("bf16", 16):
             with warnings.catch_warnings(record=True) as caught:
@@ -225,8 +225,7 @@ class TestArguments:
             stems = separator.separate(mixture)
             for name, stem in stems.items():
                 assert np.isfinite(stem).all()
-                # What the others leave has the rounding of all of them; and it is not the same.
-                assert 20 < decibels(wanted[name], stem) < 100
+                assert 25 < decibels(wanted[name], stem) < 100  # and it is not the same
 
 
 class TestSeparate:
