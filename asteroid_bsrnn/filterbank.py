@@ -13,6 +13,7 @@ import asteroid_filterbanks
 import torch
 from asteroid_filterbanks import Filterbank, TorchSTFTFB
 from scipy.signal import get_window
+from torch.nn import functional
 
 
 class FFTSTFTFB(TorchSTFTFB):
@@ -108,15 +109,53 @@ class FFTSTFTFB(TorchSTFTFB):
             spectrogram: complex64 or complex128.
             length: samples wanted; None gives all that the frames hold.
         """
-        waveform = torch.istft(
-            spectrogram.reshape((-1,) + spectrogram.shape[-2:]),
-            self.n_filters,
-            self.stride,
-            window=self.torch_window.to(spectrogram.real.dtype),
-            center=self.center,
-            length=length,
-        )
+        flat = spectrogram.reshape((-1,) + spectrogram.shape[-2:])
+        if spectrogram.is_cuda and not torch.jit.is_tracing() and self._is_inside(flat, length):
+            waveform = self.overlap_add(flat, length)
+        else:
+            waveform = torch.istft(
+                flat,
+                self.n_filters,
+                self.stride,
+                window=self.torch_window.to(spectrogram.real.dtype),
+                center=self.center,
+                length=length,
+            )
         return waveform.reshape(spectrogram.shape[:-2] + waveform.shape[-1:])
+
+    def _is_inside(self, spectrogram: torch.Tensor, length: int | None) -> bool:
+        """Whether every sample wanted lies less than a hop behind the middle of a frame."""
+        return self.center and (length is None or length < spectrogram.shape[-1] * self.stride)
+
+    def overlap_add(self, spectrogram: torch.Tensor, length: int | None = None) -> torch.Tensor:
+        """What `torch.istft` computes of centred frames, without its look at the windows' sum.
+
+        For that look the CPU waits until a GPU has done all that is queued before.
+
+        Args:
+            spectrogram: (B, bins, frames), complex64 or complex128.
+            length: samples wanted, below `frames * stride`; None gives `(frames - 1) * stride`.
+
+        Returns:
+            (B, length)
+        """
+        n_frames = spectrogram.shape[-1]
+        window = self.torch_window.to(spectrogram.real.dtype).unsqueeze(-1)
+        frames = window * torch.fft.irfft(spectrogram, self.n_filters, dim=-2)
+        squares = window.square().expand(1, -1, n_frames)
+        start = self.n_filters // 2
+        stop = start + ((n_frames - 1) * self.stride if length is None else length)
+        # Cut before they are divided: at the ends the windows are 0.
+        waveform, weight = (
+            functional.fold(
+                columns,
+                output_size=(1, self.n_filters + self.stride * (n_frames - 1)),
+                kernel_size=(1, self.n_filters),
+                stride=(1, self.stride),
+            )[:, 0, 0, start:stop]
+            for columns in (frames, squares)
+        )
+        return waveform / weight
 
     def get_config(self) -> dict:
         """Arguments that make this filterbank again, and its name."""

@@ -201,11 +201,13 @@ class _Accumulator:
     def add(self, chunk: Chunk, estimates: torch.Tensor) -> None:
         """Add the estimates (sources, channels, chunk) of `chunk`."""
         weight = estimates.new_ones(estimates.shape[-1])
+        # Made where they are used: from elsewhere they would come after all that is queued.
         if chunk.fade_in:
-            ramp = torch.linspace(0, 1, chunk.fade_in).to(weight)
+            ramp = torch.linspace(0, 1, chunk.fade_in, device=weight.device).to(weight)
             weight[: chunk.fade_in] *= ramp[: weight.shape[-1]]
         if chunk.fade_out:
-            weight[-chunk.fade_out :] *= torch.linspace(1, 0, chunk.fade_out).to(weight)
+            ramp = torch.linspace(1, 0, chunk.fade_out, device=weight.device).to(weight)
+            weight[-chunk.fade_out :] *= ramp
         begin = max(chunk.start, 0)
         estimates = (estimates * weight)[..., begin - chunk.start :]
         weight = weight[begin - chunk.start :]

@@ -18,6 +18,7 @@ from .audio import resample_blocks
 from .errors import UserError
 from .kernels import has_bfloat16
 from .kernels.cuda_graphs import GraphedCall
+from .transfers import arriving, send
 
 Progress = Callable[[int, int], None]
 
@@ -141,8 +142,13 @@ class Separator:
         estimates = self._estimates(blocks, progress, length, rate)
         rows = (block.reshape(len(self.sources) * len(array), -1) for block in estimates)
         parts = resample_blocks(rows, self.sample_rate, rate, frames=length)
-        stems = torch.from_numpy(np.concatenate(list(parts), axis=-1))
-        stems = stems.reshape(-1, *waveform.shape).to(waveform.device, waveform.dtype)
+        stems = np.empty((len(self.sources) * len(array), length), np.float32)
+        filled = 0
+        for part in parts:
+            stems[:, filled : filled + part.shape[1]] = part
+            filled += part.shape[1]
+        stems = torch.from_numpy(stems).reshape(-1, *waveform.shape)
+        stems = stems.to(waveform.device, waveform.dtype)
         if isinstance(mixture, np.ndarray):
             stems = stems.numpy().astype(mixture.dtype, copy=False)
         return dict(zip(self.sources, stems, strict=True))
@@ -219,19 +225,21 @@ class Separator:
         Progress is told in samples at `rate`, of which there are `total`.
         """
         done = told = 0
-        for block in inference.separate_blocks(
+        estimated = inference.separate_blocks(
             self._network,
             map(torch.from_numpy, blocks),
             self._schedule,
             batch_size=self.batch_size,
-        ):
-            estimate = block.float().cpu().numpy()
-            if not np.isfinite(estimate).all():
+        )
+        # Resampled and written while the GPU separates the next batch of chunks.
+        ahead = 1 if self.device.type == "cuda" else 0
+        for block in arriving((block.float() for block in estimated), ahead):
+            if not block.isfinite().all():
                 raise UserError(
                     "the model's estimates hold NaN or infinite samples; its weights are damaged, "
                     "or need a higher precision (32)"
                 )
-            yield estimate
+            yield block.numpy()
             done += block.shape[-1]
             reached = min(done * rate // self.sample_rate, total)
             if progress is not None and told < reached < total:
@@ -248,7 +256,7 @@ class Separator:
             torch.autocast(self.device.type, dtype=self._dtype, enabled=enabled),
             self._graphs.installed() if self._graphs else nullcontext(),
         ):
-            return self.model(chunks.to(self.device))
+            return self.model(send(chunks, self.device))
 
 
 def resolve_device(device: str | torch.device) -> torch.device:

@@ -52,6 +52,38 @@ def test_equals_torch_stft_and_istft(n_filters, stride, n_samples, dtype, tolera
     torch.testing.assert_close(decoded, again, rtol=0, atol=tolerance)
 
 
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-6), (torch.float64, 1e-12)])
+@pytest.mark.parametrize("n_samples", [*LENGTHS, None])
+@pytest.mark.parametrize(("n_filters", "stride"), SIZES)
+def test_overlap_add_equals_torch_istft(n_filters, stride, n_samples, dtype, tolerance):
+    filterbank = FFTSTFTFB(n_filters, stride=stride).to(dtype)
+    spectrogram = filterbank.stft(torch.randn(3, n_samples or 1000, dtype=dtype))
+    # Not the spectrogram of any waveform: windows and their weights count.
+    spectrogram = (spectrogram * torch.rand_like(spectrogram.real)).requires_grad_()
+    window = filterbank.torch_window
+    expected = torch.istft(spectrogram, n_filters, stride, window=window, length=n_samples)
+    waveform = filterbank.overlap_add(spectrogram, n_samples)
+    # Last samples that lie under a tail of a window are as uncertain as the tail is small.
+    end = (spectrogram.shape[-1] - 1) * stride
+    torch.testing.assert_close(waveform[:, :end], expected[:, :end], rtol=0, atol=10 * tolerance)
+    assert waveform.shape == expected.shape
+    torch.testing.assert_close(waveform[:, end:], expected[:, end:], rtol=1e-3, atol=1e-3)
+    gradient = torch.randn_like(expected[:, :end])
+    wanted, given = (
+        torch.autograd.grad(y[:, :end], spectrogram, gradient)[0] for y in (expected, waveform)
+    )
+    torch.testing.assert_close(given, wanted, rtol=0, atol=10 * tolerance)
+
+
+def test_overlap_add_reads_no_value():
+    """On the meta device there are none, as on a GPU whose work is queued."""
+    filterbank = FFTSTFTFB(64, stride=16).to("meta")
+    spectrogram = torch.empty(2, 33, 9, dtype=torch.complex64, device="meta")
+    assert filterbank.overlap_add(spectrogram, 140).shape == (2, 140)
+    with pytest.raises(RuntimeError):
+        torch.istft(spectrogram, 64, 16, window=filterbank.torch_window, length=140)
+
+
 @pytest.mark.parametrize("n_samples", LENGTHS)
 @pytest.mark.parametrize(("n_filters", "stride"), [(512, 128), (512, 256), (256, 64)])
 @pytest.mark.parametrize("filterbank_class", [TorchSTFTFB, FFTSTFTFB])

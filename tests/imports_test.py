@@ -32,6 +32,7 @@ LADDER: dict[str, set[str]] = {
     "losses": set(),
     "memory": set(),
     "metrics": set(),
+    "transfers": set(),
     "data": {"audio"},
     "files": {"audio"},
     "masknn": {"bands", "kernels"},
@@ -40,9 +41,9 @@ LADDER: dict[str, set[str]] = {
     "checkpoint": {"models"},
     "reference": {"models", "bands"},
     "zoo": {"checkpoint", "presets", "reference", "models", "download"},
-    "engine": {"kernels", "losses", "metrics", "inference"},
+    "engine": {"kernels", "losses", "metrics", "inference", "transfers"},
     "registration": {"models", "peers", "filterbank", "inference", "audio", "files"},
-    "separator": {"zoo", "files", "inference", "audio", "kernels"},
+    "separator": {"zoo", "files", "inference", "audio", "kernels", "transfers"},
     "peers": {"models", "filterbank"},
 }
 # What stands on top of all this, from below upwards.

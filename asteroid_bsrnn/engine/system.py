@@ -13,6 +13,7 @@ from asteroid.engine.system import System
 from ..inference import Schedule, any_channels, separate
 from ..losses import L1Loss
 from ..metrics import usdr
+from ..transfers import Arrival
 
 
 class NotFiniteLossError(RuntimeError):
@@ -74,7 +75,7 @@ class SeparationSystem(System):
         self.seed, self.describe = seed, describe
         self.report_directory = Path(report_directory)
         self.validate_loss = validate_loss
-        self._pending: tuple[torch.Tensor, torch.cuda.Event | None, torch.Tensor, int] | None = None
+        self._pending: tuple[Arrival, torch.Tensor, int] | None = None
         self._scores: dict[int, list[float]] = {}
         self._batches = 0
 
@@ -87,7 +88,7 @@ class SeparationSystem(System):
         mixture, targets = self.prepare(batch["sources"])
         loss = self.loss_of(mixture, targets)
         self.log("loss", loss, batch_size=len(mixture), prog_bar=True)
-        self._pending = (*_on_its_way(loss.detach()), batch["index"], batch_nb)
+        self._pending = (Arrival(loss), batch["index"], batch_nb)
         return loss
 
     def prepare(self, sources: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -123,10 +124,9 @@ class SeparationSystem(System):
         """Look at the loss of the batch before: waiting for the latest one would stall a GPU."""
         if self._pending is None:
             return
-        loss, arrived, indices, batch_nb = self._pending
+        arrival, indices, batch_nb = self._pending
         self._pending = None
-        if arrived is not None:
-            arrived.synchronize()
+        loss = arrival.wait()
         if torch.isfinite(loss):
             return
         path = self.report_directory / f"not_finite_loss_rank{self.global_rank}.json"
@@ -222,20 +222,6 @@ class SeparationSystem(System):
         """Store the configuration beside the weights, and how many batches there were."""
         checkpoint["batches"] = self._batches
         checkpoint["training_config"] = self.config
-
-
-def _on_its_way(loss: torch.Tensor) -> tuple[torch.Tensor, torch.cuda.Event | None]:
-    """The loss on the CPU, and the event after which it is there; None where it is there already.
-
-    Read from a GPU later, it would come after all that is queued by then, the backward pass too.
-    """
-    if not loss.is_cuda:
-        return loss, None
-    copy = torch.empty_like(loss, device="cpu", pin_memory=True)
-    copy.copy_(loss, non_blocking=True)
-    arrived = torch.cuda.Event()
-    arrived.record()
-    return copy, arrived
 
 
 def _at_least(signal: torch.Tensor, model: torch.nn.Module) -> torch.Tensor:

@@ -1,4 +1,8 @@
-"""Section: outputs and gradients of the fused LSTM against `nn.LSTM` in float64 on the CPU."""
+"""Section: the device against the CPU.
+
+Outputs and gradients of the fused LSTM against `nn.LSTM` in float64, and stems of `Separator`,
+whose copies, overlapping windows and graphs are others on a GPU, in float32.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ import random
 import torch
 from common import Section
 
+from asteroid_bsrnn import Separator, presets
 from asteroid_bsrnn.kernels import lstm_fused
 from tests.kernels_checks import TOLERANCES, lstm_errors
 
@@ -18,6 +23,7 @@ LARGEST = 1e10
 SHAPES = [(1, 1, 16, 64), (2, 5000, 16, 64), (947, 3, 32, 128), (259, 82, 64, 128),
           (41, 1036, 64, 128), (259, 82, 128, 256), (41, 518, 128, 256)]  # fmt: skip
 TINY = [(1, 1, 5, 16), (9, 20, 8, 32)]
+STEM_TOLERANCE = 1e-4
 
 
 def random_shape(numbers: random.Random) -> tuple[int, int, int, int]:
@@ -40,13 +46,35 @@ def check(shape: tuple, dtype: torch.dtype, section: Section, strided: bool) -> 
     return {"error": error, "of": where, "tolerance": tolerance, "passed": error <= tolerance}
 
 
+def check_separator(section: Section, cuda_graphs: bool) -> dict:
+    """The error of stems, cut into batches of chunks, against the CPU's."""
+    torch.manual_seed(0)
+    size = {"n_repeats": 1, **({"feature_dim": 16} if section.quick else {})}
+    network = presets.build("bsrnn", "vocals", **size)
+    mixture = 0.1 * torch.randn(2, 44100 * (3 if section.quick else 12))
+    options = {"segment": 1.0, "batch_size": 2}
+    expected = Separator(network, device="cpu", **options).separate(mixture)["vocals"]
+    separator = Separator(network, device=section.device, cuda_graphs=cuda_graphs, **options)
+    # Graphs are recorded in the second batch of a shape, and buffers used again from the third on.
+    stem = separator.separate(mixture)["vocals"]
+    error = ((stem - expected).norm() / expected.norm()).item()
+    return {"error": error, "tolerance": STEM_TOLERANCE, "passed": error <= STEM_TOLERANCE}
+
+
 def main() -> None:
-    """Check the networks' shapes, then random ones while there is time."""
+    """Check the networks' shapes and the separation, then random shapes while there is time."""
     section = Section.from_command_line()
     # Products of float32 are exact here, whatever the defaults.
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     lstm_fused._tf32_allowed = lambda: False
     torch.set_num_threads(os.cpu_count() or 1)
+    separated = [
+        section.attempt(
+            f"Separator{', CUDA graphs' if graphs else ''}, float32",
+            lambda graphs=graphs: check_separator(section, graphs),
+        )
+        for graphs in ((False,) if section.device == "cpu" else (False, True))
+    ]
     numbers = random.Random(0)
     shapes = TINY if section.quick else SHAPES + [random_shape(numbers) for _ in range(33)]
     passed = dict.fromkeys(TOLERANCES, 0)
@@ -67,7 +95,8 @@ def main() -> None:
     for dtype in TOLERANCES:
         what = f"all shapes, {str(dtype).removeprefix('torch.')}"
         section.add(what, passed=passed[dtype], failed_shapes=failed[dtype])
-    raise SystemExit(int(any(failed.values()) or not any(passed.values())))
+    wrong = [values for values in separated if not (values and values["passed"])]
+    raise SystemExit(int(bool(wrong) or any(failed.values()) or not any(passed.values())))
 
 
 if __name__ == "__main__":
