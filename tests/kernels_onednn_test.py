@@ -51,12 +51,51 @@ def test_sequences_that_fill_the_last_tile_leave_no_trace(batch, monkeypatch):
         monkeypatch.setattr(lstm_onednn, "_has_tiles", lambda has=has_tiles: has)
         module.zero_grad()
         own = x.clone().requires_grad_()
-        hidden = lstm_onednn.bfloat16_lstm(own, module)
+        hidden = lstm_onednn._bfloat16(own, module, None)
         hidden.backward(gradient.to(hidden.dtype))
         results.append([hidden, own.grad, *(weight.grad for weight in module.parameters())])
     for plain, padded in zip(*results, strict=True):
         assert padded.shape == plain.shape
         assert close(padded.double(), plain.double())
+
+
+@pytest.mark.parametrize(
+    ("settings", "calls"),
+    [
+        ({}, 2),
+        ({"bidirectional": False}, 1),
+        ({"num_layers": 2}, 4),
+        ({"batch_first": True}, 2),
+        ({"bias": False}, 2),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("in_bfloat16", [False, True])
+@pytest.mark.parametrize("steps,batch,n_features,n_hidden", SHAPES[:3])
+def test_a_linear_layer_behind_it(steps, batch, n_features, n_hidden, in_bfloat16, settings, calls):
+    torch.manual_seed(0)
+    module = nn.LSTM(n_features, n_hidden, **{"bidirectional": True, **settings})
+    linear = nn.Linear(n_hidden * (2 if module.bidirectional else 1), n_features)
+    # Every second sequence, and the steps not first in memory: strided, as a caller's may be.
+    x = torch.randn(2 * batch, steps, n_features)[::2].transpose(0, 1)
+    exact = copy.deepcopy(linear).double()(copy.deepcopy(module).double()(x.double())[0])
+    cast = torch.autocast("cpu", torch.bfloat16, enabled=in_bfloat16)
+    with_gradients = kernels_lstm(x, module, linear, cast)
+    with torch.no_grad(), torch.profiler.profile() as profile:
+        without = kernels_lstm(x, module, linear, cast)
+    for result in (with_gradients, without):
+        assert result.dtype == (torch.bfloat16 if in_bfloat16 else torch.float32)
+        assert close(result, exact, 1e-2 if in_bfloat16 else 1e-6)
+    events = {event.key: event.count for event in profile.key_averages()}
+    if not in_bfloat16 or kernels.has_bfloat16():
+        assert events["aten::mkldnn_rnn_layer"] == calls
+    if not settings:
+        assert "aten::cat" not in events, "the states of both directions are not joined"
+
+
+def kernels_lstm(x, module, linear, cast):
+    with cast:
+        return kernels.lstm(x, module, linear=linear)
 
 
 def test_without_autocast_nothing_is_rounded():

@@ -11,7 +11,7 @@ from torch import nn
 
 from ..errors import UserError
 from .lstm_fused import bidirectional_lstm
-from .lstm_onednn import bfloat16_lstm, serves
+from .lstm_onednn import torch_lstm
 
 IMPLEMENTATIONS = ("auto", "torch", "triton")
 VARIABLE = "ASTEROID_BSRNN_LSTM"
@@ -62,34 +62,37 @@ def implementation() -> str:
     return _checked(_chosen, VARIABLE)
 
 
-def lstm(x: torch.Tensor, module: nn.LSTM, implementation: str | None = None) -> torch.Tensor:
-    """Hidden states of an LSTM.
+def lstm(
+    x: torch.Tensor,
+    module: nn.LSTM,
+    implementation: str | None = None,
+    linear: nn.Linear | None = None,
+) -> torch.Tensor:
+    """Hidden states of an LSTM, or what a linear layer makes of them.
 
     Args:
         x: (T, B, N), as `module` takes it.
         module: an LSTM that starts from zeros.
         implementation: as for `use`; None for what was chosen there.
+        linear: applied to the states of every step, which need not lie in memory side by side then.
 
     Returns:
-        (T, B, H), or (T, B, 2H) in both directions. Under autocast in autocast's type.
+        (T, B, H), or (T, B, 2H) in both directions, or `linear` of that. Under autocast in
+        autocast's type.
 
     Raises:
         UserError: if Triton is asked for and can't serve, or the implementation is unknown.
     """
     chosen = _checked(_chosen if implementation is None else implementation, VARIABLE)
     if chosen == "torch" or (chosen == "auto" and not _is_faster(x, module)):
-        return _torch_lstm(x, module)
+        return torch_lstm(x, module, linear)
     reason = _obstacle(x, module)
     if reason is None:
-        return bidirectional_lstm(x, module, "triton")
+        hidden = bidirectional_lstm(x, module, "triton")
+        return hidden if linear is None else linear(hidden)
     if chosen == "auto":
-        return _torch_lstm(x, module)
+        return torch_lstm(x, module, linear)
     raise UserError(f"the LSTM can't run on Triton: {reason}; choose 'auto' or 'torch'")
-
-
-def _torch_lstm(x: torch.Tensor, module: nn.LSTM) -> torch.Tensor:
-    """The one of torch, which needs help in bfloat16 on a CPU."""
-    return bfloat16_lstm(x, module) if serves(x, module) else module(x)[0]
 
 
 def _checked(implementation: str, name: str) -> str:

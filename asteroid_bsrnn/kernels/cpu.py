@@ -36,36 +36,46 @@ def observed() -> bool:
 
 
 def in_pieces(
-    function: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, *, dim: int, size: int
+    function: Callable[[torch.Tensor], torch.Tensor],
+    x: torch.Tensor,
+    *,
+    dim: int,
+    size: int,
+    residual: bool = False,
 ) -> torch.Tensor:
-    """`function(x)`, computed piece by piece along a dimension where that pays.
+    """`function(x)`, or `x + function(x)`, by pieces along a dimension where that pays.
 
     Args:
         function: keeps the leading dimensions up to `dim`, and treats every index of it apart.
         x: any shape.
         dim: along which `x` may be cut, from the front.
         size: rows of one piece, counted over `dim` and those behind it but for the last one.
+        residual: whether `x` is added to what the function makes of it.
     """
-    if not serves(x):
-        return function(x)
     length = max(size // max(x.shape[dim + 1 : -1].numel(), 1), 1)
-    if x.shape[dim] < 2 * length:
-        return function(x)
+    if not serves(x) or x.shape[dim] < 2 * length:
+        return x + function(x) if residual else function(x)
     output = None
-    for start in range(0, x.shape[dim], length):
-        piece = function(x.narrow(dim, start, min(length, x.shape[dim] - start)))
+    for piece, start in zip(x.split(length, dim), range(0, x.shape[dim], length), strict=True):
+        result = function(piece)
         if output is None:
-            output = _empty_like(x, piece, dim)
-        output.narrow(dim, start, piece.shape[dim]).copy_(piece)
+            output = _empty_like(
+                x, result, dim, torch.result_type(x, result) if residual else result.dtype
+            )
+        place = output.narrow(dim, start, result.shape[dim])
+        if residual:
+            torch.add(piece, result, out=place)
+        else:
+            place.copy_(result)
     return output
 
 
-def _empty_like(x: torch.Tensor, piece: torch.Tensor, dim: int) -> torch.Tensor:
+def _empty_like(x: torch.Tensor, piece: torch.Tensor, dim: int, dtype: torch.dtype) -> torch.Tensor:
     """Room for all pieces; in the order of `x` in memory where they have its shape."""
     shape = (*piece.shape[:dim], x.shape[dim], *piece.shape[dim + 1 :])
     if shape == x.shape:
-        return torch.empty_like(x, dtype=piece.dtype)
-    return piece.new_empty(shape)
+        return torch.empty_like(x, dtype=dtype)
+    return piece.new_empty(shape, dtype=dtype)
 
 
 def var_mean(x: torch.Tensor, dim: tuple[int, ...]) -> tuple[torch.Tensor, torch.Tensor]:

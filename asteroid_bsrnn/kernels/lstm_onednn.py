@@ -1,4 +1,4 @@
-"""An LSTM in bfloat16 on a CPU, by oneDNN.
+"""torch's own LSTM, and what helps it on a CPU, where it is oneDNN's.
 
 Under autocast on a CPU torch takes an `nn.LSTM` apart into single steps, ten times as slow as in
 float32. Handed weights in bfloat16, it calls oneDNN's fused layer, forwards and backwards, which
@@ -9,6 +9,9 @@ On processors with matrix tiles (AMX) the layer cuts the batch into equal blocks
 number with few divisors, such as the 82 sequences of 41 bands in stereo, leaves it blocks that fill
 no tile and half the speed, so that it is rounded up to whole tiles, or to halves where those would
 add much.
+
+Without gradients, a linear layer behind the LSTM takes the states of one direction after the other:
+joining them first costs as much as the layer itself.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from .cpu import has_bfloat16, observed
+from .cpu import has_bfloat16, observed, serves
 
 TILE = 16
 """Rows of a matrix tile."""
@@ -27,37 +30,96 @@ FEWEST, FEW = 2 * TILE, 8 * TILE
 """Up to the first number of sequences none is added, up to the second what fills half a tile."""
 
 
-def serves(x: torch.Tensor, module: nn.LSTM) -> bool:
-    """Whether `module` would run in bfloat16 under autocast on this CPU."""
-    return (
+def torch_lstm(x: torch.Tensor, module: nn.LSTM, linear: nn.Linear | None = None) -> torch.Tensor:
+    """Hidden states of `nn.LSTM`, or what a linear layer makes of them.
+
+    In bfloat16 on a CPU gradients reach the float32 parameters.
+
+    Args:
+        x: as `module` takes it.
+        module: whose parameters are taken; it starts from zeros.
+        linear: applied to the states.
+
+    Returns:
+        As `module`, or as `linear`; in bfloat16 under autocast on a CPU.
+    """
+    in_bfloat16 = (
         x.device.type == "cpu"
         and torch.is_autocast_enabled("cpu")
         and torch.get_autocast_dtype("cpu") == torch.bfloat16
         and not module.proj_size
     )
-
-
-def bfloat16_lstm(x: torch.Tensor, module: nn.LSTM) -> torch.Tensor:
-    """Hidden states of an LSTM in bfloat16; gradients reach the float32 parameters.
-
-    Args:
-        x: as `module` takes it.
-        module: whose parameters are taken; it starts from zeros.
-
-    Returns:
-        As `module`, in bfloat16.
-    """
-    if not has_bfloat16():
+    if in_bfloat16 and has_bfloat16():
+        return _bfloat16(x, module, linear)
+    if in_bfloat16:
         with torch.autocast("cpu", enabled=False):
-            return module(x.float())[0].bfloat16()
+            hidden = module(x.float())[0].bfloat16()
+    elif _can_part(x, module, linear):
+        return _both_directions(x, dict(module.named_parameters()), linear)
+    else:
+        hidden = module(x)[0]
+    return hidden if linear is None else linear(hidden)
+
+
+def _bfloat16(x: torch.Tensor, module: nn.LSTM, linear: nn.Linear | None) -> torch.Tensor:
+    """As `torch_lstm`, all of it in bfloat16."""
     extra = _sequences_missing(x, module)
     with torch.autocast("cpu", enabled=False):
         weights = {name: weight.bfloat16() for name, weight in module.named_parameters()}
         x = x.bfloat16()
         if extra:
             x = F.pad(x, (0, 0, 0, extra))
-        hidden = torch.func.functional_call(module, weights, x)[0]
-        return hidden[:, :-extra] if extra else hidden
+        if _can_part(x, module, linear):
+            result = _both_directions(x, weights, linear)
+        else:
+            result = torch.func.functional_call(module, weights, x)[0]
+            if linear is not None:
+                result = F.linear(result, *(p.bfloat16() for p in linear.parameters()))
+    return result[:, :-extra] if extra else result
+
+
+def _can_part(x: torch.Tensor, module: nn.LSTM, linear: nn.Linear | None) -> bool:
+    """Whether `_both_directions` computes what `module` and `linear` do."""
+    plain = module.bidirectional and module.bias and not module.batch_first
+    return (
+        linear is not None
+        and linear.bias is not None
+        and plain
+        and module.num_layers == 1
+        and not module.proj_size
+        and serves(x)
+        and x.dim() == 3
+        and x.numel() > 0
+        and x.dtype in (torch.float32, torch.bfloat16)
+        and not torch.is_autocast_enabled("cpu")
+        and torch.backends.mkldnn.is_available()
+    )
+
+
+def _both_directions(
+    x: torch.Tensor, weights: dict[str, torch.Tensor], linear: nn.Linear
+) -> torch.Tensor:
+    """`linear` of the states of both directions, which are never copied into one tensor."""
+    n_hidden = weights["weight_hh_l0"].shape[1]
+    x = x.contiguous()  # the layer takes it as if it were
+    start = x.new_zeros(x.shape[1], n_hidden)
+    columns = linear.weight.to(x.dtype).split(n_hidden, dim=1)
+    result = None
+    for reverse, suffix in enumerate(("", "_reverse")):
+        own = (
+            weights[f"{name}_l0{suffix}"]
+            for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+        )
+        # The layer that `nn.LSTM` calls for each direction; 2 stands for an LSTM.
+        states, *_ = torch.mkldnn_rnn_layer(
+            x, *own, start, start, bool(reverse), [], 2, n_hidden, 1, True, False, False, False
+        )  # fmt: skip
+        states, matrix = states.flatten(0, 1), columns[reverse].mT
+        if result is None:
+            result = torch.addmm(linear.bias.to(x.dtype), states, matrix)
+        else:
+            result.addmm_(states, matrix)
+    return result.view(*x.shape[:2], -1)
 
 
 def _sequences_missing(x: torch.Tensor, module: nn.LSTM) -> int:

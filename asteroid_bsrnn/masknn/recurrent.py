@@ -48,12 +48,12 @@ class ResidualRecurrent(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Process every sequence of `x` along its first dimension."""
-        return in_pieces(self._process, x, dim=1, size=SEQUENCES)
+        return in_pieces(self._update, x, dim=1, size=SEQUENCES, residual=True)
 
-    def _process(self, x: torch.Tensor) -> torch.Tensor:
+    def _update(self, x: torch.Tensor) -> torch.Tensor:
         sequences = self.norm(x).flatten(1, -2)
         if isinstance(self.rnn, nn.LSTM):
-            hidden = lstm(sequences, self.rnn)
+            update = lstm(sequences, self.rnn, linear=self.linear)
         else:
-            hidden, _ = self.rnn(sequences)
-        return x + self.linear(hidden).reshape(x.shape)
+            update = self.linear(self.rnn(sequences)[0])
+        return update.reshape(x.shape)

@@ -41,7 +41,7 @@ class TAC(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Exchange information between the channels of `x`."""
-        return in_pieces(self._exchange, x, dim=0, size=ROWS)
+        return in_pieces(self._exchange, x, dim=0, size=ROWS, residual=True)
 
     def _exchange(self, x: torch.Tensor) -> torch.Tensor:
         transformed = self.activation(self.transform(x))
@@ -49,4 +49,4 @@ class TAC(nn.Module):
         # A linear layer over both, without a copy of the average for each channel.
         own, shared = self.concatenate.weight.chunk(2, dim=1)
         joined = F.linear(transformed, own, self.concatenate.bias) + F.linear(average, shared)
-        return x + self.activation(joined)
+        return self.activation(joined)
