@@ -1,5 +1,6 @@
 """The plain implementation computes what the reference computes, so that its speed counts."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -35,13 +36,22 @@ def test_what_has_no_plain_form_is_refused():
         PlainBSRNN(presets.build("bsrnn_gru", "vocals", feature_dim=4, n_repeats=1))
 
 
+def test_help_of_the_whole_benchmark():
+    done = subprocess.run([BENCHMARKS / "all.sh", "--help"], capture_output=True, text=True)
+    assert done.returncode == 0 and "benchmarks/all.sh [--output DIR]" in done.stdout
+    assert not done.stderr and "pipefail" not in done.stdout
+
+
 @pytest.mark.slow
+@pytest.mark.skipif(torch.cuda.is_available(), reason="measures the GPU, too, for ten minutes")
 def test_speed_on_a_cpu_from_end_to_end(tmp_path):
-    output = tmp_path / "cpu.md"
     sizes = ["--repeats", "1", "--networks", "bsrnn", "--seconds", "0.3", "--file-seconds", "0.5"]
-    command = [sys.executable, str(BENCHMARKS / "cpu.py"), *sizes, "--output", str(output)]
-    subprocess.run(command, check=True, timeout=600)
-    lines = output.read_text(encoding="utf-8").splitlines()
+    command = [BENCHMARKS / "all.sh", "--output", tmp_path, *sizes]
+    environment = {**os.environ, "PYTHON": sys.executable}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    assert "No GPU here: rows that need one are left out." in done.stdout
+    lines = (tmp_path / "cpu.md").read_text(encoding="utf-8").splitlines()
     table = [line.split(" | ")[:2] for line in lines if line.startswith("| ")]
     names = [["| bsrnn", form] for form in ("plain", "float32", "bfloat16")]
     assert table[2:5] == names

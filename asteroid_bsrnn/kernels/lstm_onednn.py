@@ -54,8 +54,8 @@ def torch_lstm(x: torch.Tensor, module: nn.LSTM, linear: nn.Linear | None = None
     if in_bfloat16:
         with torch.autocast("cpu", enabled=False):
             hidden = module(x.float())[0].bfloat16()
-    elif _can_part(x, module, linear):
-        return _both_directions(x, dict(module.named_parameters()), linear)
+    elif x.dtype == module.weight_hh_l0.dtype == torch.float32 and _can_part(x, module, linear):
+        return _both_directions(x, module, linear)
     else:
         hidden = module(x)[0]
     return hidden if linear is None else linear(hidden)
@@ -65,13 +65,13 @@ def _bfloat16(x: torch.Tensor, module: nn.LSTM, linear: nn.Linear | None) -> tor
     """As `torch_lstm`, all of it in bfloat16."""
     extra = _sequences_missing(x, module)
     with torch.autocast("cpu", enabled=False):
-        weights = {name: weight.bfloat16() for name, weight in module.named_parameters()}
         x = x.bfloat16()
         if extra:
             x = F.pad(x, (0, 0, 0, extra))
         if _can_part(x, module, linear):
-            result = _both_directions(x, weights, linear)
+            result = _both_directions(x, module, linear)
         else:
+            weights = {name: weight.bfloat16() for name, weight in module.named_parameters()}
             result = torch.func.functional_call(module, weights, x)[0]
             if linear is not None:
                 result = F.linear(result, *(p.bfloat16() for p in linear.parameters()))
@@ -90,35 +90,30 @@ def _can_part(x: torch.Tensor, module: nn.LSTM, linear: nn.Linear | None) -> boo
         and serves(x)
         and x.dim() == 3
         and x.numel() > 0
-        and x.dtype in (torch.float32, torch.bfloat16)
         and not torch.is_autocast_enabled("cpu")
         and torch.backends.mkldnn.is_available()
     )
 
 
-def _both_directions(
-    x: torch.Tensor, weights: dict[str, torch.Tensor], linear: nn.Linear
-) -> torch.Tensor:
-    """`linear` of the states of both directions, which are never copied into one tensor."""
-    n_hidden = weights["weight_hh_l0"].shape[1]
+def _both_directions(x: torch.Tensor, module: nn.LSTM, linear: nn.Linear) -> torch.Tensor:
+    """`linear` of the states, which are never copied into one tensor; in the type of `x`."""
+    kind, n_hidden = x.dtype, module.hidden_size
     x = x.contiguous()  # the layer takes it as if it were
     start = x.new_zeros(x.shape[1], n_hidden)
-    columns = linear.weight.to(x.dtype).split(n_hidden, dim=1)
-    result = None
+    columns = linear.weight.to(kind).split(n_hidden, dim=1)
+    result = linear.bias.to(kind)
     for reverse, suffix in enumerate(("", "_reverse")):
-        own = (
-            weights[f"{name}_l0{suffix}"]
+        weights = [
+            getattr(module, f"{name}_l0{suffix}").to(kind)
             for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-        )
-        # The layer that `nn.LSTM` calls for each direction; 2 stands for an LSTM.
+        ]
+        # What `nn.LSTM` calls for each direction; 2 stands for an LSTM.
         states, *_ = torch.mkldnn_rnn_layer(
-            x, *own, start, start, bool(reverse), [], 2, n_hidden, 1, True, False, False, False
-        )  # fmt: skip
-        states, matrix = states.flatten(0, 1), columns[reverse].mT
-        if result is None:
-            result = torch.addmm(linear.bias.to(x.dtype), states, matrix)
-        else:
-            result.addmm_(states, matrix)
+            x, *weights, start, start, bool(reverse), [], 2, n_hidden, 1, True, False, False, False
+        )
+        # In place from the second direction on, and counted by torch's counter of operations.
+        out = result if reverse else None
+        result = torch.addmm(result, states.flatten(0, 1), columns[reverse].mT, out=out)
     return result.view(*x.shape[:2], -1)
 
 
