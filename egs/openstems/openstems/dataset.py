@@ -156,6 +156,9 @@ def build(
             if todo:
                 _render_all(root, settings, todo, render, entries, failed)
         finally:
+            for song_id in todo:
+                # A worker that was interrupted may have finished its song without being heard.
+                entries[song_id] = entries[song_id] or read_entry(root, song_id)
             done = [entry for entry in entries.values() if entry is not None]
             _describe(root, settings, done)
             shutil.rmtree(root / SCRATCH, ignore_errors=True)
