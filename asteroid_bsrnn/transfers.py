@@ -18,10 +18,11 @@ class Arrival:
     """
 
     def __init__(self, tensor: torch.Tensor):
-        self._tensor, self._arrived = tensor.detach(), None
+        tensor = tensor.detach()
+        self._tensor, self._arrived = tensor, None
         if tensor.is_cuda:
             self._tensor = torch.empty_like(tensor, device="cpu", pin_memory=True)
-            self._tensor.copy_(tensor.detach(), non_blocking=True)
+            self._tensor.copy_(tensor, non_blocking=True)
             self._arrived = torch.cuda.Event()
             self._arrived.record(torch.cuda.current_stream(tensor.device))
 

@@ -16,6 +16,7 @@ triton = pytest.importorskip("triton")
 from triton.backends.compiler import GPUTarget  # noqa: E402
 from triton.compiler import ASTSource  # noqa: E402
 
+from asteroid_bsrnn.kernels import lstm_triton  # noqa: E402
 from asteroid_bsrnn.kernels import lstm_triton_kernels as kernels  # noqa: E402
 from asteroid_bsrnn.kernels.lstm_tiles import choose_tiles  # noqa: E402
 
@@ -35,15 +36,10 @@ def compiled(kernel: str, element: str, n_hidden: int, n_batch: int, capability:
     """A kernel as it would be compiled for a GPU of that capability."""
     function = getattr(kernels, f"{kernel}_kernel")
     tiles = choose_tiles(kernel, n_batch, n_hidden, BYTES[element], *GPUS[capability])
-    constants = {
-        "HIDDEN": n_hidden,
-        "BATCH_TILE": tiles.batch,
-        "HIDDEN_TILE": tiles.hidden,
-        "INNER_TILE": tiles.inner,
-        "PRECISION": "tf32" if element == "fp32" else "ieee",
-        "WIDEN": False,
-        "SAVE_CELLS": True,
-    }
+    settings = lstm_triton.settings_of(n_hidden, tiles)
+    options = {name: settings.pop(name) for name in ("num_warps", "num_stages")}
+    precision = "tf32" if element == "fp32" else "ieee"
+    constants = {**settings, "PRECISION": precision, "SAVE_CELLS": True}
     types = {"n_steps": "i32", "n_batch": "i32", "carry": "*fp32"}
     names = function.arg_names
     signature = {
@@ -57,7 +53,6 @@ def compiled(kernel: str, element: str, n_hidden: int, n_batch: int, capability:
         {(names.index(n),): [["tt.divisibility", 16]] for n in names if signature[n][0] == "*"},
     )
     target = GPUTarget("cuda", capability, 32)
-    options = {"num_warps": tiles.n_warps, "num_stages": tiles.n_stages}
     return triton.compile(source, target=target, options=options)
 
 

@@ -89,8 +89,9 @@ def test_a_linear_layer_behind_it(steps, batch, n_features, n_hidden, in_bfloat1
     events = {event.key: event.count for event in profile.key_averages()}
     if not in_bfloat16 or kernels.has_bfloat16():
         assert events["aten::mkldnn_rnn_layer"] == calls
-    if not settings:
-        assert "aten::cat" not in events, "the states of both directions are not joined"
+        # Where the processor has no bfloat16, `nn.LSTM` itself runs, and joins them.
+        joined = "aten::cat" in events
+        assert settings or not joined, "the states of both directions are not joined"
 
 
 def kernels_lstm(x, module, linear, cast):

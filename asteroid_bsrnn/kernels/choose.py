@@ -11,7 +11,7 @@ from torch import nn
 
 from ..errors import UserError
 from .lstm_fused import bidirectional_lstm
-from .lstm_onednn import torch_lstm
+from .lstm_onednn import is_one_bidirectional_layer, torch_lstm
 
 IMPLEMENTATIONS = ("auto", "torch", "triton")
 VARIABLE = "ASTEROID_BSRNN_LSTM"
@@ -125,8 +125,7 @@ def _obstacle(x: torch.Tensor, module: nn.LSTM) -> str | None:
         and torch.cuda.get_device_capability(x.device) < (8, 0)
     ):
         return "it needs a GPU of compute capability 8.0 or above"
-    plain = module.bidirectional and module.bias and not module.batch_first
-    if not plain or module.num_layers > 1 or module.proj_size:
+    if not is_one_bidirectional_layer(module):
         return "it needs one bidirectional layer with biases, no projection, and the steps first"
     if module.hidden_size % 16:
         return f"the hidden size must be a multiple of 16, not {module.hidden_size}"

@@ -80,19 +80,22 @@ def _bfloat16(x: torch.Tensor, module: nn.LSTM, linear: nn.Linear | None) -> tor
 
 def _can_part(x: torch.Tensor, module: nn.LSTM, linear: nn.Linear | None) -> bool:
     """Whether `_both_directions` computes what `module` and `linear` do."""
-    plain = module.bidirectional and module.bias and not module.batch_first
     return (
         linear is not None
         and linear.bias is not None
-        and plain
-        and module.num_layers == 1
-        and not module.proj_size
+        and is_one_bidirectional_layer(module)
         and serves(x)
         and x.dim() == 3
         and x.numel() > 0
         and not torch.is_autocast_enabled("cpu")
         and torch.backends.mkldnn.is_available()
     )
+
+
+def is_one_bidirectional_layer(module: nn.LSTM) -> bool:
+    """Whether `module` is one layer in both directions, with biases, no projection, steps first."""
+    plain = module.bidirectional and module.bias and not module.batch_first
+    return plain and module.num_layers == 1 and not module.proj_size
 
 
 def _both_directions(x: torch.Tensor, module: nn.LSTM, linear: nn.Linear) -> torch.Tensor:

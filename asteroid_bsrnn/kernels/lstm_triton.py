@@ -85,7 +85,16 @@ def _launching(kernel: str, gates: torch.Tensor, tiles: Tiles | None):
         tiles = choose_tiles(kernel, n_batch, n_hidden, gates.element_size(), *device)
     if n_hidden % tiles.hidden or n_hidden % tiles.inner:
         raise ValueError(f"{tiles} do not divide a hidden size of {n_hidden}")
-    settings = {
+    settings = settings_of(n_hidden, tiles)
+    carry = gates.new_empty(2, n_batch, n_hidden, dtype=torch.float32)
+    # Triton launches on the current device, wherever its tensors are.
+    with torch.cuda.device(gates.device) if gates.is_cuda else contextlib.nullcontext():
+        yield (triton.cdiv(n_batch, tiles.batch), 2), carry, settings
+
+
+def settings_of(n_hidden: int, tiles: Tiles) -> dict[str, int | bool]:
+    """What both kernels are compiled for besides types: constants, warps and stages."""
+    return {
         "HIDDEN": n_hidden,
         "BATCH_TILE": tiles.batch,
         "HIDDEN_TILE": tiles.hidden,
@@ -94,10 +103,6 @@ def _launching(kernel: str, gates: torch.Tensor, tiles: Tiles | None):
         "num_warps": tiles.n_warps,
         "num_stages": tiles.n_stages,
     }
-    carry = gates.new_empty(2, n_batch, n_hidden, dtype=torch.float32)
-    # Triton launches on the current device, wherever its tensors are.
-    with torch.cuda.device(gates.device) if gates.is_cuda else contextlib.nullcontext():
-        yield (triton.cdiv(n_batch, tiles.batch), 2), carry, settings
 
 
 def _precision(allow_tf32: bool) -> str:

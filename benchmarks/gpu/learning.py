@@ -109,9 +109,8 @@ def main() -> None:
     section = Section.from_command_line()
     slow = Variant(precision="float32")
     fast = Variant(lstm="torch" if section.device == "cpu" else "triton", precision="bfloat16")
-    n_steps, seconds = 300, 1.5 if section.device == "cuda" else 1.0
-    n_steps, seconds = (6, 0.3) if section.quick else (n_steps, seconds)
-    every = 2 if section.quick else EVERY
+    n_steps, every = (6, 2) if section.quick else (300, EVERY)
+    seconds = 0.3 if section.quick else 1.5 if section.device == "cuda" else 1.0
     again = f"{slow}, weights {OFF:g} off"
     curves = {}
     for name, variant, off in ((str(slow), slow, 0.0), (str(fast), fast, 0.0), (again, slow, OFF)):
