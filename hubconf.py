@@ -1,12 +1,14 @@
 """`torch.hub` entry points; `asteroid_bsrnn` itself is imported from the clone beside this file.
 
-`name_url_or_file` is the name of pretrained weights, a URL or a file; None makes a network with
-fresh random weights, to be trained, and says so. `separator` alone never does that.
+`pretrained=True` loads the study's weights of that name, downloaded at first use;
+`name_url_or_file` names other weights, a URL or a file. Without both, a network has fresh random
+weights, to be trained, and a warning says so. `separator` alone never has random weights.
 """
 
 import warnings as _warnings
 
 from asteroid_bsrnn import Separator as _Separator
+from asteroid_bsrnn import UserError as _UserError
 from asteroid_bsrnn import presets as _presets
 from asteroid_bsrnn import zoo as _zoo
 
@@ -15,6 +17,7 @@ dependencies = [
     "asteroid",
     "asteroid_filterbanks",
     "numpy",
+    "requests",
     "scipy",
     "soundfile",
     "soxr",
@@ -22,73 +25,90 @@ dependencies = [
 ]
 
 
-def _load(preset, name_url_or_file, kwargs):
+def _load(preset, name_url_or_file, pretrained, kwargs):
+    if pretrained and name_url_or_file is not None:
+        raise _UserError(
+            "give either pretrained=True or the name, URL or file of weights, not both"
+        )
+    if pretrained:
+        published = [name for name, entry in _zoo.registry().items() if not entry.embedded]
+        if preset not in published:
+            raise _UserError(
+                f"{preset}: nobody has published pretrained weights; there are: "
+                f"{', '.join(published)}"
+            )
+        return _zoo.load(preset, stems=kwargs.pop("sources", None), **kwargs)
     if name_url_or_file is not None:
         return _zoo.load(name_url_or_file, **kwargs)
+    published = preset in _zoo.registry()
     _warnings.warn(
-        f"{preset}: no weights were named, so these are random, to be trained; "
-        f"{preset}('{preset}') loads pretrained ones where there are such",
+        f"{preset}: no weights were named, so these are random, to be trained"
+        + (f"; {preset}(pretrained=True) loads pretrained ones" if published else ""),
         stacklevel=3,
     )
     return _presets.build_separator(preset, **kwargs)
 
 
-def bsrnn(name_url_or_file=None, **kwargs):
+def bsrnn(name_url_or_file=None, pretrained=False, **kwargs):
     """Band-Split RNN, the base model of arXiv 2603.09187.
 
     Args:
-        name_url_or_file: name of pretrained weights, a URL or a file of them; None makes a network
-            with random weights, for each source.
+        name_url_or_file: name of pretrained weights, a URL or a file of them.
+        pretrained: whether to load the study's weights of this name; they are downloaded at first
+            use. Nobody has published weights of `bsrnn`, `bscnn`, `obsrnn_notac`, `simo_bsrnn`.
         **kwargs: constructor arguments that replace those of the preset or the weights;
-            `sources`, one name or several, chooses what random networks are made for.
+            `sources`, one name or several, chooses what networks there are.
 
     Returns:
         A model: (batch, channels, time) -> (batch, sources, channels, time).
 
+    Raises:
+        UserError: if the weights do not exist or can't be downloaded.
+
     Example:
         >>> model = torch.hub.load("asteroid-bsrnn", "bsrnn", source="local", sources="vocals")
     """
-    return _load("bsrnn", name_url_or_file, kwargs)
+    return _load("bsrnn", name_url_or_file, pretrained, kwargs)
 
 
-def bsrnn_large(name_url_or_file=None, **kwargs):
+def bsrnn_large(name_url_or_file=None, pretrained=False, **kwargs):
     """Large Band-Split RNN (N=128, R=12); arguments as for `bsrnn`."""
-    return _load("bsrnn_large", name_url_or_file, kwargs)
+    return _load("bsrnn_large", name_url_or_file, pretrained, kwargs)
 
 
-def bscnn(name_url_or_file=None, **kwargs):
+def bscnn(name_url_or_file=None, pretrained=False, **kwargs):
     """Band-Split CNN; arguments as for `bsrnn`."""
-    return _load("bscnn", name_url_or_file, kwargs)
+    return _load("bscnn", name_url_or_file, pretrained, kwargs)
 
 
-def obsrnn_notac(name_url_or_file=None, **kwargs):
+def obsrnn_notac(name_url_or_file=None, pretrained=False, **kwargs):
     """Optimized Band-Split RNN without TAC; arguments as for `bsrnn`."""
-    return _load("obsrnn_notac", name_url_or_file, kwargs)
+    return _load("obsrnn_notac", name_url_or_file, pretrained, kwargs)
 
 
-def obsrnn(name_url_or_file=None, **kwargs):
+def obsrnn(name_url_or_file=None, pretrained=False, **kwargs):
     """Optimized Band-Split RNN (oBSRNN); arguments as for `bsrnn`."""
-    return _load("obsrnn", name_url_or_file, kwargs)
+    return _load("obsrnn", name_url_or_file, pretrained, kwargs)
 
 
-def simo_bsrnn(name_url_or_file=None, **kwargs):
+def simo_bsrnn(name_url_or_file=None, pretrained=False, **kwargs):
     """One Band-Split RNN for all four sources; arguments as for `bsrnn`, but for `sources`."""
-    return _load("simo_bsrnn", name_url_or_file, kwargs)
+    return _load("simo_bsrnn", name_url_or_file, pretrained, kwargs)
 
 
-def obsrnn_simo(name_url_or_file=None, **kwargs):
+def obsrnn_simo(name_url_or_file=None, pretrained=False, **kwargs):
     """One optimized Band-Split RNN for all four sources; arguments as for `simo_bsrnn`."""
-    return _load("obsrnn_simo", name_url_or_file, kwargs)
+    return _load("obsrnn_simo", name_url_or_file, pretrained, kwargs)
 
 
 def separator(name_url_or_file=None, **kwargs):
     """A `Separator` of recordings: array in, dict of stems out.
 
     Args:
-        name_url_or_file: name of pretrained weights, a URL or a file of them; None means the
-            weights that ship with the package.
+        name_url_or_file: name of pretrained weights, such as "obsrnn_simo", a URL or a file of
+            them; None means the weights that ship with the package.
         **kwargs: of `asteroid_bsrnn.Separator`: segment, overlap, hop, batch_size, device,
-            precision.
+            precision, stems.
 
     Returns:
         A separator with `separate(mixture, sample_rate)` and `separate_file(path, directory)`.

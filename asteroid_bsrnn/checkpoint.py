@@ -9,14 +9,15 @@ from __future__ import annotations
 import os
 import pickle
 import tempfile
-from collections.abc import Mapping
+import zipfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from .errors import UserError
-from .models import SourceModel, build_network
+from .models import BandSplitModel, PerSourceSeparator, SourceModel, build_network
 from .models.arguments import plain
 
 
@@ -71,28 +72,133 @@ def save_dict(conf: Mapping, path: str | os.PathLike) -> Path:
     return path
 
 
-def load_model(path: str | os.PathLike, **overrides) -> SourceModel:
+def load_model(
+    path: str | os.PathLike,
+    *,
+    stems: str | Sequence[str] | None = None,
+    mmap: bool = False,
+    **overrides,
+) -> SourceModel:
     """The model of a published file, in evaluation mode.
 
     Args:
-        path: of the file.
+        path: of the file; or of a folder of them, whose networks become one separator.
+        stems: sources that are wanted; of a separator with a network for each source only their
+            networks are built. None means all.
+        mmap: whether the weights stay in the file until they are used, which must not be
+            overwritten meanwhile.
         **overrides: constructor arguments that replace the stored ones.
 
     Raises:
-        UserError: if the file is missing, damaged, not safe to read or not of one of this
-            project's models.
+        UserError: if the file is missing, damaged, not safe to read, not of one of this project's
+            models, or estimates none of the stems.
     """
-    conf = load_dict(path)
-    missing = [key for key in ("model_name", "model_args", "state_dict") if key not in conf]
-    if missing:
-        hint = "; convert it first: asteroid-bsrnn convert" if "state_dict" in conf else ""
-        raise UserError(f"{path}: not a published model, it has no {missing[0]!r}{hint}")
+    confs = []
+    for file in files_of(path):
+        conf = _load(file, mmap=mmap)
+        missing = [key for key in ("model_name", "model_args", "state_dict") if key not in conf]
+        if missing:
+            hint = "; convert it first: asteroid-bsrnn convert" if "state_dict" in conf else ""
+            raise UserError(f"{file}: not a published model, it has no {missing[0]!r}{hint}")
+        if not isinstance(conf["state_dict"], Mapping):
+            raise UserError(
+                f"{file}: the model can't be made from it: its state_dict is no mapping"
+            )
+        confs.append(conf)
     try:
-        model = build_network({**conf, "model_args": {**conf["model_args"], **overrides}})
-        model.load_state_dict(conf["state_dict"])
+        for conf in confs:
+            conf["model_args"] = {**conf["model_args"], **overrides}
+        return _build(confs[0] if len(confs) == 1 else _side_by_side(confs), stems).eval()
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
     except (ArithmeticError, AttributeError, RuntimeError, TypeError, ValueError) as error:
         raise UserError(f"{path}: the model can't be made from it: {_one_line(error)}") from error
-    return model.eval()
+
+
+def check_stems(stems: Sequence[str] | None, sources: Sequence[str]) -> None:
+    """Refuse stems that are not among a model's sources; None, which means all, is right.
+
+    Raises:
+        UserError: if a name is unknown, or there is none.
+    """
+    unknown = [stem for stem in stems or () if stem not in sources]
+    if unknown or (stems is not None and not stems):
+        what = f"unknown stem {unknown[0]!r}" if unknown else "no stem is named"
+        raise UserError(f"{what}; this model separates {', '.join(sources)}")
+
+
+def files_of(path: str | os.PathLike) -> list[Path]:
+    """`path` itself, or the published files (*.pth) in the folder that it is, in a fixed order.
+
+    Raises:
+        UserError: if the folder holds none.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        return [path]
+    found = [file for file in path.glob("*.pth") if not file.name.startswith(".")]
+    if not found:
+        raise UserError(f"{path}: there is no published model (*.pth) in this folder")
+    return sorted(found, key=in_order_of_sources)
+
+
+def in_order_of_sources(file: Path) -> tuple[int, str]:
+    """Key that sorts files named after sources in the order of MUSDB18's."""
+    order = {"vocals": 0, "bass": 1, "drums": 2, "other": 3}
+    return order.get(file.stem, len(order)), file.name
+
+
+def _side_by_side(confs: Sequence[Mapping]) -> dict:
+    """The description of one separator with the networks of all `confs`."""
+    state = {
+        f"networks.{index}.{key}": value
+        for index, conf in enumerate(confs)
+        for key, value in conf["state_dict"].items()
+    }
+    networks = [{key: conf[key] for key in ("model_name", "model_args")} for conf in confs]
+    return {
+        "model_name": PerSourceSeparator.__name__,
+        "model_args": {"networks": networks},
+        "state_dict": state,
+    }
+
+
+def _build(conf: Mapping, stems: str | Sequence[str] | None) -> SourceModel:
+    """The model that `conf` describes, with its own weights and without copies of them."""
+    # On no device: random weights would be made only to be replaced.
+    with torch.device("meta"):
+        model = build_network(conf)
+    wanted = [stems] if isinstance(stems, str) else stems
+    check_stems(wanted, model.sources)
+    if wanted is not None and isinstance(model, PerSourceSeparator):
+        used = [i for i, net in enumerate(model.networks) if {*net.sources} & {*wanted}]
+        if len(used) < len(model.networks):
+            return _build(_selected(conf, used), None)
+    if not all(isinstance(net, BandSplitModel) for net in getattr(model, "networks", [model])):
+        # Other networks may compute constants in their constructors.
+        model = build_network(conf)
+        model.load_state_dict(conf["state_dict"])
+        return model
+    kinds = {key: value.dtype for key, value in model.state_dict().items()}
+    state = {
+        key: value.to(kinds[key]) if key in kinds else value
+        for key, value in conf["state_dict"].items()
+    }
+    model.load_state_dict(state, assign=True)
+    return model
+
+
+def _selected(conf: Mapping, used: Sequence[int]) -> dict:
+    """`conf` of a `PerSourceSeparator` with only those of its networks."""
+    networks = list(conf["model_args"]["networks"])
+    state = {}
+    for new, old in enumerate(used):
+        prefix = f"networks.{old}."
+        for key, value in conf["state_dict"].items():
+            if key.startswith(prefix):
+                state[f"networks.{new}.{key.removeprefix(prefix)}"] = value
+    arguments = {**conf["model_args"], "networks": [networks[old] for old in used]}
+    return {**conf, "model_args": arguments, "state_dict": state}
 
 
 def load_dict(path: str | os.PathLike) -> dict[str, Any]:
@@ -111,7 +217,8 @@ def load_lightning(path: str | os.PathLike) -> dict[str, Any]:
     inert stand-in, which only remembers its contents.
 
     Returns:
-        The checkpoint; OmegaConf containers as dicts and lists.
+        The checkpoint; OmegaConf containers as dicts and lists. Tensors may be mapped from the
+        file, which must not be overwritten as long as they are used.
 
     Raises:
         UserError: if the file is missing, damaged or contains itself.
@@ -122,18 +229,19 @@ def load_lightning(path: str | os.PathLike) -> dict[str, Any]:
     except Exception as error:  # as below
         raise UserError(f"{path}: not a checkpoint, or damaged: {_one_line(error)}") from error
     with torch.serialization.safe_globals([_stand_in(name) for name in names]):
-        loaded = _load(path)
+        # Two thirds of a checkpoint are the optimiser's, which nobody reads.
+        loaded = _load(path, mmap=zipfile.is_zipfile(path))
     try:
         return _without_stand_ins(loaded)
     except RecursionError as error:
         raise UserError(f"{path}: not a checkpoint: it is nested without end") from error
 
 
-def _load(path: str | os.PathLike) -> dict[str, Any]:
+def _load(path: str | os.PathLike, *, mmap: bool = False) -> dict[str, Any]:
     """`torch.load` with one-line errors."""
     _check_readable(path)
     try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
+        loaded = torch.load(os.fspath(path), map_location="cpu", weights_only=True, mmap=mmap)
     except pickle.UnpicklingError as error:
         if "GLOBAL" not in str(error):
             raise UserError(f"{path}: not a file of weights, or damaged") from error

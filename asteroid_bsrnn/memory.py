@@ -1,9 +1,12 @@
-"""What the C library does with memory that is freed."""
+"""What the C library and the system do with memory that is freed or no longer needed."""
 
 from __future__ import annotations
 
 import ctypes
+import mmap
 import platform
+
+import torch
 
 # Of glibc's malloc.h.
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4
@@ -32,3 +35,22 @@ def keep_freed_memory() -> bool:
             (_TOP_PAD, _PAD_BYTES),
         )
     )
+
+
+def release_pages(tensor: torch.Tensor) -> None:
+    """Give the memory of a tensor that is mapped from a file back to the system.
+
+    The values stay in the file and are read again if they are used again.
+
+    Args:
+        tensor: contiguous, mapped from a file and never written to. The values of any other tensor
+            would be lost.
+    """
+    madvise = getattr(ctypes.CDLL(None), "madvise", None)
+    advice = getattr(mmap, "MADV_DONTNEED", None)
+    if madvise is None or advice is None:
+        return
+    start = -(-tensor.data_ptr() // mmap.PAGESIZE) * mmap.PAGESIZE
+    stop = (tensor.data_ptr() + tensor.nbytes) // mmap.PAGESIZE * mmap.PAGESIZE
+    if stop > start:
+        madvise(ctypes.c_void_p(start), ctypes.c_size_t(stop - start), advice)

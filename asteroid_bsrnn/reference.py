@@ -6,12 +6,16 @@ translated, its tensors permuted; nothing is computed.
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Mapping, Sequence
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 
+from . import checkpoint
 from .errors import UserError
+from .memory import release_pages
 from .models import BSCNN, BSRNN, BandSplitModel
 
 State = Mapping[str, torch.Tensor]
@@ -44,14 +48,18 @@ _REPEATED = re.compile(r"^i?stft\.transf\.window$|\.tac_module\.(average|concat)
 _DILATED = {"n_dil_conv": "dilations", "ks": "kernel_size", "hs_fac": "expansion"}
 
 
-def build(state_dict: State, config: Mapping, sources: Sequence[str]) -> BandSplitModel:
-    """This project's network with the reference's weights.
+def build(
+    state_dict: State, config: Mapping, sources: Sequence[str], *, mapped: bool = False
+) -> BandSplitModel:
+    """This project's network with the reference's weights, of which it keeps copies.
 
     Args:
         state_dict: parameters under the reference's names.
         config: the reference's constructor arguments; a mapping in `time_layer` or `band_layer`
             means BSCNN.
         sources: names of the estimated sources, in order (the reference's targets).
+        mapped: whether the parameters are mapped from a file. Each one then leaves the memory once
+            it is translated.
 
     Returns:
         A `BSRNN` or `BSCNN` in evaluation mode.
@@ -61,15 +69,57 @@ def build(state_dict: State, config: Mapping, sources: Sequence[str]) -> BandSpl
     """
     model_class, arguments = arguments_of(config, sources)
     try:
-        network = model_class(**arguments)
+        with torch.device("meta"):
+            network = model_class(**arguments)
     except ValueError as error:
         raise UserError(f"the reference's configuration is not served here: {error}") from error
+    seen = _Seen(state_dict)
+    own = {}
     try:
-        network.load_state_dict(translate(state_dict, network))
+        for name, value in _translated(seen, network):
+            # Whether or not it was permuted: it shares no memory with the caller's.
+            value = value.detach().float()
+            own[name] = value.clone(memory_format=torch.contiguous_format)
+            for used in seen.last.values() if mapped else ():
+                release_pages(used)
+            seen.last.clear()
+        network.load_state_dict(own, assign=True)
     except (KeyError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"the weights do not fit their configuration: {reason}") from error
     return network.eval()
+
+
+def load(path: str | os.PathLike) -> BandSplitModel:
+    """The network of one checkpoint of the reference's code, with copies of its weights.
+
+    Args:
+        path: a Lightning checkpoint, or a dict of `state_dict`, `config` and `targets`.
+
+    Returns:
+        A `BSRNN` or `BSCNN` in evaluation mode; its sources are the checkpoint's own targets.
+
+    Raises:
+        UserError: if the file can't be read safely or converted.
+    """
+    loaded = checkpoint.load_lightning(path)
+    state = loaded.get("state_dict")
+    config = loaded.get("config", loaded.get("hyper_parameters"))
+    if not isinstance(state, Mapping) or not isinstance(config, Mapping):
+        raise UserError(
+            f"{path}: not a checkpoint of the reference, it has no state_dict with a configuration"
+        )
+    sources = loaded.get("targets", config.get("targets"))
+    if not sources:
+        raise UserError(f"{path}: the checkpoint does not name its targets")
+    # Besides the network's own arguments, Lightning stores those of its training.
+    training = {"targets", "eps", *(name for name in config if name.startswith("cfg_"))}
+    config = {name: value for name, value in config.items() if name not in training}
+    sources = [sources] if isinstance(sources, str) else sources
+    try:
+        return build(state, config, sources, mapped=zipfile.is_zipfile(path))
+    except ValueError as error:
+        raise UserError(f"{path}: {error}") from error
 
 
 def translate(state: State, network: BandSplitModel) -> dict[str, torch.Tensor]:
@@ -86,33 +136,42 @@ def translate(state: State, network: BandSplitModel) -> dict[str, torch.Tensor]:
         KeyError: if a parameter is missing.
         UserError: if one is left over.
     """
+    return dict(_translated(_Seen(state), network))
+
+
+def _translated(seen: _Seen, network: BandSplitModel) -> Iterator[tuple[str, torch.Tensor]]:
+    """As `translate`, one parameter after the other."""
     translators = {
         "band_split": _band_split,
         "separator": _separator,
         "mask_estimator": _mask_estimator,
     }
-    seen = _Seen(state)
-    translated = {}
     for name in network.state_dict():
         part, _, rest = name.removeprefix("masker.").partition(".")
-        translated[name] = translators[part](seen, rest, network)
-    left = [name for name in state if name not in seen.names and not _REPEATED.search(name)]
+        yield name, translators[part](seen, rest, network)
+    left = [name for name in seen if name not in seen.names and not _REPEATED.search(name)]
     if left:
         raise UserError(
             f"the weights do not fit their configuration: {left[0]} and {len(left) - 1} more "
             "parameters have no place in it"
         )
-    return translated
 
 
 class _Seen(Mapping):
-    """A state dict that remembers which of its parameters were asked for."""
+    """A state dict that remembers which of its parameters were asked for.
+
+    Attributes:
+        names: of all that were asked for.
+        last: those that were asked for since somebody emptied it.
+    """
 
     def __init__(self, state: State):
         self.state, self.names = state, set()
+        self.last: dict[str, torch.Tensor] = {}
 
     def __getitem__(self, name: str) -> torch.Tensor:
         self.names.add(name)
+        self.last[name] = self.state[name]
         return self.state[name]
 
     def __iter__(self):

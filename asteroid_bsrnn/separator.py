@@ -50,6 +50,8 @@ class Separator:
         cuda_graphs: whether an NVIDIA GPU is given all work of a batch of chunks at once, recorded
             once for each shape, instead of kernel by kernel. It costs memory. Where that does not
             work, one warning says so.
+        stems: sources that are wanted; None means all. Of pretrained weights with a network for
+            each source only those networks are downloaded, built and run.
 
     Attributes:
         model: the network.
@@ -80,6 +82,7 @@ class Separator:
         precision: str | int = "32",
         shifts: int = 1,
         cuda_graphs: bool = False,
+        stems: str | Sequence[str] | None = None,
     ):
         self.device = resolve_device(device)
         if str(precision) not in _PRECISIONS:
@@ -95,10 +98,12 @@ class Separator:
         if not isinstance(shifts, int) or shifts < 1:
             raise UserError(f"shifts must be a whole number of at least 1, got {shifts}")
         self.batch_size = batch_size or (1 if self.device.type == "cpu" else 4)
-        model = _load(model)
+        model = _load(model, stems)
         self.model = model.to(self.device)
         self._graphs = _graphs(self.model, self.device) if cuda_graphs else None
-        self.sources: tuple[str, ...] = tuple(model.sources)
+        wanted = model.sources if stems is None else [stems] if isinstance(stems, str) else stems
+        self.sources: tuple[str, ...] = tuple(files.check_stems(model.sources, wanted, None)[0])
+        self._rows = [list(model.sources).index(source) for source in self.sources]
         self.sample_rate = int(model.sample_rate)
         network = inference.shifted(self._forward, shifts, _stride(model) if shifts > 1 else 1)
         self._network = inference.any_channels(network, model.in_channels)
@@ -256,7 +261,9 @@ class Separator:
             torch.autocast(self.device.type, dtype=self._dtype, enabled=enabled),
             self._graphs.installed() if self._graphs else nullcontext(),
         ):
-            return self.model(send(chunks, self.device))
+            estimates = self.model(send(chunks, self.device))
+        whole = self._rows == list(range(estimates.shape[1]))
+        return estimates if whole else estimates[:, self._rows]
 
 
 def resolve_device(device: str | torch.device) -> torch.device:
@@ -283,14 +290,16 @@ def resolve_device(device: str | torch.device) -> torch.device:
     return resolved
 
 
-def _load(model: nn.Module | str | os.PathLike | None) -> nn.Module:
+def _load(
+    model: nn.Module | str | os.PathLike | None, stems: str | Sequence[str] | None
+) -> nn.Module:
     """The model that the caller means, checked for what a separator needs to know of it."""
     name = type(model).__name__ if isinstance(model, nn.Module) else model
     if not isinstance(model, nn.Module):
         with warnings.catch_warnings():
             # Of a file that it then refuses; the error says enough.
             warnings.filterwarnings("ignore", "Detected pickle protocol", UserWarning)
-            model = zoo.load(zoo.DEFAULT if model is None else model)
+            model = zoo.load(zoo.DEFAULT if model is None else model, stems=stems)
     for attribute in ("sources", "sample_rate", "in_channels"):
         if not hasattr(model, attribute):
             raise UserError(

@@ -17,6 +17,7 @@ import sys
 import types
 import zipfile
 from collections import OrderedDict
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,7 @@ from asteroid_bsrnn import BSCNN, BSRNN, PerSourceSeparator, UserError, checkpoi
 from asteroid_bsrnn.models.arguments import plain
 
 from .models_test import NAMES, SMALL, build, mixture, one_thread  # noqa: F401
+from .study import omegaconf_lookalikes, wrap
 
 KEYS = Path(__file__).with_name("checkpoint_keys.json")
 MODELS = (BSRNN, BSCNN, PerSourceSeparator)
@@ -279,7 +281,9 @@ LOADERS = [checkpoint.load_model, checkpoint.load_dict, checkpoint.load_lightnin
 def test_files_that_hold_no_weights(load, tmp_path):
     good = checkpoint.save_model(build("lstm"), tmp_path / "good.pth").read_bytes()
     assert_refused(load, tmp_path / "missing.pth", "can't be read: No such file")
-    assert_refused(load, tmp_path, "can't be read: Is a directory")
+    folder = "no published model" if load is checkpoint.load_model else "Is a directory"
+    (tmp_path / "folder").mkdir()
+    assert_refused(load, tmp_path / "folder", folder)
     for name, content in {
         "empty": b"",
         "garbage": bytes(range(256)) * 10,
@@ -398,42 +402,12 @@ def test_a_file_can_not_call_other_functions_of_asteroid(nested, tmp_path):
 
 
 @pytest.fixture
-def omegaconf(monkeypatch):
+def omegaconf():
     """Look-alikes of OmegaConf's containers, importable only until the test says `hide()`."""
-    assert "omegaconf" not in sys.modules
-    package = types.ModuleType("omegaconf")
-    for name, class_names in {
-        "dictconfig": ["DictConfig"],
-        "listconfig": ["ListConfig"],
-        "nodes": ["AnyNode"],
-        "base": ["ContainerMetadata", "Metadata"],
-    }.items():
-        module = types.ModuleType(f"omegaconf.{name}")
-        for class_name in class_names:
-            made = type(class_name, (), {"__module__": module.__name__})
-            setattr(module, class_name, made)
-            setattr(package, class_name, made)
-        monkeypatch.setitem(sys.modules, module.__name__, module)
-    monkeypatch.setitem(sys.modules, "omegaconf", package)
-    package.hide = monkeypatch.undo
-    return package
-
-
-def wrap(omegaconf, value, parent=None):
-    """`value` in OmegaConf's structure: content, metadata, and the way back to the parent."""
-    kind = {dict: "DictConfig", list: "ListConfig"}.get(type(value), "AnyNode")
-    node = getattr(omegaconf, kind)()
-    metadata = omegaconf.ContainerMetadata() if kind != "AnyNode" else omegaconf.Metadata()
-    metadata.__dict__.update(ref_type=type(value), key=None, resolver_cache=OrderedDict())
-    node.__dict__.update(_metadata=metadata, _parent=parent, _flags_cache=None)
-    if isinstance(value, dict):
-        content = {key: wrap(omegaconf, item, node) for key, item in value.items()}
-        node.__dict__["_content"] = content
-    elif isinstance(value, list):
-        node.__dict__["_content"] = [wrap(omegaconf, item, node) for item in value]
-    else:
-        node.__dict__["_val"] = value
-    return node
+    with ExitStack() as stack:
+        package = stack.enter_context(omegaconf_lookalikes())
+        package.hide = stack.close
+        yield package
 
 
 def test_omegaconf_objects_become_plain(omegaconf, tmp_path):

@@ -363,7 +363,7 @@ class TestFailures:
             (["--model", "umx"], ["umx", zoo.DEFAULT]),
             (["--model", ""], ["unknown model", zoo.DEFAULT]),
             (["--model", "gone.pth"], ["gone.pth", "No such file"]),
-            (["--model", "bsrnn"], ["bsrnn", "convert"]),
+            (["--model", "bsrnn"], ["unknown model 'bsrnn'", "obsrnn_simo"]),
             (["--model", "http://127.0.0.1:9/x.pth"], ["x.pth", "download"]),
             (["--output", ""], ["--output", "empty"]),
             (["--outptu", "x"], ["unrecognized arguments", "--help"]),
@@ -372,7 +372,7 @@ class TestFailures:
     )
     def test_wrong_arguments(self, tmp_path, model, song, complaint, monkeypatch, arguments, words):
         monkeypatch.setenv("ASTEROID_CACHE", str(tmp_path / "cache"))
-        monkeypatch.setattr("asteroid_bsrnn.download.BACKOFF_SECONDS", 0)
+        monkeypatch.setattr("asteroid_bsrnn.weights.transfer.BACKOFF_SECONDS", 0)
         monkeypatch.chdir(tmp_path)
         if words is None:  # the only input is missing
             line = complaint("separate", *arguments, "-o", "out")
@@ -630,9 +630,9 @@ class TestWords:
         assert err == ""
         for name, entry in zoo.registry().items():
             assert f"\n  {name}: " in out
-            assert entry.licence in out
+            assert entry.licence in " ".join(out.split())
         for name in presets.names():
-            assert re.search(rf"^  {name}\b", out, re.MULTILINE)
+            assert re.search(rf"[ ,]{name}\b", out)
         assert max(map(len, out.splitlines())) <= 160
 
     @pytest.mark.parametrize("name", ["separate", "convert", "models"])

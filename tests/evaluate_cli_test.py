@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from asteroid_bsrnn import BSRNN, checkpoint, cli, metrics, peers, zoo
-from asteroid_bsrnn.download import sha256_of
 from asteroid_bsrnn.evaluation import oracles, scores
 from asteroid_bsrnn.evaluation.datasets import EvaluationTracks
+from asteroid_bsrnn.weights.cache import sha256_of
 
 from .sounds import refused
 from .tiny_musdb import SOURCES, make_tiny_musdb

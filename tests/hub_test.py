@@ -17,7 +17,9 @@ import torch
 import asteroid_bsrnn
 from asteroid_bsrnn import checkpoint, presets, zoo
 
+from . import study
 from .models_test import build
+from .web_server import Server
 
 ROOT = Path(asteroid_bsrnn.__file__).parents[1]
 ENTRY_POINTS = {
@@ -71,6 +73,10 @@ found["unknown_option"] = load("bsrnn", n_fft=2048)[1]
 found["missing"] = load("obsrnn", "obsrnn")[1]
 found["unknown"] = load("bsrnn", "bsnn")[1]
 found["no_separator"] = load("separator", "obsrnn")[1]
+found["pretrained"] = load("obsrnn_simo", pretrained=True)[1]
+found["again"] = load("separator", "obsrnn_simo", stems=["drums"])[1]
+found["unpublished"] = load("bscnn", pretrained=True)[1]
+found["both"] = load("obsrnn_simo", "obsrnn_simo", pretrained=True)[1]
 
 model, found["file"] = load("bsrnn", str(weights))
 with torch.no_grad():
@@ -103,14 +109,24 @@ def hub(tmp_path_factory) -> dict:
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     environment |= {"ASTEROID_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
     answers = folder / "answers.json"
-    done = subprocess.run(
-        [sys.executable, str(script), str(ROOT), str(copy), str(weights), str(answers)],
-        cwd=folder / "script",
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    archive = study.archive(folder / "simo.zip", [study.SOURCES], optimized=True)
+    with Server({archive.name: archive}) as server:
+        sizes = {"feature_dim": 4, "n_repeats": 1}
+        published = {
+            "obsrnn_simo": study.entry(archive, [server.url("simo.zip")], "obsrnn_simo", **sizes),
+            "obsrnn": study.entry(archive, [server.url("none.zip")], "obsrnn", **sizes),
+        }
+        registry = study.write_registry(folder / "registry.json", published)
+        environment |= {"ASTEROID_BSRNN_REGISTRY": str(registry), "no_proxy": "*"}
+        done = subprocess.run(
+            [sys.executable, str(script), str(ROOT), str(copy), str(weights), str(answers)],
+            cwd=folder / "script",
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert len(server.asked("simo.zip")) == 1, "downloaded once"
     assert done.returncode == 0, done.stderr
     found = json.loads(answers.read_text())
     assert Path(found["package"]).is_relative_to(copy)
@@ -169,7 +185,22 @@ def test_a_file_is_loaded_without_a_warning(hub):
 def test_weights_that_are_not_there_are_never_random(hub, case):
     kind, message = hub[case]["error"]
     assert kind == "UserError"
-    assert message.startswith("obsrnn: ") and "asteroid-bsrnn convert" in message
+    assert message.startswith("obsrnn: simo.zip: ")
+    assert "download failed (127.0.0.1: HTTP 404 Not Found)" in message
+
+
+def test_pretrained_weights_by_the_name_of_the_entry_point(hub):
+    assert hub["pretrained"]["class"] == "BSRNN" and hub["pretrained"]["warnings"] == []
+    assert hub["pretrained"]["sources"] == study.SOURCES
+    assert hub["again"]["class"] == "Separator" and hub["again"]["sources"] == ["drums"]
+
+
+def test_weights_that_nobody_published_are_refused(hub):
+    kind, message = hub["unpublished"]["error"]
+    assert kind == "UserError" and message.startswith("bscnn: nobody has published")
+    assert "obsrnn_simo, obsrnn" in message
+    kind, message = hub["both"]["error"]
+    assert kind == "UserError" and "either pretrained=True or the name" in message
 
 
 def test_an_unknown_name_is_refused(hub):

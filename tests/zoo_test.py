@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
 
 from asteroid_bsrnn import (
     BSRNN,
@@ -23,11 +22,12 @@ from asteroid_bsrnn import (
     presets,
     zoo,
 )
-from asteroid_bsrnn.bands import band_widths, default_table
+from asteroid_bsrnn.weights import install
+from asteroid_bsrnn.weights.registry import FOLDER
 
+from . import study
 from .models_test import build, mixture, one_thread  # noqa: F401
 
-IMPORTED = [name for name, entry in zoo.registry().items() if not (entry.embedded or entry.urls)]
 SHA256 = "[0-9a-f]{64}"
 
 
@@ -77,12 +77,11 @@ def one_line(caught) -> str:
 
 
 def test_entries_are_well_formed():
-    entries = json.loads((zoo.WEIGHTS / "registry.json").read_text(encoding="utf-8"))
+    entries = json.loads((FOLDER / "registry.json").read_text(encoding="utf-8"))
     assert list(zoo.registry()) == list(entries)
     assert zoo.DEFAULT in entries
     for name, entry in zoo.registry().items():
         assert entry.name == name
-        assert entry.file == Path(entry.file).name and entry.file.endswith(".pth")
         assert entry.sources and all(isinstance(source, str) for source in entry.sources)
         assert len(set(entry.sources)) == len(entry.sources)
         for text in (entry.description, entry.licence, entry.training_data):
@@ -91,33 +90,28 @@ def test_entries_are_well_formed():
         for figures in entry.figures.values():
             assert set(figures) <= {*entry.sources, "mean"}
         if entry.embedded:
-            assert not entry.urls
-        elif entry.urls:
-            assert entry.sha256
-            assert all(url.startswith("https://") for url in entry.urls)
+            assert entry.file == Path(entry.file).name and entry.file.endswith(".pth")
         else:
-            assert entry.homepage.startswith("https://")
-            assert name in presets.names()
-            assert entry.sources == presets.SOURCES
-    assert len({entry.file for entry in zoo.registry().values()}) == len(entries)
+            assert entry.homepage.startswith("https://") and entry.preset in presets.names()
+            assert all(url.startswith("https://") for url in entry.archive.urls)
 
 
 def test_embedded_weights_are_what_the_registry_says():
     embedded = [entry for entry in zoo.registry().values() if entry.embedded]
     assert zoo.DEFAULT in [entry.name for entry in embedded]
     for entry in embedded:
-        path = zoo.WEIGHTS / entry.file
+        path = FOLDER / entry.file
         assert hashlib.sha256(path.read_bytes()).hexdigest() == entry.sha256
         model = zoo.load(entry.name)
         assert model.sources == entry.sources
-        card = zoo.WEIGHTS / f"{entry.name}.md"
+        card = FOLDER / f"{entry.name}.md"
         assert card.is_file(), "every model that ships has a card beside it"
         text = card.read_text(encoding="utf-8")
         for source in entry.sources:
             assert source in text.lower()
-    shipped = {path.name for path in zoo.WEIGHTS.glob("*.pth")}
+    shipped = {path.name for path in FOLDER.glob("*.pth")}
     assert shipped == {entry.file for entry in embedded}
-    in_the_wheel = sum((zoo.WEIGHTS / name).stat().st_size for name in shipped)
+    in_the_wheel = sum((FOLDER / name).stat().st_size for name in shipped)
     assert in_the_wheel <= 12e6
 
 
@@ -142,8 +136,8 @@ def test_the_default_weights():
 
 def test_tampered_weights_are_refused(tmp_path, monkeypatch):
     folder = tmp_path / "weights"
-    shutil.copytree(zoo.WEIGHTS, folder)
-    monkeypatch.setattr(zoo, "WEIGHTS", folder)
+    shutil.copytree(FOLDER, folder)
+    monkeypatch.setattr(install, "FOLDER", folder)
     zoo.load(zoo.DEFAULT)
     path = folder / zoo.registry()[zoo.DEFAULT].file
     content = bytearray(path.read_bytes())
@@ -198,70 +192,60 @@ def test_a_url_of_something_else(small, server):
 
 
 def test_an_unknown_name_lists_the_valid_ones():
-    for load in (zoo.load, zoo.imported_path):
-        with pytest.raises(UserError, match="'obsrn'") as caught:
-            load("obsrn")
-        assert all(name in one_line(caught) for name in zoo.registry())
+    with pytest.raises(UserError, match="'obsrn'") as caught:
+        zoo.load("obsrn")
+    assert all(name in one_line(caught) for name in zoo.registry())
     for missing in ("no/such/file", "missing.pth"):
         with pytest.raises(UserError, match=f"{missing}: can't be read: No such file"):
             zoo.load(missing)
 
 
-@pytest.mark.parametrize("name", IMPORTED)
-def test_weights_that_need_an_import_never_come_as_others(name):
-    with pytest.raises(UserError) as caught:
-        zoo.load(name)
-    message = one_line(caught)
-    assert message.startswith(f"{name}: ") and "can't be downloaded automatically" in message
-    assert f"asteroid-bsrnn convert FOLDER --name {name}" in message
-    assert zoo.registry()[name].homepage in message
-
-
-def test_names_of_the_study_are_there():
-    assert set(IMPORTED) == {
-        "bsrnn", "bsrnn_large", "bscnn", "obsrnn_notac", "obsrnn", "simo_bsrnn", "obsrnn_simo"
-    }  # fmt: skip
-
-
-def test_imported_weights_are_found_by_name(cache):
-    model = build("lstm")
-    path = zoo.imported_path("simo_bsrnn")
-    assert path == cache / "imported" / "simo_bsrnn.pth"
-    path.parent.mkdir(parents=True)
-    checkpoint.save_model(model, path)
+@pytest.mark.parametrize("mmap", [True, False])
+def test_a_folder_of_models_is_one_separator(tmp_path, mmap):
+    networks = {}
+    for source in ("other", "vocals", "bass"):
+        torch.manual_seed(len(source))
+        networks[source] = BSRNN(sources=[source], feature_dim=4, n_repeats=1).eval()
+        checkpoint.save_model(networks[source], tmp_path / f"{source}.pth")
+    (tmp_path / "._vocals.pth").write_bytes(b"of another system")
+    x = mixture(1, 2, 3000)
+    model = checkpoint.load_model(tmp_path, mmap=mmap)
+    assert type(model) is PerSourceSeparator and model.sources == ("vocals", "bass", "other")
     with torch.no_grad():
-        assert torch.equal(zoo.load("simo_bsrnn")(mixture(500)), model(mixture(500)))
+        for index, source in enumerate(model.sources):
+            assert torch.equal(model(x)[:, index], networks[source](x)[:, 0])
+        two = zoo.load(tmp_path, stems=["other", "vocals"])
+        assert two.sources == ("vocals", "other") and len(two.networks) == 2
+        assert torch.equal(two(x), model(x)[:, [0, 2]])
+    with pytest.raises(UserError, match="unknown stem 'drums'; this model separates vocals, bass"):
+        zoo.load(tmp_path, stems="drums")
+
+
+def test_one_network_of_a_file_of_several(tmp_path):
+    path = checkpoint.save_model(build("per_source"), tmp_path / "m.pth")
+    every = zoo.load(path)
+    wanted = every.sources[-1]
+    model = zoo.load(path, stems=wanted)
+    assert wanted in model.sources and len(model.networks) == 1
+    x = mixture(1, 2, 3000)
+    with torch.no_grad():
+        assert torch.equal(model(x), every(x)[:, [every.sources.index(s) for s in model.sources]])
+
+
+def test_weights_are_loaded_without_a_copy(small):
+    """As large as the file and no larger: random weights are never made."""
+    loaded = checkpoint.load_model(small, mmap=True)
+    assert all(not parameter.is_meta for parameter in loaded.parameters())
+    assert all(not buffer.is_meta for buffer in loaded.buffers())
+    assert_small(loaded)
+    before = torch.random.get_rng_state()
+    checkpoint.load_model(small)
+    assert torch.equal(before, torch.random.get_rng_state())
 
 
 # --- the reference's checkpoints -----------------------------------------------------------------
 
 CONFIG = {"feature_dim": 4, "num_repeat": 1}
-
-
-def reference_state(sources: list[str], n: int = 4, n_repeats: int = 1) -> dict:
-    """Parameters under the reference's names: one module for each band, source and layer."""
-    torch.manual_seed(len(sources[0]))
-    modules: dict[str, nn.Module] = {}
-    for band, width in enumerate(band_widths(default_table(sources))):
-        modules[f"BN.{band}.0"] = nn.GroupNorm(1, 2 * width)
-        modules[f"BN.{band}.1"] = nn.Conv1d(2 * width, n, 1)
-        for source in range(len(sources)):
-            mask = f"maskers.{source}.mask.{band}"
-            modules[f"{mask}.0"] = nn.GroupNorm(1, n)
-            modules[f"{mask}.1"] = nn.Conv1d(n, 4 * n, 1)
-            modules[f"{mask}.3"] = nn.Conv1d(4 * n, 4 * n, 1)
-            modules[f"{mask}.5"] = nn.Conv1d(4 * n, 4 * width, 1)
-    for index in range(n_repeats):
-        for layer in ("time_net", "band_net"):
-            prefix = f"separator.{index}.{layer}"
-            modules[f"{prefix}.norm"] = nn.GroupNorm(1, n)
-            modules[f"{prefix}.main_layer"] = nn.LSTM(n, 2 * n, bidirectional=True)
-            modules[f"{prefix}.proj"] = nn.Linear(4 * n, n)
-    return {
-        f"{name}.{key}": value
-        for name, module in modules.items()
-        for key, value in module.state_dict().items()
-    }
 
 
 @pytest.fixture
@@ -270,7 +254,7 @@ def checkpoints(tmp_path) -> Path:
     folder = tmp_path / "checkpoints"
     folder.mkdir()
     for source in presets.SOURCES:
-        content = {"config": CONFIG, "state_dict": reference_state([source])}
+        content = {"config": CONFIG, "state_dict": study.state_dict([source])}
         fake(folder / f"{source}.ckpt", **content, targets=[source])
     return folder
 
@@ -318,12 +302,6 @@ def test_checkpoints_that_can_not_be_converted(tmp_path):
         zoo.from_reference_files([tmp_path / "empty"])
 
 
-@pytest.mark.parametrize("name", [zoo.DEFAULT, "obsrn"])
-def test_only_names_that_need_it_are_imported(name, tmp_path):
-    with pytest.raises(UserError, match="needs no import|unknown weights"):
-        zoo.import_reference(name, [tmp_path])
-
-
 def test_a_folder_of_checkpoints_is_one_separator(checkpoints):
     separator = zoo.from_reference_files([checkpoints])
     assert isinstance(separator, PerSourceSeparator) and not separator.training
@@ -332,7 +310,7 @@ def test_a_folder_of_checkpoints_is_one_separator(checkpoints):
     with torch.no_grad():
         estimates = separator(x)
         for index, source in enumerate(presets.SOURCES):
-            alone = zoo.from_reference(reference_state([source]), CONFIG, [source])
+            alone = zoo.from_reference(study.state_dict([source]), CONFIG, [source])
             assert torch.equal(alone(x)[:, 0], estimates[:, index])
             one = zoo.from_reference_files([checkpoints / f"{source}.ckpt"])
             assert type(one) is BSRNN and one.sources == (source,)
@@ -342,24 +320,3 @@ def test_a_folder_of_checkpoints_is_one_separator(checkpoints):
     with pytest.raises(UserError, match="can't be one separator: sources must differ") as caught:
         zoo.from_reference_files([checkpoints, checkpoints / "bass.ckpt"])
     one_line(caught)
-
-
-@pytest.mark.parametrize("name", ["bsrnn", "bscnn", "obsrnn", "simo_bsrnn"])
-def test_import_refuses_other_networks(name, checkpoints, cache):
-    with pytest.raises(UserError, match=f"are not the network '{name}'.*without a name") as caught:
-        zoo.import_reference(name, [checkpoints])
-    assert "vocals, bass, drums, other" in one_line(caught)
-    with pytest.raises(UserError, match=f"are not the network '{name}'"):
-        zoo.import_reference(name, [checkpoints / "bass.ckpt"])
-    assert not cache.exists()
-
-
-def test_import_and_load(tmp_path):
-    sources = list(presets.SOURCES)
-    state = reference_state(sources, n=64, n_repeats=8)
-    path = fake(tmp_path / "simo.ckpt", state_dict=state, config={}, targets=sources)
-    assert zoo.import_reference("simo_bsrnn", [path]) == zoo.imported_path("simo_bsrnn")
-    model = zoo.load("simo_bsrnn")
-    assert type(model) is BSRNN and model.sources == presets.SOURCES
-    mine = model.masker.band_split.runs[0].linear.bias[1]
-    assert torch.equal(mine, state["BN.1.1.bias"])

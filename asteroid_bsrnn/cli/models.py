@@ -3,49 +3,110 @@
 from __future__ import annotations
 
 import argparse
+import textwrap
 
 from .. import presets, zoo
+from ..errors import UserError
+from ..weights import install
+from ..weights.cache import megabytes
+from .values import count
 
 
 def add_models(commands) -> None:
     """Add the command to the parser's."""
     parser = commands.add_parser(
         "models",
-        help="list what can be loaded",
-        description="List the pretrained weights that --model and torch.hub load by name, and the "
-        "presets that make networks to be trained.",
+        help="list pretrained weights, download or remove them",
+        description="List the pretrained weights that --model, zoo.load and torch.hub load by name "
+        "and the presets without weights. Weights are downloaded at first use; --download fetches "
+        "them ahead, for a machine that goes offline later.",
+    )
+    parser.add_argument("name", nargs="?", metavar="NAME", help="weights to tell of; default: all")
+    action = parser.add_mutually_exclusive_group()
+    action.add_argument("--download", action="store_true", help="download and convert NAME now")
+    action.add_argument("--remove", action="store_true", help="delete NAME from the cache")
+    parser.add_argument(
+        "--stems",
+        metavar="SOURCE,...",
+        help="download only what these need, where each source has a network of its own",
+    )
+    parser.add_argument(
+        "--connections",
+        type=count,
+        metavar="N",
+        help="pieces downloaded at once; default: the environment variable "
+        "ASTEROID_BSRNN_CONNECTIONS, or 6",
+    )
+    parser.add_argument(
+        "--keep-archive", action="store_true", help="keep the downloaded archive beside the weights"
     )
     parser.set_defaults(run=_models)
 
 
 def _models(options: argparse.Namespace) -> int:
+    if options.name is None:
+        if options.download or options.remove:
+            raise UserError("--download and --remove need the name of weights")
+        return _list()
+    if options.name not in zoo.registry():
+        raise UserError(
+            f"unknown weights {options.name!r}; valid names: {', '.join(zoo.registry())}"
+        )
+    entry = zoo.registry()[options.name]
+    if options.remove:
+        print(f"{entry.name}: {megabytes(install.remove(entry))} freed")
+        return 0
+    if options.download:
+        stems = options.stems.split(",") if options.stems else None
+        install.ensure(
+            entry, stems, connections=options.connections, keep_archive=options.keep_archive
+        )
+    _show(entry)
+    return 0
+
+
+def _list() -> int:
     print("Pretrained weights (--model NAME, zoo.load, torch.hub):")
     for entry in zoo.registry().values():
-        print(f"\n  {entry.name}: {entry.description}")
-        print(f"    sources   {', '.join(entry.sources)}")
-        print(f"    where     {_where(entry)}")
-        print(f"    licence   {entry.licence}")
-        print(f"    trained   {entry.training_data}")
-        for measure, values in entry.figures.items():
-            print(f"    {measure}  {_figures(values)}")
-    print("\nPresets (presets.build, random weights to be trained):")
-    for name in presets.names():
-        kind = "one network for all sources" if presets.is_simo(name) else "one network a source"
-        print(f"  {name:20s} {kind}")
+        print()
+        _show(entry)
+    without = [name for name in presets.names() if name not in zoo.registry()]
+    print("\nPresets without pretrained weights (presets.build makes networks to be trained):")
+    for simo, kind in ((False, "one network a source"), (True, "one network for all sources")):
+        names = ", ".join(name for name in without if presets.is_simo(name) == simo)
+        _print(f"  {kind}: ", names)
     return 0
+
+
+def _show(entry: zoo.Pretrained) -> None:
+    _print(f"  {entry.name}: ", entry.description)
+    _print("    sources   ", ", ".join(entry.sources))
+    _print("    where     ", _where(entry))
+    _print("    licence   ", entry.licence)
+    _print("    trained   ", entry.training_data)
+    for measure, values in entry.figures.items():
+        _print(f"    {measure}  ", _figures(values))
+
+
+def _print(title: str, text: str) -> None:
+    """Print a title and its text, in lines of 100 columns."""
+    options = {"subsequent_indent": " " * 14, "break_long_words": False}
+    print(textwrap.fill(title + text, 100, break_on_hyphens=False, **options))
 
 
 def _where(entry: zoo.Pretrained) -> str:
     if entry.embedded:
         return "ships with the package"
-    if entry.urls:
-        return "downloaded at first use"
-    if zoo.imported_path(entry.name).is_file():
-        return "imported"
-    return (
-        f"to be had by hand: {entry.homepage}, then: asteroid-bsrnn convert FOLDER "
-        f"--name {entry.name}"
-    )
+    here = [m for m in entry.archive.members if install.installed(entry, m.sources)]
+    size = megabytes(sum(4 * m.parameters for m in here))
+    if len(here) == len(entry.archive.members):
+        return f"here, {size} in {install.folder_of(entry)}"
+    later = megabytes(4 * sum(m.parameters for m in entry.archive.members))
+    download = f"{megabytes(entry.archive.bytes)} from {entry.homepage}, {later} on disk"
+    if here:
+        sources = ", ".join(source for member in here for source in member.sources)
+        return f"{sources} here ({size}); the rest is downloaded at first use, all: {download}"
+    return f"downloaded at first use: {download}"
 
 
 def _figures(values) -> str:

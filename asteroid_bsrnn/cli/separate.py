@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from .. import files, zoo
 from ..audio import check_output, find_inputs
 from ..errors import UserError
 from ..separator import Separator
+from ..weights.cache import megabytes
 from .terminal import (
     OUT_OF_MEMORY,
     complain,
@@ -50,9 +52,9 @@ def add_separate(commands) -> None:
     )
     parser.add_argument(
         "--model",
-        default=zoo.DEFAULT,
         metavar="NAME|FILE|URL",
-        help="pretrained weights (see: asteroid-bsrnn models); default: %(default)s",
+        help="pretrained weights, downloaded at first use (see: asteroid-bsrnn models); default: "
+        f"{zoo.DEFAULT}, which ships with the package",
     )
     stems = parser.add_mutually_exclusive_group()
     stems.add_argument(
@@ -169,6 +171,11 @@ def _separate(options: argparse.Namespace) -> int:
     inputs, failures = _inputs(options)
     if not inputs:
         return 2
+    stems = options.stems
+    if stems is not None:
+        stems = [name for text in stems for name in text.split(",") if name]
+    if options.model is None:
+        _mention_better_weights()
     separator = Separator(
         options.model,
         segment=options.segment,
@@ -178,11 +185,8 @@ def _separate(options: argparse.Namespace) -> int:
         device=options.device,
         precision=options.precision,
         shifts=options.shifts,
+        stems=stems if options.two_stems is None else [options.two_stems],
     )
-    stems = options.stems
-    if stems is not None:
-        stems = [name for text in stems for name in text.split(",") if name]
-    files.check_stems(separator.sources, stems, options.two_stems)
     for path, track in zip(inputs, _track_names(inputs), strict=True):
         try:
             with quiet_libraries(), progress_bar(track) as progress:
@@ -211,6 +215,17 @@ def _separate(options: argparse.Namespace) -> int:
             directory = next(iter(paths.values())).parent
             show(f"{path} -> {directory} ({', '.join(paths)})")
     return 2 if failures else 0
+
+
+def _mention_better_weights() -> None:
+    """Tell a person at a terminal, not a script, that better weights than the default exist."""
+    best = next((entry for entry in zoo.registry().values() if not entry.embedded), None)
+    if best is not None and sys.stderr.isatty():
+        print(
+            f"note: {zoo.DEFAULT} is a small model trained on synthetic music; --model {best.name} "
+            f"separates far better (downloads {megabytes(best.archive.bytes)} once)",
+            file=sys.stderr,
+        )
 
 
 def _inputs(options: argparse.Namespace) -> tuple[list[Path], int]:

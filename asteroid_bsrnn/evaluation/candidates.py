@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .. import zoo
-from ..download import fetch_url, sha256_of
 from ..errors import UserError
+from ..weights.cache import sha256_of
 
 # The recipe's names of the files in a run's folder.
 WEIGHTS_OF_RUN = "best_model.pth"
@@ -24,8 +24,8 @@ class Candidate:
     Attributes:
         label: what it is called in tables.
         name: of the registry, or URL; None for a file.
-        path: file of its weights.
-        sha256: checksum of that file.
+        path: file of its weights, or folder of such files with a network each.
+        sha256: checksum of that file, or of the names and checksums of all.
         ledger: of the run that trained it, where it lies beside the weights.
     """
 
@@ -75,16 +75,14 @@ def weights_of(facts: Mapping, folder: str | os.PathLike) -> Path | None:
         path = _weights_by_name(facts["name"])
     else:
         path = Path(folder) / facts["path"] if facts.get("path") else None
-    if path is None or not path.is_file() or sha256_of(path) != facts["sha256"]:
+    if path is None or not path.exists() or sha256_of(path) != facts["sha256"]:
         return None
     return path
 
 
 def _weights_by_name(name: str) -> Path | None:
-    """The file of a name of the registry or a URL."""
-    if "://" in name:
-        return fetch_url(name)
-    return zoo.registry()[name].path() if name in zoo.registry() else None
+    """The file or folder of a name of the registry or a URL."""
+    return zoo.find(name) if "://" in name or name in zoo.registry() else None
 
 
 def _relative(path: Path, folder: str | os.PathLike) -> str:

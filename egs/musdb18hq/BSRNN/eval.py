@@ -11,9 +11,9 @@ from tqdm import tqdm
 import recipe
 from asteroid_bsrnn import Separator, UserError
 from asteroid_bsrnn.data import WholeTracks, fingerprint
-from asteroid_bsrnn.download import sha256_of
 from asteroid_bsrnn.evaluation import evaluate
 from asteroid_bsrnn.memory import keep_freed_memory
+from asteroid_bsrnn.weights.cache import sha256_of
 
 
 def main() -> int:

@@ -1,0 +1,154 @@
+"""A file that arrives in pieces, in any order, over several runs of the program.
+
+`<name>.part` has the bytes at their final places, and `<name>.part.json` the ranges that are there.
+The journal is written after the bytes: what it lists survives a crash of the program or the system.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+Span = tuple[int, int]
+
+
+class Spans:
+    """A set of byte positions, as disjoint ranges in order.
+
+    Args:
+        spans: (start, stop) each, stop excluded.
+    """
+
+    def __init__(self, spans: Iterator[Span] | list[Span] = ()):
+        self._spans: list[Span] = []
+        for start, stop in spans:
+            self.add(start, stop)
+
+    def __iter__(self) -> Iterator[Span]:
+        return iter(self._spans)
+
+    @property
+    def total(self) -> int:
+        """Number of positions."""
+        return sum(stop - start for start, stop in self._spans)
+
+    def add(self, start: int, stop: int) -> None:
+        """Add the positions from `start` to `stop`."""
+        if start >= stop:
+            return
+        apart = []
+        for other in self._spans:
+            if other[1] < start or stop < other[0]:
+                apart.append(other)
+            else:
+                start, stop = min(start, other[0]), max(stop, other[1])
+        self._spans = sorted([*apart, (start, stop)])
+
+    def missing(self, start: int, stop: int) -> list[Span]:
+        """The ranges between `start` and `stop` that are not in the set."""
+        gaps = []
+        for first, last in self._spans:
+            if first > start and start < stop:
+                gaps.append((start, min(first, stop)))
+            start = max(start, last)
+        if start < stop:
+            gaps.append((start, stop))
+        return gaps
+
+
+class Part:
+    """The incomplete file and its journal; several threads may write to it.
+
+    Args:
+        path: of the incomplete file. What an earlier run left there is continued if its journal
+            is whole and belongs to the same file, and deleted otherwise.
+        identity: what the journal must agree with, such as the checksum of the complete file;
+            None never continues.
+    """
+
+    def __init__(self, path: Path, identity: str | None):
+        self.path, self._identity = path, identity
+        self._journal = path.with_name(f"{path.name}.json")
+        self._lock = threading.Lock()
+        self.size: int | None = None
+        self._received = Spans()
+        self._resume()
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+
+    def _resume(self) -> None:
+        try:
+            journal = json.loads(self._journal.read_text(encoding="utf-8"))
+            spans = Spans([(int(start), int(stop)) for start, stop in journal["received"]])
+            known = self._identity is not None and journal["identity"] == self._identity
+            end = max((stop for _, stop in spans), default=0)
+            if known and end <= self.path.stat().st_size:
+                self.size, self._received = journal["size"], spans
+                return
+        except (OSError, ValueError, KeyError, TypeError):
+            pass
+        self.delete()
+
+    @property
+    def received(self) -> int:
+        """Number of bytes that are there."""
+        with self._lock:
+            return self._received.total
+
+    def missing(self, start: int, stop: int) -> list[Span]:
+        """The ranges between `start` and `stop` that are not there yet."""
+        with self._lock:
+            return self._received.missing(start, stop)
+
+    def fill(self, position: int, block: bytes) -> None:
+        """Put the bytes of `block` at their places, where there are none yet."""
+        for start, stop in self.missing(position, position + len(block)):
+            view = memoryview(block)[start - position : stop - position]
+            while view:
+                written = os.pwrite(self._file, view, start)
+                with self._lock:
+                    self._received.add(start, start + written)
+                view, start = view[written:], start + written
+
+    def read(self, position: int, count: int) -> bytes:
+        """At most `count` bytes from `position` on, which must be there."""
+        return os.pread(self._file, count, position)
+
+    def save(self) -> None:
+        """Bring the journal up to date."""
+        with self._lock:
+            received = list(self._received)
+        os.fsync(self._file)
+        journal = {"identity": self._identity, "size": self.size, "received": received}
+        temporary = self._journal.with_name(f"{self._journal.name}.new")
+        temporary.write_text(json.dumps(journal), encoding="utf-8")
+        os.replace(temporary, self._journal)
+
+    def restart(self) -> None:
+        """Forget all that is there."""
+        with self._lock:
+            self._received, self.size = Spans(), None
+        self._journal.unlink(missing_ok=True)
+        os.ftruncate(self._file, 0)
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+    def finish(self, target: Path) -> None:
+        """Give the complete file its final name."""
+        os.fsync(self._file)
+        self.close()
+        os.replace(self.path, target)
+        self._journal.unlink(missing_ok=True)
+
+    def delete(self) -> None:
+        """Delete the file and its journal."""
+        if getattr(self, "_file", -1) >= 0:
+            self.close()
+        self._journal.unlink(missing_ok=True)
+        self.path.unlink(missing_ok=True)
