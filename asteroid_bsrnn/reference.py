@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import torch
 
@@ -77,9 +77,8 @@ def build(
     own = {}
     try:
         for name, value in _translated(seen, network):
-            # Whether or not it was permuted: it shares no memory with the caller's.
-            value = value.detach().float()
-            own[name] = value.clone(memory_format=torch.contiguous_format)
+            value = value.detach().float().contiguous()
+            own[name] = value.clone() if _lies_in(value, seen.last.values()) else value
             for used in seen.last.values() if mapped else ():
                 release_pages(used)
             seen.last.clear()
@@ -155,6 +154,12 @@ def _translated(seen: _Seen, network: BandSplitModel) -> Iterator[tuple[str, tor
             f"the weights do not fit their configuration: {left[0]} and {len(left) - 1} more "
             "parameters have no place in it"
         )
+
+
+def _lies_in(value: torch.Tensor, tensors: Iterable[torch.Tensor]) -> bool:
+    """Whether `value` is a view of one of the tensors, or that itself."""
+    starts = ((tensor.data_ptr(), tensor.nbytes) for tensor in tensors)
+    return any(start <= value.data_ptr() < start + length for start, length in starts)
 
 
 class _Seen(Mapping):
@@ -247,9 +252,10 @@ def _mask_estimator(state: State, name: str, network: BandSplitModel) -> torch.T
         value = state[f"{prefix}.{band}.{stage}.{kind}"]
         return value.squeeze(-1).T if value.ndim == 3 else value
 
+    # At once: these are the largest parameters of all.
     stacked = torch.stack(
-        [torch.stack([parameter(band, source) for source in range(n_sources)]) for band in bands]
-    )
+        [parameter(band, source) for band in bands for source in range(n_sources)]
+    ).unflatten(0, (-1, n_sources))
     if stage != "5":
         return stacked
     # Under naive stereo the reference gates each channel by itself: (channel, half, part, bin).
