@@ -682,3 +682,36 @@ class TestTwoHours:
                     minutes * 60 * RATE
                 )
         assert peaks[120] - peaks[1] < 1024
+
+
+class TestTerminal:
+    """What a person sees who types the command at a terminal."""
+
+    @staticmethod
+    def at_a_terminal(*arguments, **environment) -> str:
+        """All that the command line shows in a pseudo-terminal."""
+        script = "import pty, sys; sys.exit(pty.spawn(sys.argv[1:]) >> 8)"
+        done = subprocess.run(
+            [sys.executable, "-c", script, *PROGRAM, *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            timeout=300,
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, **environment},
+        )
+        assert done.returncode == 0, done.stdout
+        return done.stdout
+
+    def test_better_weights_are_mentioned_once(self, tmp_path):
+        songs = [write(tmp_path / f"{name}.wav", noise(4000)) for name in "ab"]
+        shown = self.at_a_terminal("separate", *songs, "-o", tmp_path / "out")
+        assert shown.count("--model obsrnn_simo") == 1 and "1.21 GB" in shown
+        chosen = self.at_a_terminal(
+            "separate", songs[0], "-o", tmp_path / "two", "--model", zoo.DEFAULT
+        )
+        assert "obsrnn_simo" not in chosen
+
+    def test_a_script_sees_nothing_of_it(self, tmp_path):
+        song = write(tmp_path / "song.wav", noise(4000))
+        done = command("separate", song, "-o", tmp_path / "out")
+        assert done.returncode == 0 and done.stderr == ""
