@@ -55,7 +55,7 @@ def fetch(urls: str | list[str], directory: Path, sha256: str | None = SHA256, *
 
 
 def names(directory: Path) -> set[str]:
-    return {path.name for path in directory.iterdir()} - {f"{NAME}.lock"}
+    return {path.name for path in directory.iterdir() if "lock" not in path.suffix}
 
 
 def message_of(*arguments, **options) -> str:
@@ -355,18 +355,22 @@ def test_simultaneous_calls(server, tmp_path):
     assert len(server.requests) == PIECES
 
 
-def test_simultaneous_calls_without_locks(server, tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "fcntl", None)  # as on a system that has none
+def test_simultaneous_calls_on_a_file_system_without_locks(server, tmp_path, monkeypatch):
+    def refuse(self):
+        raise NotImplementedError("FileSystem does not appear to support flock")
+
+    monkeypatch.setattr(cache.FileLock, "_acquire", refuse)
+    server.speed = 2_000_000
     with ThreadPoolExecutor(3) as pool:
         calls = [pool.submit(fetch, server.url(NAME), tmp_path) for _ in range(3)]
         assert {call.result() for call in calls} == {tmp_path / NAME}
     assert (tmp_path / NAME).read_bytes() == CONTENT
     assert names(tmp_path) == {NAME}
+    assert len(server.requests) == PIECES
 
 
 def test_a_second_process_says_that_it_waits(tmp_path, capsys):
-    with ThreadPoolExecutor(1) as pool, cache.exclusive(tmp_path / NAME) as locked:
-        assert locked
+    with ThreadPoolExecutor(1) as pool, cache.exclusive(tmp_path / NAME):
 
         def wait():
             with cache.exclusive(tmp_path / NAME):

@@ -201,7 +201,7 @@ def test_an_unknown_name_lists_the_valid_ones():
 
 
 @pytest.mark.parametrize("mmap", [True, False])
-def test_a_folder_of_models_is_one_separator(tmp_path, mmap):
+def test_a_folder_of_models_is_one_separator(tmp_path, monkeypatch, mmap):
     networks = {}
     for source in ("other", "vocals", "bass"):
         torch.manual_seed(len(source))
@@ -217,6 +217,13 @@ def test_a_folder_of_models_is_one_separator(tmp_path, mmap):
         two = zoo.load(tmp_path, stems=["other", "vocals"])
         assert two.sources == ("vocals", "other") and len(two.networks) == 2
         assert torch.equal(two(x), model(x)[:, [0, 2]])
+    transforms = []
+    stft = type(model.encoder.filterbank).stft
+    monkeypatch.setattr(
+        type(model.encoder.filterbank), "stft", lambda *a: transforms.append(1) or stft(*a)
+    )
+    Separator(model).separate(mixture(2, 3000))
+    assert len(transforms) == 1, "the mixture is transformed once for all networks"
     with pytest.raises(UserError, match="unknown stem 'drums'; this model separates vocals, bass"):
         zoo.load(tmp_path, stems="drums")
 

@@ -50,7 +50,8 @@ class RangedFile(io.RawIOBase):
             return 0
         first = self._position // PIECE_BYTES * PIECE_BYTES
         last = min(-(-stop // PIECE_BYTES) * PIECE_BYTES, self._size)
-        self._download.fetch(first, last)
+        if self._download.part.missing(first, last):
+            self._download.fetch(first, last)
         block = self._download.part.read(self._position, stop - self._position)
         buffer[: len(block)] = block
         self._position += len(block)

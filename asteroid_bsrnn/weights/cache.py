@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
+
 from ..errors import UserError
 
 BLOCK_BYTES = 1 << 20
@@ -84,26 +86,30 @@ def verify(path: str | os.PathLike[str], sha256: str, name: str | None = None) -
 
 
 @contextmanager
-def exclusive(target: Path) -> Iterator[bool]:
+def exclusive(target: Path) -> Iterator[None]:
     """Let one process at a time work on `target`; others wait, and say so on stderr.
 
-    Yields:
-        Whether a lock is held. Where the system or the file system has no locks, every caller
-        goes on at once and must work on files of its own.
+    Raises:
+        OSError: if the lock file can't be made.
     """
-    with open(target.with_name(f"{target.name}.lock"), "ab") as lock:
-        try:
-            import fcntl
+    lock = FileLock(target.with_name(f"{target.name}.lock"))
+    try:
+        _acquire(lock, target.name)
+    except NotImplementedError:  # of a file system without such locks
+        lock = SoftFileLock(target.with_name(f"{target.name}.softlock"))
+        _acquire(lock, target.name)
+    try:
+        yield
+    finally:
+        lock.release()
 
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                sys.stderr.write(f"{target.name}: waiting for another process that prepares it\n")
-                fcntl.flock(lock, fcntl.LOCK_EX)
-        except (ImportError, OSError):
-            yield False
-        else:
-            yield True
+
+def _acquire(lock: BaseFileLock, name: str) -> None:
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        sys.stderr.write(f"{name}: waiting for another process that prepares it\n")
+        lock.acquire()
 
 
 def check_room(folder: Path, needed: int, what: str) -> None:

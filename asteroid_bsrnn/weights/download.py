@@ -8,7 +8,6 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PureWindowsPath
-from tempfile import TemporaryDirectory
 from urllib.parse import parse_qs, unquote, urldefrag, urlsplit
 
 from ..errors import UserError
@@ -32,7 +31,6 @@ class Download:
         target: final path of the file; its folder must exist.
         checksum: algorithm and digits, such as "md5:0d1e..."; None takes what comes, as one stream.
         size: in bytes; None if unknown. A mirror with another size is refused.
-        part: path of the incomplete file.
         connections: number of pieces transferred at once; None means the environment variable
             ASTEROID_BSRNN_CONNECTIONS, and 6 without it.
         progress: as in `Meter`.
@@ -50,7 +48,6 @@ class Download:
         checksum: str | None,
         *,
         size: int | None = None,
-        part: Path | None = None,
         connections: int | None = None,
         progress: bool | None = None,
         attempts: int = 10,
@@ -63,7 +60,7 @@ class Download:
             "attempts": attempts,
             "timeout": timeout,
         }
-        self.part = Part(part or target.with_name(f"{target.name}.part"), checksum)
+        self.part = Part(target.with_name(f"{target.name}.part"), checksum)
 
     def __enter__(self) -> Download:
         return self
@@ -174,10 +171,11 @@ def fetch(
         if fault_of(target, checksum) is None:
             return target
         target.parent.mkdir(parents=True, exist_ok=True)
-        with part_of(target) as part:
-            if fault_of(target, checksum) is not None:  # else another process was faster
+        # A second process waits for the first one's file instead of downloading it too.
+        with exclusive(target):
+            if fault_of(target, checksum) is not None:
                 target.unlink(missing_ok=True)
-                with Download(urls, target, checksum, part=part, **options) as download:
+                with Download(urls, target, checksum, **options) as download:
                     download.finish()
     return target
 
@@ -225,19 +223,3 @@ def storing(target: Path) -> Iterator[None]:
             f"{target}: cannot be read or stored ({error.strerror or error}); make room there or "
             "set ASTEROID_CACHE to another folder"
         ) from error
-
-
-@contextmanager
-def part_of(target: Path) -> Iterator[Path]:
-    """Yield the path of `target`'s incomplete file, which nobody else writes meanwhile.
-
-    A second process waits for the first one's file instead of downloading it too. Without locks
-    each caller writes an incomplete file of its own, which ends with the call.
-    """
-    name = f"{target.name}.part"
-    with exclusive(target) as locked:
-        if locked:
-            yield target.with_name(name)
-        else:
-            with TemporaryDirectory(dir=target.parent) as own:
-                yield Path(own) / name

@@ -88,12 +88,7 @@ def ensure(
         if not _lacking(folder, members):
             return [folder / member.converted for member in members]
         folder.mkdir(parents=True, exist_ok=True)
-        with exclusive(folder) as locked:
-            if not locked:
-                raise UserError(
-                    f"{folder}: this file system has no locks, so that two downloads could disturb "
-                    "each other; set ASTEROID_CACHE to a folder on another disk"
-                )
+        with exclusive(folder):
             lacking = _lacking(folder, members)
             if lacking:
                 try:
