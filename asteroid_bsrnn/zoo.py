@@ -1,4 +1,7 @@
-"""Pretrained weights by name, file or URL. Nothing is ever replaced by random weights."""
+"""Pretrained weights by name, file, URL or repository of the Hugging Face Hub.
+
+Nothing is ever replaced by random weights.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from . import checkpoint, reference
+from . import checkpoint, hub, reference
 from .errors import UserError
 from .models import PerSourceSeparator, SourceModel
 from .weights import install
@@ -39,7 +42,8 @@ def load(
     Args:
         name_or_path_or_url: a name of the registry, whose weights are downloaded at first use; a
             file that this project published or converted, or a folder of such files with a network
-            each; or an http(s) URL of a file, to which `#sha256=<checksum>` may be added.
+            each; an http(s) URL of a file, to which `#sha256=<checksum>` may be added; or
+            `hf:user/name`, a repository of the Hugging Face Hub (other forms: `hub.parse`).
         stems: sources that are wanted; None means all. Where each source has a network of its own,
             only those of the stems are downloaded and built.
         **overrides: constructor arguments that replace the stored ones.
@@ -63,6 +67,8 @@ def find(name_or_path_or_url: str | os.PathLike, stems: str | Sequence[str] | No
         UserError: if there are no such weights, or they can't be downloaded or verified.
     """
     wanted = os.fspath(name_or_path_or_url)
+    if hub.is_reference(wanted):
+        return hub.fetch(wanted)
     if "://" in wanted:
         return fetch_url(wanted)
     if wanted in registry():

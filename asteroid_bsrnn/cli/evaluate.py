@@ -30,7 +30,8 @@ def add_evaluate(commands) -> None:
         "models",
         nargs="*",
         metavar="MODEL",
-        help="names, files, URLs or folders of runs; LABEL=MODEL chooses the name in tables",
+        help="names, files, URLs, folders of runs, or hf:user/name on the Hugging Face Hub; "
+        "LABEL=MODEL chooses the name in tables",
     )
     parser.add_argument(
         "--root",

@@ -52,8 +52,9 @@ def add_separate(commands) -> None:
     )
     parser.add_argument(
         "--model",
-        metavar="NAME|FILE|URL",
-        help="pretrained weights, downloaded at first use (see: asteroid-bsrnn models); default: "
+        metavar="NAME|FILE|URL|hf:USER/NAME",
+        help="pretrained weights, downloaded at first use: a name (see: asteroid-bsrnn models), a "
+        "file, a URL, or a repository of the Hugging Face Hub; default: "
         f"{zoo.DEFAULT}, which ships with the package",
     )
     stems = parser.add_mutually_exclusive_group()

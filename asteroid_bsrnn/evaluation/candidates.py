@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from .. import zoo
+from .. import hub, zoo
 from ..errors import UserError
 from ..weights.cache import sha256_of
 
@@ -23,7 +23,7 @@ class Candidate:
 
     Attributes:
         label: what it is called in tables.
-        name: of the registry, or URL; None for a file.
+        name: of the registry, `hf:` reference or URL; None for a file.
         path: file of its weights, or folder of such files with a network each.
         sha256: checksum of that file, or of the names and checksums of all.
         ledger: of the run that trained it, where it lies beside the weights.
@@ -50,8 +50,9 @@ def candidate(given: str | os.PathLike) -> Candidate:
     """The model that a user names.
 
     Args:
-        given: a name of the registry, a file of weights, a run's folder with `best_model.pth`, or
-            a URL; `LABEL=` before it chooses what it is called in tables.
+        given: a name of the registry, a file of weights, a run's folder with `best_model.pth`, a
+            URL, or `hf:user/name` on the Hugging Face Hub; `LABEL=` before it chooses what it is
+            called in tables.
 
     Raises:
         UserError: if there is no such model, or its weights can't be had.
@@ -60,7 +61,7 @@ def candidate(given: str | os.PathLike) -> Candidate:
     label, name = _split_label(given)
     path, ledger = _weights_by_name(name), None
     if path is not None:
-        label = label or (Path(name.partition("#")[0]).stem if "://" in name else name)
+        label = label or _label(name)
     else:
         path, found = _file(name)
         name, label = None, label or found
@@ -81,8 +82,16 @@ def weights_of(facts: Mapping, folder: str | os.PathLike) -> Path | None:
 
 
 def _weights_by_name(name: str) -> Path | None:
-    """The file or folder of a name of the registry or a URL."""
-    return zoo.find(name) if "://" in name or name in zoo.registry() else None
+    """The file or folder of a name of the registry, a reference to the Hub or a URL."""
+    known = hub.is_reference(name) or "://" in name or name in zoo.registry()
+    return zoo.find(name) if known else None
+
+
+def _label(name: str) -> str:
+    """What a model that is no file is called in tables."""
+    if hub.is_reference(name):
+        return hub.parse(name).repository.rpartition("/")[2]
+    return Path(name.partition("#")[0]).stem if "://" in name else name
 
 
 def _relative(path: Path, folder: str | os.PathLike) -> str:
