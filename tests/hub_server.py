@@ -11,15 +11,18 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
 import re
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import yaml
 
+ROOT = Path(__file__).parents[1]
 TOKENS = {"hf_owner": "owner", "hf_reader": "reader", "hf_granted": "granted"}
 LICENCES = {"mit", "apache-2.0", "cc-by-4.0", "cc-by-nc-4.0", "cc-by-sa-4.0", "other", "unknown"}
 
@@ -94,6 +97,22 @@ def serve():
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+def environment(hub, home, **more) -> dict[str, str]:
+    """The environment of a user of that server, whose cache is in `home`."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("HF_")}
+    return {
+        **kept,
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
+        "OMP_NUM_THREADS": "1",
+        "HF_ENDPOINT": hub.url,
+        "HF_HOME": str(home),
+        # The server has the plain protocol for large files, not the one of the Hub's own storage.
+        "HF_HUB_DISABLE_XET": "1",
+        "no_proxy": "*",
+        **more,
+    }
 
 
 class _Error(Exception):
@@ -202,7 +221,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _validate(self) -> None:
         content = json.loads(self.body)["content"]
         block = re.match(r"---\r?\n(.*?)\r?\n---", content, re.DOTALL)
-        problems = _card_problems(yaml.safe_load(block[1]) if block else {})
+        problems = card_problems(yaml.safe_load(block[1]) if block else {})
         errors = [{"message": problem} for problem in problems]
         self._json({"errors": errors, "warnings": []}, 400 if errors else 200)
 
@@ -341,7 +360,7 @@ class _Handler(BaseHTTPRequestHandler):
         return b"".join(parts)
 
 
-def _card_problems(block) -> list[str]:
+def card_problems(block) -> list[str]:
     """What the Hub would refuse in a card's metadata."""
     if not isinstance(block, dict):
         return ["the metadata is no mapping"]

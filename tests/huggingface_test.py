@@ -7,7 +7,6 @@ their own.
 from __future__ import annotations
 
 import json
-import os
 import pickle
 import subprocess
 import sys
@@ -19,12 +18,11 @@ import torch
 from asteroid_bsrnn import checkpoint, hub
 from asteroid_bsrnn.weights.cache import sha256_of
 
-from .hub_server import Repository, serve
+from .hub_server import Repository, environment, serve
 from .models_test import build
 from .sounds import RATE, noise, refused, write
 from .tiny_musdb import make_tiny_musdb
 
-ROOT = Path(hub.__file__).parents[1]
 CARD = "---\nlicense: mit\ntags:\n- asteroid\n---\n\n# Title\n\nText.\n"
 # Does what it reads from stdin, a list of [function of `hub` or `zoo`, arguments, options]. "token"
 # changes the token, which the library reads at every call, and "limit" the largest size of files in
@@ -74,22 +72,6 @@ def with_weights(server, published):
         repository.tags["v1"] = commit
         server.repositories[f"owner/{name}"] = repository
     return server
-
-
-def environment(server, home, **more) -> dict[str, str]:
-    """The environment of a user of that server, whose cache is in `home`."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("HF_")}
-    return {
-        **kept,
-        "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
-        "OMP_NUM_THREADS": "1",
-        "HF_ENDPOINT": server.url,
-        "HF_HOME": str(home),
-        # The server has the plain protocol for large files, not the one of the Hub's own storage.
-        "HF_HUB_DISABLE_XET": "1",
-        "no_proxy": "*",
-        **more,
-    }
 
 
 def ask(server, home, *calls, **more) -> list[dict]:

@@ -18,6 +18,7 @@ from asteroid_bsrnn.data import find_tracks
 from asteroid_bsrnn.engine import ledger
 from asteroid_bsrnn.engine.checkpoints import best_checkpoint, resumable
 
+from . import hub_server
 from .recipe_rows_test import recipe
 from .tiny_musdb import make_tiny_musdb, validation_names
 
@@ -102,9 +103,17 @@ def test_all_stages(tiny, tmp_path):
     command += ["--source", "drums", "--tag", "tiny", "--accelerator", "cpu", "--museval", "1"]
     changes = ["training.max_epochs=2", "data.samples_per_epoch=4", "data.workers=1"]
     command += ["--set", " ".join(settings(tiny, *changes)), "--python", sys.executable]
-    run = subprocess.run(
-        list(map(str, command)), cwd=recipe, capture_output=True, text=True, timeout=240
-    )
+    command += ["--hub", "owner/drums", "--hub_private", "true", "--licence", "cc-by-nc-4.0"]
+    with hub_server.serve() as hub:
+        environment = hub_server.environment(hub, tmp_path, HF_TOKEN="hf_owner")
+        run = subprocess.run(
+            list(map(str, command)),
+            cwd=recipe,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=240,
+        )
     assert run.returncode == 0, run.stdout + run.stderr
     folder = recipe / "exp" / "train_bsrnn_umx_data_drums_tiny"
     metrics = json.loads((folder / "evaluation_test" / "final_metrics.json").read_text())
@@ -129,6 +138,11 @@ def test_all_stages(tiny, tmp_path):
     assert "preset: bsrnn" in card and f"{metrics['usdr']['drums']:.2f}" in card
     assert "validation_tracks: valid.txt" in card and str(tiny) not in card
     assert str(tiny) not in str(zoo.checkpoint.load_dict(published)["infos"])
+    uploaded = hub.repositories["owner/drums"]
+    assert uploaded.private and "hf:owner/drums@" in run.stdout
+    assert uploaded.files("main") == {
+        name: (folder / "publish_dir" / name).read_bytes() for name in ("model.pth", "README.md")
+    }
     assert (recipe / "logs" / f"{folder.name}.log").stat().st_size > 0
     command = [sys.executable, "publish.py", "--root", tiny / "data", "--row", "bsrnn_umx_data"]
     command += ["--source", "drums", "--exp_dir", folder, "--half"]
@@ -273,6 +287,8 @@ def test_a_file_that_breaks_in_the_middle_of_an_epoch_is_named(tiny, tmp_path):
         (["--root"], "needs a value"),
         ([], "--root is missing"),
         (["--root", "/nowhere", "--musdb18hq", "yes"], "must be true or false"),
+        (["--root", "/nowhere", "--hub", "name"], "--hub must be user/name"),
+        (["--root", "/nowhere", "--hub_private", "yes"], "--hub_private must be true or false"),
         (["extra"], "unexpected argument 'extra'"),
     ],
 )

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from asteroid.models import save_publishable
 
+import model_card
 import recipe
-from asteroid_bsrnn import UserError, checkpoint
+from asteroid_bsrnn import UserError, checkpoint, hub
 from asteroid_bsrnn.engine import config as configuration
 
 # Of the configuration, by group.
@@ -17,51 +18,35 @@ FILES = {
     "data": ("validation_tracks", "infos", "activity_folder"),
     "training": ("start_from",),
 }
-CARD = """---
-tags:
-- asteroid
-- audio
-- {model_name}
-- music-source-separation
-datasets:
-- {dataset}
----
-
-# {title}
-
-{model_name} for {sources}, {row}, trained with the recipe
-`egs/musdb18hq/BSRNN` of asteroid-bsrnn.
-
-## Training config
-
-```yaml
-{config}```
-
-## Results
-
-On the test tracks, in dB: uSDR as the mean over tracks, cSDR as the median.
-
-| | {columns} |
-|---|{rule}|
-{rows}
-
-## License notice
-
-{notice}
-"""
 
 
 def main() -> int:
-    """Write `publish_dir/model.pth` and `publish_dir/README.md`."""
+    """Write `publish_dir/model.pth` and `publish_dir/README.md`, and upload them if asked to."""
     parser = recipe.parser(__doc__)
     parser.add_argument("--half", action="store_true", help="store the weights in float16")
+    parser.add_argument(
+        "--licence",
+        default=model_card.UNKNOWN_LICENCE,
+        help="of the weights, for the card: an identifier of the Hugging Face Hub such as "
+        "cc-by-nc-4.0, or NAME=URL; default: %(default)s",
+    )
+    parser.add_argument(
+        "--hub", metavar="USER/NAME", help="repository of the Hugging Face Hub to upload to"
+    )
+    parser.add_argument(
+        "--hub_private",
+        choices=("true", "false"),
+        help="whether only its owner may see the repository; default: as it is, or as new ones are",
+    )
     options = parser.parse_args()
     try:
         folder = publish(options)
+        print(f"ready to be published: {folder}")
+        if options.hub is not None:
+            upload(folder, options)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print(f"ready to be published: {folder}")
     return 0
 
 
@@ -69,12 +54,13 @@ def publish(options) -> Path:
     """Put together what is published.
 
     Raises:
-        UserError: if the run was not trained or not evaluated.
+        UserError: if the run was not trained or not evaluated, or the licence has another form.
     """
     run = Path(options.exp_dir)
     figures = run / "evaluation_test" / "final_metrics.json"
     if not figures.is_file():
         raise UserError(f"{figures}: missing; run stage 3 first")
+    model_card.licence_fields(options.licence)
     metrics = json.loads(figures.read_text(encoding="utf-8"))
     config = without_folders(configuration.load(run / "conf.yml"))
     conf = checkpoint.load_dict(run / "best_model.pth")
@@ -86,8 +72,21 @@ def publish(options) -> Path:
     folder = run / "publish_dir"
     # It prints an invitation to upload, and writes model.pth.
     save_publishable(str(folder), conf, metrics, config, recipe="egs/musdb18hq/BSRNN")
-    (folder / "README.md").write_text(card(conf, config, metrics), encoding="utf-8")
+    card = model_card.build(conf, config, metrics, options.licence)
+    (folder / "README.md").write_text(card, encoding="utf-8")
     return folder
+
+
+def upload(folder: Path, options) -> None:
+    """Upload what was put together to the Hub, and tell how it is loaded from there."""
+    private = {None: None, "true": True, "false": False}[options.hub_private]
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    version = hub.publish(folder / hub.FILE, options.hub, card, private=private)
+    print(f"on the Hugging Face Hub: {version}")
+    name = version.partition("@")[0]
+    print(f"asteroid-bsrnn separate song.mp3 --model {name}    # without @...: the latest version")
+    if options.licence == model_card.UNKNOWN_LICENCE:
+        print("its card states no licence of the weights; --licence does")
 
 
 def without_folders(config: dict) -> dict:
@@ -99,48 +98,6 @@ def without_folders(config: dict) -> dict:
         }
         for group, values in config.items()
     }
-
-
-def card(conf: dict, config: dict, metrics: dict) -> str:
-    """The model card."""
-    measures = [
-        name for name, value in metrics.items() if isinstance(value, dict) and "mean" in value
-    ]
-    columns = list(metrics[measures[0]])
-    row, source = config["run"]["row"], config["run"]["source"]
-    return CARD.format(
-        model_name=conf["model_name"],
-        dataset=conf["dataset"],
-        title=f"{row}, {source}" if source else row,
-        sources=", ".join(conf["model_args"]["sources"]),
-        row=described(row),
-        config=configuration.dump(config),
-        columns=" | ".join(columns),
-        rule="---|" * (len(columns) - 1) + "---",
-        rows="\n".join(
-            f"| {name} | " + " | ".join(f"{metrics[name][column]:.2f}" for column in columns) + " |"
-            for name in measures
-        ),
-        notice=notice(conf),
-    )
-
-
-def described(row: str) -> str:
-    """What kind of row it is: the paper's, or one of a file elsewhere."""
-    if row in recipe.rows():
-        return f"row `{row}` of the table of arXiv 2603.09187"
-    return f"configuration `{row}`"
-
-
-def notice(conf: dict) -> str:
-    """What the licences of the data ask to be said."""
-    if not conf["licenses"]:
-        return f"Trained on {conf['dataset']}, whose licence is not known to this recipe."
-    return "\n".join(
-        f"Trained on {licence['title']} ({licence['title_link']}) by {licence['author']}: "
-        f"{licence['license']}."
-        for licence in conf["licenses"]
-    )
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@
 # Stages, from --stage (0) to --stop_stage (4):
 #   0  check the data set                       2  train (goes on where it was interrupted)
 #   1  find the active segments of every stem   3  evaluate on the test tracks
-#                                               4  prepare the model for publication
+#                                               4  prepare the model for publication, publish it
 #
 # Options, all as --name value:
 #   root        folder of MUSDB18-HQ, with train/ and test/ in it
@@ -25,6 +25,11 @@
 #   track_epochs  trains so many epochs and extrapolates time and energy (0: off)
 #   musdb18hq   true or false: whether the data are MUSDB18-HQ, to be complete as published (true)
 #   museval     processes for museval's SDR, ISR, SIR and SAR in stage 3, which take hours (0: off)
+#   hub         repository of the Hugging Face Hub, as user/name, that stage 4 uploads to (none);
+#               log in first: hf auth login, or HF_TOKEN
+#   hub_private true or false: whether only its owner may see that repository (as it is)
+#   licence     of the weights, for the model card: an identifier of the Hub, such as cc-by-nc-4.0,
+#               or NAME=URL (unknown)
 #   python      interpreter (the project's .venv, or python)
 
 set -e
@@ -49,6 +54,9 @@ overfit=0
 track_epochs=0
 musdb18hq=true
 museval=0
+hub=
+hub_private=
+licence=
 python=$(cd ../../.. && pwd)/.venv/bin/python
 [[ -x $python ]] || python=python
 
@@ -64,6 +72,14 @@ fi
 [[ $exp == exp || $exp == /* ]] || exp=$called_from/$exp
 if [[ $musdb18hq != true && $musdb18hq != false ]]; then
     echo "$0: error: --musdb18hq must be true or false, got '$musdb18hq'" >&2
+    exit 2
+fi
+if [[ -n $hub && ! $hub =~ ^[^/]+/[^/]+$ ]]; then
+    echo "$0: error: --hub must be user/name, got '$hub'" >&2
+    exit 2
+fi
+if [[ -n $hub_private && $hub_private != true && $hub_private != false ]]; then
+    echo "$0: error: --hub_private must be true or false, got '$hub_private'" >&2
     exit 2
 fi
 
@@ -105,5 +121,9 @@ fi
 
 if runs 4; then
     echo "Stage 4: preparing for publication"
-    "$python" publish.py "${common[@]}"
+    publication=()
+    for option in hub hub_private licence; do
+        [[ -z ${!option} ]] || publication+=("--$option" "${!option}")
+    done
+    "$python" publish.py "${common[@]}" "${publication[@]}"
 fi
