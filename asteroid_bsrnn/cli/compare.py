@@ -9,7 +9,7 @@ from pathlib import Path
 from ..errors import UserError
 from ..evaluation import candidates, comparison, comparison_formats, costs, records, statistics
 from ..evaluation.writing import write_json
-from .evaluate import add_evaluation, evaluate_all, separator_options
+from .evaluate import add_evaluation, evaluate_all, open_data, separator_options
 from .terminal import show
 from .values import count, name, number_within
 
@@ -78,7 +78,7 @@ def _compare(options: argparse.Namespace) -> int:
     found, models = _inputs(options)
     if models or options.oracles:
         known = {record.folder.resolve() for record in found}
-        made = evaluate_all(models, options)
+        made = evaluate_all(models, open_data(options), options)
         found += [record for record in made if record.folder.resolve() not in known]
     result = comparison.compare(found, costs=_costs(found, options), test=options.test)
     show(comparison_formats.to_text(result).rstrip())

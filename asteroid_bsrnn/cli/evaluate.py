@@ -9,8 +9,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ..engine import table_formats
 from ..errors import UserError
-from ..evaluation import candidates, comparison, comparison_formats, datasets, oracles, running
+from ..evaluation import (
+    candidates,
+    comparison,
+    comparison_formats,
+    datasets,
+    oracles,
+    paper,
+    running,
+)
 from ..evaluation.records import Record
 from .separate import _add_chunks, _add_computation
 from .terminal import progress_bar, show
@@ -42,7 +51,26 @@ def add_evaluate(commands) -> None:
         "(vocals.wav, ...; without a mixture.wav their sum is separated), or a folder of those",
     )
     add_evaluation(parser)
+    _add_paper(parser.add_argument_group("the paper's test rows"))
     parser.set_defaults(run=_evaluate)
+
+
+def _add_paper(group: argparse._ArgumentGroup) -> None:
+    group.description = (
+        "With --museval on the test tracks of MUSDB18-HQ, the cSDR of "
+        f"{', '.join(paper.rows())} stands beside the paper's."
+    )
+    group.add_argument(
+        "--paper-table",
+        type=name,
+        metavar="FILE",
+        help="write that table to FILE.md, .csv or .tex too",
+    )
+    group.add_argument(
+        "--paper-any-data",
+        action="store_true",
+        help="show it on other data too, marked as such, to try it out",
+    )
 
 
 def add_evaluation(parser: argparse.ArgumentParser) -> None:
@@ -94,8 +122,8 @@ def separator_options(options: argparse.Namespace) -> dict:
     return {name: getattr(options, name) for name in names}
 
 
-def evaluate_all(models: list[candidates.Candidate], options: argparse.Namespace) -> list[Record]:
-    """Evaluate all models, and the reference points if they are asked for."""
+def open_data(options: argparse.Namespace) -> datasets.EvaluationTracks:
+    """Find the tracks that the command line asks for, and say what is unusual about them."""
     data = datasets.EvaluationTracks(
         options.root,
         options.split,
@@ -108,6 +136,15 @@ def evaluate_all(models: list[candidates.Candidate], options: argparse.Namespace
             f"{data.without_mixture[0]!r}: the sum of the stems is separated",
             file=sys.stderr,
         )
+    return data
+
+
+def evaluate_all(
+    models: list[candidates.Candidate],
+    data: datasets.EvaluationTracks,
+    options: argparse.Namespace,
+) -> list[Record]:
+    """Evaluate all models, and the reference points if they are asked for."""
     found = []
     shared = {"museval_processes": options.museval or 0}
     wanted = oracles.names() if options.oracles else []
@@ -132,12 +169,50 @@ def evaluate_all(models: list[candidates.Candidate], options: argparse.Namespace
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    models = [candidates.candidate(model) for model in options.models]
-    if not models and not options.oracles:
+    if not options.models and not options.oracles:
         raise UserError("nothing to evaluate; name a model, or ask for --oracles")
-    table = comparison.compare(evaluate_all(models, options))
-    show(comparison_formats.to_text(table).rstrip())
+    data = open_data(options)
+    with_paper = _with_paper(data, options)
+    models = [candidates.candidate(model) for model in options.models]
+    records = evaluate_all(models, data, options)
+    show(comparison_formats.to_text(comparison.compare(records)).rstrip())
+    if with_paper:
+        other_data = paper.obstacle(data) is not None
+        table = paper.compare_with_paper(records, other_data=other_data)
+        show("\nBeside the paper\n\n" + table_formats.to_markdown(table).rstrip())
+        if options.paper_table:
+            table_formats.write(table, options.paper_table)
     return 0
+
+
+def _with_paper(data: datasets.EvaluationTracks, options: argparse.Namespace) -> bool:
+    """Whether the paper's test rows are shown; known before a download and hours of computing.
+
+    Raises:
+        UserError: if they were asked for and can't be.
+    """
+    asked = options.paper_table is not None or options.paper_any_data
+    if options.paper_table is not None:
+        table_formats.check_format(options.paper_table)
+    if not options.museval:
+        if asked:
+            raise UserError("the paper's test rows need museval's cSDR; add --museval N")
+        return False
+    names = {candidates.split_label(model)[1] for model in options.models}
+    if not names & set(paper.rows()):
+        if asked:
+            raise UserError(
+                f"none of the models is in the paper's test rows: {', '.join(paper.rows())}"
+            )
+        return False
+    reason = paper.obstacle(data)
+    if reason is None or options.paper_any_data:
+        return True
+    message = f"no comparison with the paper's test rows: {reason}; --paper-any-data shows it"
+    if options.paper_table is not None:
+        raise UserError(message)
+    print(message, file=sys.stderr)
+    return False
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from .activity import active_segments, active_segments_of_file
 from .activity_cache import detect_activity
 from .augmentations import AUGMENTATIONS, Augmentations, augmentation
 from .fingerprint import fingerprint
-from .musdb18hq import MUSDB18HQ_INFOS, SOURCES, VALIDATION_TRACKS, find_tracks
+from .musdb18hq import MUSDB18HQ_INFOS, SOURCES, TEST_TRACKS, VALIDATION_TRACKS, find_tracks
 from .normalisation import peak_normalise
 from .sampling import EpochSampler
 from .segments import RandomSegments
@@ -21,6 +21,7 @@ __all__ = [
     "AUGMENTATIONS",
     "MUSDB18HQ_INFOS",
     "SOURCES",
+    "TEST_TRACKS",
     "VALIDATION_TRACKS",
     "Augmentations",
     "EpochSampler",

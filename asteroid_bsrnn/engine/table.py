@@ -40,6 +40,7 @@ class Figure:
             mean and no spread.
         extrapolated: whether a run of them measured some epochs and was extrapolated.
         unfinished: whether a run of them has not come to its end.
+        other_data: whether it was computed on other data than the paper's.
     """
 
     mean: float
@@ -48,6 +49,7 @@ class Figure:
     n: int
     extrapolated: bool = False
     unfinished: bool = False
+    other_data: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,12 +81,14 @@ class Table:
         columns: `SCORES`, and `COSTS` where the table has them: parameters in millions, energies
             in kWh.
         rows: in the paper's order, then rows that the paper does not have.
+        differences: whether the written forms show the figures here minus the paper's too.
     """
 
     measure: str
     decimals: int
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
+    differences: bool = False
 
 
 def collect(
@@ -127,6 +131,15 @@ def collect(
             _row(None, dict(zip(paper["columns"], figures, strict=True)), columns, [], None)
         )
     return Table(paper["measure"], paper["decimals"], columns, tuple(rows))
+
+
+def differences(row: Row, columns: Iterable[str]) -> dict[str, float | None]:
+    """Return for every column the figure here minus the paper's, None where one is missing."""
+    pairs = {column: (row.here[column], row.paper[column]) for column in columns}
+    return {
+        column: None if here is None or paper is None else here.mean - paper
+        for column, (here, paper) in pairs.items()
+    }
 
 
 @functools.cache

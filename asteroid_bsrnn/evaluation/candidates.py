@@ -58,7 +58,7 @@ def candidate(given: str | os.PathLike) -> Candidate:
         UserError: if there is no such model, or its weights can't be had.
     """
     given = os.fspath(given)
-    label, name = _split_label(given)
+    label, name = split_label(given)
     path, ledger = _weights_by_name(name), None
     if path is not None:
         label = label or _label(name)
@@ -103,8 +103,8 @@ def safe_name(text: str) -> str:
     return re.sub(r"[^\w.+-]+", "_", text).strip("._") or "model"
 
 
-def _split_label(given: str) -> tuple[str | None, str]:
-    """Label and name of `LABEL=NAME`; a file may have such a name too."""
+def split_label(given: str) -> tuple[str | None, str]:
+    """Return label and name of `LABEL=NAME`, the label None without one; files may be named so."""
     match = re.match(r"([\w.+-]+)=(.+)", given)
     if match is None or os.path.exists(given):
         return None, given
