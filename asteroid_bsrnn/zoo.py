@@ -9,10 +9,10 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from . import checkpoint, hub, reference
+from . import checkpoint, reference
 from .errors import UserError
 from .models import PerSourceSeparator, SourceModel
-from .weights import install
+from .weights import hub, install
 from .weights.cache import cache_directory
 from .weights.download import fetch_url
 from .weights.registry import FOLDER, Pretrained, registry
@@ -43,7 +43,7 @@ def load(
         name_or_path_or_url: a name of the registry, whose weights are downloaded at first use; a
             file that this project published or converted, or a folder of such files with a network
             each; an http(s) URL of a file, to which `#sha256=<checksum>` may be added; or
-            `hf:user/name`, a repository of the Hugging Face Hub (other forms: `hub.parse`).
+            `hf:user/name`, a repository of the Hugging Face Hub (other forms: `weights.hub.parse`).
         stems: sources that are wanted; None means all. Where each source has a network of its own,
             only those of the stems are downloaded and built.
         **overrides: constructor arguments that replace the stored ones.

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from asteroid_bsrnn import checkpoint, hub
+from asteroid_bsrnn import checkpoint
+from asteroid_bsrnn.weights import hub
 from asteroid_bsrnn.weights.cache import sha256_of
 
 from .hub_server import Repository, environment, serve
@@ -29,7 +30,8 @@ CARD = "---\nlicense: mit\ntags:\n- asteroid\n---\n\n# Title\n\nText.\n"
 # bytes, a stand-in for a full disk that needs no rights.
 SCRIPT = """
 import json, os, resource, sys
-from asteroid_bsrnn import UserError, hub, zoo
+from asteroid_bsrnn import UserError, zoo
+from asteroid_bsrnn.weights import hub
 
 answers = []
 for function, arguments, options in json.load(sys.stdin):

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from .. import hub, zoo
+from .. import zoo
 from ..errors import UserError
+from ..weights import hub
 from ..weights.cache import sha256_of
 
 # The recipe's names of the files in a run's folder.
