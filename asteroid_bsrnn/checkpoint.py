@@ -52,8 +52,9 @@ def save_dict(conf: Mapping, path: str | os.PathLike) -> Path:
     except OSError as error:
         raise UserError(f"{path}: can't be written: {error.strerror}") from error
     try:
-        os.close(handle)
-        torch.save(dict(conf), temporary)
+        # Not given a path: torch would write the random name into the file.
+        with os.fdopen(handle, "wb") as file:
+            torch.save(dict(conf), file)
         foreign = torch.serialization.get_unsafe_globals_in_checkpoint(temporary)
         if foreign:
             raise TypeError(f"found {', '.join(sorted(foreign))}")

@@ -22,7 +22,7 @@ from .audio import AudioFile, default_subtype, resample_blocks
 from .filterbank import FFTSTFTFB
 from .inference import CrossFade, any_channels, separate_blocks
 from .models import BSCNN, BSRNN, PerSourceSeparator, SourceModel
-from .peers import AsteroidPeer, OpenUnmixPeer, XUMXPeer
+from .peers import AsteroidPeer, OpenUnmixPeer, SpleeterPeer, XUMXPeer
 
 
 def register() -> None:
@@ -31,19 +31,21 @@ def register() -> None:
     Where the package was imported before and is imported afresh, its new classes and functions
     take the place of the old ones.
     """
-    for model_class in (BSRNN, BSCNN, PerSourceSeparator, AsteroidPeer, OpenUnmixPeer, XUMXPeer):
+    own = (BSRNN, BSCNN, PerSourceSeparator)
+    peers = (AsteroidPeer, OpenUnmixPeer, SpleeterPeer, XUMXPeer)
+    for model_class in own + peers:
         if _is_free_for(model_class, models):
             models.register_model(model_class)
     if _is_free_for(FFTSTFTFB, asteroid_filterbanks):
         asteroid_filterbanks.register_filterbank(FFTSTFTFB)
         asteroid_filterbanks.fft_stft = FFTSTFTFB
-    for own in (torch_separate, file_separate):
-        original = getattr(asteroid_separate, own.__name__)
+    for function in (torch_separate, file_separate):
+        original = getattr(asteroid_separate, function.__name__)
         # Asteroid's functions have a `__wrapped__` of their own; ours are known by where they
         # were defined, which no decorator copies.
         if getattr(original, "__globals__", {}).get("__name__") == __name__:
             original = original.__wrapped__
-        setattr(asteroid_separate, own.__name__, _for_source_models(own, original))
+        setattr(asteroid_separate, function.__name__, _for_source_models(function, original))
 
 
 def _is_free_for(new: type, registry) -> bool:

@@ -140,8 +140,8 @@ def import_reference(name: str, paths: Sequence[str | os.PathLike]) -> list[Path
     """
     if name not in registry():
         raise UserError(f"unknown weights {name!r}; valid names: {', '.join(registry())}")
-    if registry()[name].embedded:
-        raise UserError(f"{name!r} needs no import: it ships with the package")
+    if registry()[name].embedded or registry()[name].package:
+        raise UserError(f"{name!r} needs no import: it is loaded by its name")
     return install.import_files(
         registry()[name], [file for path in paths for file in _checkpoints_in(Path(path))]
     )

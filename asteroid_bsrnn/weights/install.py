@@ -6,8 +6,6 @@ its checksum. While weights are prepared it also holds the archive or what has a
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
 import sys
 import time
@@ -20,13 +18,14 @@ from .. import checkpoint, presets, reference
 from ..checkpoint import check_stems
 from ..errors import UserError
 from ..models import SourceModel
+from . import packaged
 from .archive import RangedFile, extract, find, opened, span_of
 from .cache import cache_directory, check_room, exclusive, fault_of, megabytes, sha256_of
 from .download import Download, check_url, storing
+from .record import is_whole, read_record, write_record
 from .registry import FOLDER, Member, Pretrained
 from .transfer import host_of
 
-RECORD = "source.json"
 # Lightning stores Adam's two moments beside the weights.
 CHECKPOINT_BYTES_A_PARAMETER, BYTES_A_PARAMETER = 12.1, 4.01
 
@@ -38,7 +37,9 @@ def folder_of(entry: Pretrained) -> Path:
 
 def installed(entry: Pretrained, stems: Sequence[str] | None = None) -> bool:
     """Whether all that `stems` need is on this machine; checksums are not computed."""
-    record = _read_record(folder_of(entry))
+    if entry.package:
+        return packaged.file_of(entry).is_file()
+    record = read_record(folder_of(entry))
     return entry.embedded or all(
         member.converted in record and (folder_of(entry) / member.converted).is_file()
         for member in members_for(entry, stems)
@@ -82,6 +83,9 @@ def ensure(
         if fault := fault_of(path, f"sha256:{entry.sha256}"):
             raise UserError(f"{entry.name}: {fault}; install the package anew")
         return [path]
+    if entry.package:
+        check_stems(stems, entry.sources)
+        return [packaged.ensure(entry)]
     folder, members = folder_of(entry), members_for(entry, stems)
     with storing(folder):
         # Before the lock, so that weights in a shared, read-only cache can be used.
@@ -150,15 +154,7 @@ def terms(entry: Pretrained) -> str:
 
 def _lacking(folder: Path, members: Sequence[Member]) -> list[Member]:
     """Those whose converted file is missing or damaged."""
-    record = _read_record(folder)
-    return [
-        member
-        for member in members
-        if fault_of(
-            folder / member.converted,
-            f"sha256:{record.get(member.converted, {}).get('sha256', 'unknown')}",
-        )
-    ]
+    return [member for member in members if not is_whole(folder, member.converted)]
 
 
 def _prepare(
@@ -308,7 +304,7 @@ def _store(
         stale.unlink()
     facts = {"licence": entry.licence, "training_data": entry.training_data, "from": entry.homepage}
     target = checkpoint.save_model(model, folder / member.converted, facts)
-    record = _read_record(folder)
+    record = read_record(folder)
     record[member.converted] = {
         **origin,
         "homepage": entry.homepage,
@@ -316,7 +312,7 @@ def _store(
         "sha256": sha256_of(target),
         "converted": time.strftime("%Y-%m-%d"),
     }
-    _write_record(folder, record)
+    write_record(folder, record)
 
 
 def _check_network(entry: Pretrained, member: Member, model: SourceModel, path: Path) -> None:
@@ -342,16 +338,3 @@ def _check_network(entry: Pretrained, member: Member, model: SourceModel, path: 
             key for key in {**shapes[0], **shapes[1]} if shapes[0].get(key) != shapes[1].get(key)
         )
         raise UserError(f"{path.name}: not a network of {entry.name!r}: {differing} differs")
-
-
-def _read_record(folder: Path) -> dict:
-    try:
-        return json.loads((folder / RECORD).read_text(encoding="utf-8"))["files"]
-    except (OSError, ValueError, KeyError):
-        return {}
-
-
-def _write_record(folder: Path, files: dict) -> None:
-    temporary = folder / f"{RECORD}.new"
-    temporary.write_text(json.dumps({"files": files}, indent=2), encoding="utf-8")
-    os.replace(temporary, folder / RECORD)

