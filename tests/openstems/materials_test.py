@@ -4,6 +4,7 @@ import errno
 import io
 import json
 import os
+import re
 import shutil
 import tarfile
 import time
@@ -11,21 +12,30 @@ import time
 import pytest
 
 from openstems.errors import UserError
-from openstems.materials import CATALOGUE, Materials, clients, default_directory, fetch, find
+from openstems.materials import (
+    CATALOGUE,
+    CLIENTS,
+    KINDS,
+    Materials,
+    clients,
+    default_directory,
+    fetch,
+    find,
+)
 
 from .conftest import RECIPE
 
 
-def only(directory, *names):
-    """A build of the profile full that may use just these materials of npm and apt."""
+def only(directory, *names, **options):
+    """A build of the profile full that may use just these materials of npm, apt and git."""
     others = tuple(name for name in CATALOGUE if name not in names)
-    return Materials("full", ("npm", "apt"), directory, others)
+    return Materials("full", ("npm", "apt", "git"), directory, others, **options)
 
 
 def unpack_by_hand(directory, name):
     """A folder as if someone had unpacked the package there."""
     for item in CATALOGUE[name].items:
-        path = directory / name / item.path
+        path = directory / name / item.path.replace("*", "x")
         folder = path if item.path.endswith("/") else path.parent
         folder.mkdir(parents=True, exist_ok=True)
         if not path.exists():
@@ -37,11 +47,15 @@ def needs(program):
 
 
 def test_the_catalogue_says_everything():
-    assert len(CATALOGUE) == 26
+    assert len(CATALOGUE) == 36
     for name, material in CATALOGUE.items():
         assert name == material.name and material.version and material.holds
         assert material.licence_files or material.client == "pip"
         assert (material.client == "pip") == bool(material.module)
+        assert material.client in CLIENTS and material.kind in KINDS
+        if material.client == "git":
+            assert material.package.startswith("https://")
+            assert re.fullmatch("[0-9a-f]{8,40}", material.version)
         for item in material.items:
             assert item.licence and item.credit and item.profile in ("clean", "full")
 
@@ -56,15 +70,25 @@ def test_the_readme_lists_the_catalogue():
 
 
 def test_the_profile_clean_holds_no_copyleft():
-    for name in Materials().names:
+    for name in Materials(clients=CLIENTS).names:
         for licence in find(name).licences("clean"):
             assert "SA" not in licence
             # Its exception frees what is composed with the samples.
             assert "GPL" not in licence or licence.endswith("with composition exception")
 
 
+def test_whole_songs_are_no_parts_of_songs():
+    clean = Materials(clients=CLIENTS, kinds=("songs",))
+    assert "marsshooter-data" in clean and "nexuiz-music" not in clean
+    assert not set(clean.names) & set(Materials("full", CLIENTS).names)
+    for name in clean.names:
+        for licence in find(name).licences("clean"):
+            assert licence.startswith("CC-BY") or licence == "public domain"
+
+
 def test_profiles_and_clients_narrow_the_choice():
-    clean, full = Materials(), Materials(profile="full")
+    assert "producer-space-vocals" not in Materials()  # only where git is asked for
+    clean, full = Materials(clients=CLIENTS), Materials("full", CLIENTS, kinds=KINDS)
     assert set(clean.names) < set(full.names) == set(CATALOGUE)
     assert "mma" not in clean and "mma" in full
     narrow = Materials(clients=("npm", "pip"), without=("hibari-tts", "pyopenjtalk-plus"))
@@ -81,7 +105,9 @@ def test_profiles_and_clients_narrow_the_choice():
     ("changes", "words"),
     [
         ({"profile": "dirty"}, "profile must be clean or full, got 'dirty'"),
-        ({"clients": ("brew",)}, "clients must be among pip, npm, apt, got 'brew'"),
+        ({"clients": ("brew",)}, "clients must be among pip, npm, apt, git, got 'brew'"),
+        ({"kinds": ("loops",)}, "kinds must be among parts, songs, got 'loops'"),
+        ({"recordings": "/no/such"}, "/no/such: no such folder of recordings"),
         ({"without": ("mms",)}, "no material 'mms'.*mma"),
     ],
 )

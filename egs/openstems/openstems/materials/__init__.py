@@ -1,11 +1,13 @@
 """Which packages songs are made from, under which licences, and how to get them."""
 
 from .available import Materials, default_directory
-from .catalogue import CATALOGUE, CLIENTS, PROFILES, Item, Material, find
+from .catalogue import CATALOGUE, CLIENTS, DEFAULT_CLIENTS, KINDS, PROFILES, Item, Material, find
 
 __all__ = [
     "CATALOGUE",
     "CLIENTS",
+    "DEFAULT_CLIENTS",
+    "KINDS",
     "PROFILES",
     "Item",
     "Material",

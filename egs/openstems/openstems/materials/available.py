@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import UserError
-from .catalogue import CATALOGUE, CLIENTS, PROFILES, Material, find
+from .catalogue import CATALOGUE, CLIENTS, DEFAULT_CLIENTS, KINDS, PROFILES, Material, find
 
 STAMP = ".openstems.json"
 """File in the folder of each fetched material: package, client and version."""
@@ -28,24 +28,36 @@ def default_directory() -> Path:
     return base / "openstems"
 
 
+def default_recordings() -> Path | None:
+    """`$OPENSTEMS_RECORDINGS`, or None."""
+    named = os.environ.get("OPENSTEMS_RECORDINGS")
+    return Path(named) if named else None
+
+
 @dataclass(frozen=True)
 class Materials:
     """The materials that a build may use; the same settings always name the same ones.
 
     Args:
         profile: "clean" or "full".
-        clients: which of "pip", "npm" and "apt" to take materials from.
-        directory: folder that holds a folder for each material of npm and apt.
+        clients: which of "pip", "npm", "apt" and "git" to take materials from.
+        directory: folder that holds a folder for each material of npm, apt and git.
         without: names of materials to leave out.
+        recordings: folder with copies of materials of git, each in a folder of its name; those
+            that are there are used instead of what git gets. None means
+            `default_recordings()`.
+        kinds: which of "parts" and "songs".
 
     Raises:
-        UserError: an unknown profile, client or material.
+        UserError: an unknown profile, client, kind or material, or no such folder of recordings.
     """
 
     profile: str = "clean"
-    clients: tuple[str, ...] = CLIENTS
+    clients: tuple[str, ...] = DEFAULT_CLIENTS
     directory: Path | None = None
     without: tuple[str, ...] = ()
+    recordings: Path | None = None
+    kinds: tuple[str, ...] = ("parts",)
 
     def __post_init__(self):
         if self.profile not in PROFILES:
@@ -53,13 +65,23 @@ class Materials:
         for client in self.clients:
             if client not in CLIENTS:
                 raise UserError(f"clients must be among {', '.join(CLIENTS)}, got {client!r}")
+        for kind in self.kinds:
+            if kind not in KINDS:
+                raise UserError(f"kinds must be among {', '.join(KINDS)}, got {kind!r}")
         for name in self.without:
             find(name)
+        recordings = self.recordings or default_recordings()
+        if recordings is not None:
+            recordings = Path(recordings).expanduser().absolute()
+            if not recordings.is_dir():
+                raise UserError(f"{recordings}: no such folder of recordings; name another")
+        object.__setattr__(self, "recordings", recordings)
         directory = Path(self.directory or default_directory()).expanduser().absolute()
         object.__setattr__(self, "directory", directory)
         # In the catalogue's order, so that the order on the command line changes nothing.
         object.__setattr__(self, "clients", _ordered(self.clients, CLIENTS))
         object.__setattr__(self, "without", _ordered(self.without, CATALOGUE))
+        object.__setattr__(self, "kinds", _ordered(self.kinds, KINDS))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -68,6 +90,7 @@ class Materials:
             material.name
             for material in CATALOGUE.values()
             if material.client in self.clients
+            and material.kind in self.kinds
             and material.used(self.profile)
             and material.name not in self.without
         )
@@ -79,7 +102,8 @@ class Materials:
     def path(self, name: str) -> Path:
         """The folder of a material.
 
-        For pip it is the folder of the Python package, for npm it holds `package/`, for apt `usr/`.
+        For pip it is the folder of the Python package, for npm it holds `package/`, for apt
+        `usr/`, for git the files of the repository that are used.
 
         Raises:
             UserError: the build may not use it, or it is not there.
@@ -112,6 +136,8 @@ class Materials:
     def version(self, name: str) -> str:
         """The version that is there; "unknown" for what was unpacked by hand."""
         material = find(name)
+        if self._copy(material) is not None:
+            return "local copy"
         if material.client == "pip":
             return importlib.metadata.version(material.package)
         return str(read_stamp(self.path(name)).get("version", "unknown"))
@@ -129,12 +155,24 @@ class Materials:
         """Where a material lies; None where it, or any of what is used of it, is missing."""
         if material.client == "pip":
             return _python_package(material)
+        folder = self._copy(material)
+        if folder is not None:
+            return folder
         folder = self.directory / material.name
-        stamped = read_stamp(folder).get("version", material.version)
-        if material.client == "npm" and stamped != material.version:
+        stamped = str(read_stamp(folder).get("version", material.version))
+        if material.client in ("npm", "git") and not stamped.startswith(material.version):
             return None
-        there = all((folder / item.path).exists() for item in material.used(self.profile))
-        return folder if there else None
+        return folder if self._is_whole(folder, material) else None
+
+    def _copy(self, material: Material) -> Path | None:
+        """The user's own copy of a material of git."""
+        if material.client != "git" or self.recordings is None:
+            return None
+        folder = self.recordings / material.name
+        return folder if self._is_whole(folder, material) else None
+
+    def _is_whole(self, folder: Path, material: Material) -> bool:
+        return all(item.found(folder) for item in material.used(self.profile))
 
 
 def how_to_get(missing: Iterable[Material]) -> str:

@@ -1,4 +1,4 @@
-"""Every material that songs can be made from, as data."""
+"""Every material, as data."""
 
 from __future__ import annotations
 
@@ -7,9 +7,13 @@ from types import MappingProxyType
 from ..errors import UserError
 from .clean import CLEAN
 from .full import FULL
-from .material import CLIENTS, PROFILES, Item, Material
+from .material import CLIENTS, DEFAULT_CLIENTS, KINDS, PROFILES, Item, Material
+from .recorded import RECORDED
+from .whole_songs import WHOLE_SONGS
 
-CATALOGUE = MappingProxyType({material.name: material for material in (*CLEAN, *FULL)})
+CATALOGUE = MappingProxyType(
+    {material.name: material for material in (*CLEAN, *FULL, *RECORDED, *WHOLE_SONGS)}
+)
 
 
 def find(name: str) -> Material:
@@ -23,4 +27,13 @@ def find(name: str) -> Material:
     return CATALOGUE[name]
 
 
-__all__ = ["CATALOGUE", "CLIENTS", "PROFILES", "Item", "Material", "find"]
+__all__ = [
+    "CATALOGUE",
+    "CLIENTS",
+    "DEFAULT_CLIENTS",
+    "KINDS",
+    "PROFILES",
+    "Item",
+    "Material",
+    "find",
+]

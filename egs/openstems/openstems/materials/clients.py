@@ -1,4 +1,4 @@
-"""npm and apt, used to download single packages without installing them."""
+"""npm, apt and git, used to download single packages and commits without installing them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import tarfile
+import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -13,8 +14,11 @@ from types import MappingProxyType
 from ..errors import UserError
 from .catalogue import Material
 
-PROGRAMS = MappingProxyType({"npm": ("npm",), "apt": ("apt-get", "dpkg-deb")})
-INSTALL = MappingProxyType({"npm": "install Node.js", "apt": "use Debian or Ubuntu"})
+PROGRAMS = MappingProxyType({"npm": ("npm",), "apt": ("apt-get", "dpkg-deb"), "git": ("git",)})
+INSTALL = MappingProxyType(
+    {"npm": "install Node.js", "apt": "use Debian or Ubuntu", "git": "install git"}
+)
+_WHOLE_COMMIT = 40  # digits
 
 
 def npm(material: Material, work: Path, unpacked: Path, report: Callable[[str], None]) -> str:
@@ -52,7 +56,53 @@ def apt(material: Material, work: Path, unpacked: Path, report: Callable[[str], 
     return _run(material, ["dpkg-deb", "-f", archive.name, "Version"], work).strip()
 
 
-GET = MappingProxyType({"npm": npm, "apt": apt})
+def git(material: Material, work: Path, unpacked: Path, report: Callable[[str], None]) -> str:
+    """Fetches a commit and checks out what is used of it; the whole name of the commit.
+
+    The commit's name is a checksum of all its files, which git compares. A server only gives
+    commits by their whole names: where the catalogue has the beginning of one, it is looked up
+    among the names of all commits.
+    """
+    repository = ["git", "-C", "repository"]
+    _run(material, ["git", "init", "--quiet", "repository"], work)
+    _run(material, [*repository, "remote", "add", "origin", material.package], work)
+    # Contents are fetched when files are checked out, and of these files only.
+    fetch = [*repository, "fetch", "--quiet", "--no-tags", "--filter=blob:none"]
+    if len(material.version) == _WHOLE_COMMIT:
+        _run(material, [*fetch, "--depth=1", "origin", material.version], work)
+    else:
+        _run(material, [*fetch, "origin", "HEAD"], work)
+    name = f"{material.version}^{{commit}}"
+    commit = _run(material, [*repository, "rev-parse", "--verify", name], work).strip()
+    used = [item.path.rstrip("/") for item in material.items]
+    checkout = ["-c", "core.autocrlf=false", "-c", "core.symlinks=false", "checkout", "--quiet"]
+    tree = f"--work-tree={unpacked.resolve()}"
+    paths = [*used, *material.licence_files]
+    _run(material, [*repository, tree, *checkout, commit, "--", *paths], work)
+    return commit
+
+
+GET = MappingProxyType({"npm": npm, "apt": apt, "git": git})
+
+
+def unpack_archives(material: Material, folder: Path) -> None:
+    """Unpack the zip archives in a material, each into the folder of its name without suffix.
+
+    Raises:
+        UserError: one is missing or damaged.
+    """
+    for name in material.archives:
+        archive = folder / name
+        try:
+            with zipfile.ZipFile(archive) as content:
+                # It leaves out what would lie outside of the folder.
+                content.extractall(archive.with_suffix(""))
+            archive.unlink()
+        except (FileNotFoundError, zipfile.BadZipFile) as error:
+            raise UserError(
+                f"{material.name}: {name} can't be unpacked ({error}); leave it out with --without"
+                f" {material.name}"
+            ) from error
 
 
 def _own_lists(folder: Path) -> list[str]:
@@ -75,7 +125,8 @@ def _run(material: Material, command: Sequence[str], folder: Path) -> str:
         capture_output=True,
         text=True,
         errors="replace",
-        env={**os.environ, "LC_ALL": "C"},
+        # Nobody is there to type a password.
+        env={**os.environ, "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0"},
     )
     if run.returncode != 0:
         raise UserError(
@@ -85,10 +136,13 @@ def _run(material: Material, command: Sequence[str], folder: Path) -> str:
     return run.stdout
 
 
+_TELLING = ("E:", "npm error", "npm ERR!", "dpkg", "fatal:", "error:")
+
+
 def _reason(run: subprocess.CompletedProcess) -> str:
     """The line of a program's output that says most about its failure."""
     lines = [line.strip() for line in (run.stderr + run.stdout).splitlines() if line.strip()]
-    telling = [line for line in lines if line.startswith(("E:", "npm error", "npm ERR!", "dpkg"))]
+    telling = [line for line in lines if line.startswith(_TELLING)]
     # npm's first line is a code alone, its later ones where the log lies.
     worded = [line for line in telling if " code " not in line]
     return next(iter(worded or telling or lines), f"exit code {run.returncode}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import shutil
 import tempfile
@@ -13,7 +14,7 @@ from pathlib import Path
 from ..errors import UserError
 from . import clients
 from .available import STAMP, Materials, how_to_get
-from .catalogue import Material
+from .catalogue import DEFAULT_CLIENTS, Material
 
 Report = Callable[[str], None]
 
@@ -53,7 +54,17 @@ def fetch(materials: Materials, report: Report) -> None:
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         raise UserError(problems[0] + more)
     n_materials = len(materials.names)
-    report(f"all {n_materials} materials are there, those of npm and apt in {materials.directory}")
+    report(f"all {n_materials} materials are there; what was fetched is in {materials.directory}")
+
+
+def checksum(folder: Path) -> str:
+    """SHA-256 of the names and contents of all files of a folder but the stamp of fetching."""
+    digest = hashlib.sha256()
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name != STAMP)
+    for name, path in sorted((path.relative_to(folder).as_posix(), path) for path in files):
+        content = hashlib.sha256(path.read_bytes()).hexdigest()
+        digest.update(f"{content}  {name}\n".encode())
+    return digest.hexdigest()
 
 
 def _clear_leftovers(directory: Path) -> None:
@@ -71,7 +82,7 @@ def _check_programs(wanted: Iterable[Material]) -> None:
     for client, names in by_client.items():
         lacking = [name for name in clients.PROGRAMS[client] if shutil.which(name) is None]
         if lacking:
-            others = " ".join(other for other in ("pip", "npm", "apt") if other != client)
+            others = " ".join(other for other in DEFAULT_CLIENTS if other != client)
             raise UserError(
                 f"{', '.join(lacking)} not found, which gets {', '.join(names)};"
                 f" {clients.INSTALL[client]}, or leave them out with --clients {others}"
@@ -87,10 +98,9 @@ def _fetch_one(material: Material, materials: Materials, report: Report) -> None
             unpacked = Path(part) / material.name
             unpacked.mkdir()
             version = clients.GET[material.client](material, Path(part), unpacked, report)
+            clients.unpack_archives(material, unpacked)
             lacking = [
-                item.path
-                for item in material.used(materials.profile)
-                if not (unpacked / item.path).exists()
+                item.path for item in material.used(materials.profile) if not item.found(unpacked)
             ]
             if lacking:
                 raise UserError(
@@ -98,6 +108,8 @@ def _fetch_one(material: Material, materials: Materials, report: Report) -> None
                     f" --without {material.name}"
                 )
             stamp = {"client": material.client, "package": material.package, "version": version}
+            if material.client == "git":
+                stamp["sha256"] = _checked(material, unpacked)
             (unpacked / STAMP).write_text(json.dumps(stamp, indent=2) + "\n", encoding="utf-8")
             _put(unpacked, directory / material.name, Path(part) / "old")
     except OSError as error:
@@ -110,6 +122,17 @@ def _fetch_one(material: Material, materials: Materials, report: Report) -> None
             f"{directory}: {material.name} cannot be written ({error.strerror}); choose another"
             " folder with --materials"
         ) from None
+
+
+def _checked(material: Material, unpacked: Path) -> str:
+    """The checksum of what was fetched, compared with the catalogue's."""
+    found = checksum(unpacked)
+    if material.sha256 not in ("", found):
+        raise UserError(
+            f"{material.name}: its files have the SHA-256 {found}, not {material.sha256}; leave it"
+            f" out with --without {material.name}"
+        )
+    return found
 
 
 def _put(unpacked: Path, target: Path, old: Path) -> None:

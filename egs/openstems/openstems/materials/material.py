@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 PROFILES = ("clean", "full")
-CLIENTS = ("pip", "npm", "apt")
+CLIENTS = ("pip", "npm", "apt", "git")
+DEFAULT_CLIENTS = ("pip", "npm", "apt")
+"""What git gets is large, and not every network reaches its hosts."""
+
+KINDS = ("parts", "songs")
+"""What songs are made from; and whole songs without stems, for teachers."""
 
 
 @dataclass(frozen=True)
@@ -13,16 +19,25 @@ class Item:
     """What is used of a material: a file or a folder, under a licence.
 
     Args:
-        path: relative to the material's folder; a folder ends in "/".
+        path: relative to the material's folder; a folder ends in "/", and "*" stands for any text
+            but "/".
         licence: as the material itself names it.
         credit: who made it.
         profile: "clean", or "full" for what the profile clean must leave alone.
+        silent: of whole songs, the sources that they do not have.
     """
 
     path: str
     licence: str
     credit: str
     profile: str = "clean"
+    silent: tuple[str, ...] = ()
+
+    def found(self, folder: Path) -> list[Path]:
+        """What there is of it in a material's folder, sorted."""
+        if "*" in self.path:
+            return sorted(folder.glob(self.path.rstrip("/")))
+        return [folder / self.path] if (folder / self.path).exists() else []
 
 
 @dataclass(frozen=True)
@@ -31,15 +46,20 @@ class Material:
 
     Args:
         name: the key by which all parts of the program, and the manifest, call it.
-        client: "pip", "npm" or "apt": what gets it.
-        package: what the client calls it.
-        version: npm and pip get exactly this one; apt gets the distribution's, this was tested.
+        client: "pip", "npm", "apt" or "git": what gets it.
+        package: what the client calls it; for git, the address.
+        version: npm, pip and git get exactly this one, for git a commit or the beginning of one;
+            apt gets the distribution's, this was tested.
         holds: what it is good for, in a few words.
         items: what is used of it.
         licence_files: relative to the material's folder.
         also: packages of the same client that are unpacked into the same folder.
         module: for pip, what Python imports it as.
         megabytes: size of the download.
+        archives: zip archives in it, each unpacked into the folder of its name without suffix.
+        sha256: for git, checksum of the files taken as `fetch.checksum` computes it; "" where
+            the commit alone says what they are.
+        kind: "parts" or "songs".
     """
 
     name: str
@@ -52,6 +72,9 @@ class Material:
     also: tuple[str, ...] = ()
     module: str = ""
     megabytes: float = 0.0
+    archives: tuple[str, ...] = ()
+    sha256: str = ""
+    kind: str = "parts"
 
     @property
     def profile(self) -> str:

@@ -1,0 +1,139 @@
+"""Materials of git, from real repositories on the disk, and the user's own copies of them."""
+
+import shutil
+import subprocess
+from dataclasses import replace
+from types import MappingProxyType
+
+import pytest
+
+from openstems.errors import UserError
+from openstems.materials import CATALOGUE, available, catalogue, clients, fetch
+
+from .materials_test import needs, only, unpack_by_hand
+
+NAME = "karoryfer.swagbass"
+pytestmark = needs("git")
+
+
+def git(folder, *arguments):
+    """Run git in a folder; its output."""
+    person = ["-c", "user.name=test", "-c", "user.email=test@localhost"]
+    command = ["git", "-C", str(folder), *person, "-c", "commit.gpgsign=false", *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+@pytest.fixture
+def repository(tmp_path):
+    """A repository with notes, a licence, and a large file that nobody wants."""
+    folder = tmp_path / "origin"
+    (folder / "notes").mkdir(parents=True)
+    git(folder, "init", "--quiet")
+    # As the hosts of repositories do; without it, git fetches all files.
+    git(folder, "config", "uploadpack.allowFilter", "true")
+    (folder / "notes" / "a1_f_rr1.wav").write_bytes(b"a\r\nb\n")
+    (folder / "LICENSE").write_text("CC0")
+    (folder / "readme.txt").write_text("notes")
+    (folder / "unwanted.bin").write_bytes(bytes(range(256)) * 4000)
+    git(folder, "add", ".")
+    git(folder, "commit", "--quiet", "-m", "notes")
+    return folder
+
+
+@pytest.fixture
+def declare(repository, monkeypatch):
+    """Declare the repository in the place of the real one; the commit of the declaration."""
+
+    def declare(version=None, **changes):
+        commit = git(repository, "rev-parse", "HEAD")
+        entry = replace(
+            CATALOGUE[NAME], package=repository.as_uri(), version=version or commit, **changes
+        )
+        changed = MappingProxyType({**CATALOGUE, NAME: entry})
+        monkeypatch.setattr(catalogue, "CATALOGUE", changed)
+        monkeypatch.setattr(available, "CATALOGUE", changed)
+        return commit
+
+    return declare
+
+
+@pytest.mark.parametrize("digits", [8, 40])
+def test_a_commit_is_fetched_and_what_is_used_of_it_is_kept(repository, declare, tmp_path, digits):
+    commit = git(repository, "rev-parse", "HEAD")
+    (repository / "notes" / "a1_f_rr1.wav").write_bytes(b"a later version")
+    git(repository, "commit", "--quiet", "-am", "later")
+    declare(version=commit[:digits])
+    said = []
+    wanted = only(tmp_path / "m", NAME)
+    assert [material.name for material in wanted.missing()] == [NAME]
+    fetch.fetch(wanted, said.append)
+    path = wanted.path(NAME)
+    found = {p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_file()}
+    assert found == {"notes/a1_f_rr1.wav", "LICENSE", "readme.txt", available.STAMP}
+    assert (path / "notes" / "a1_f_rr1.wav").read_bytes() == b"a\r\nb\n"
+    assert wanted.version(NAME) == commit
+    stamp = available.read_stamp(path)
+    assert stamp["package"] == repository.as_uri() and stamp["sha256"] == fetch.checksum(path)
+    assert [p.name for p in wanted.licence_files(NAME)] == ["LICENSE", "readme.txt"]
+    assert [p.name for p in (tmp_path / "m").iterdir()] == [NAME]
+    assert "(150 MB by git, CC0-1.0)" in said[0]
+    # A later commit in the catalogue counts as missing.
+    declare(version=git(repository, "rev-parse", "HEAD"))
+    assert wanted.missing()
+
+
+def test_only_what_is_used_is_transferred(declare, tmp_path):
+    declare()
+    work, unpacked = tmp_path / "work", tmp_path / "work" / "unpacked"
+    unpacked.mkdir(parents=True)
+    clients.git(available.CATALOGUE[NAME], work, unpacked, lambda line: None)
+    size = sum(p.stat().st_size for p in (work / "repository" / ".git").rglob("*") if p.is_file())
+    assert size < 100_000 and not (unpacked / "unwanted.bin").exists()
+
+
+def test_other_files_than_the_declared_ones_are_not_kept(declare, tmp_path):
+    wanted = only(tmp_path / "m", NAME)
+    declare(sha256="0" * 64)
+    with pytest.raises(UserError, match=f"{NAME}: its files have the SHA-256 [0-9a-f]+, not 000"):
+        fetch.fetch(wanted, lambda line: None)
+    assert list((tmp_path / "m").iterdir()) == []
+    declare()
+    fetch.fetch(wanted, lambda line: None)
+    found = available.read_stamp(wanted.path(NAME))["sha256"]
+    shutil.rmtree(tmp_path / "m")
+    declare(sha256=found)
+    fetch.fetch(wanted, lambda line: None)
+    assert wanted.missing() == ()
+
+
+@pytest.mark.parametrize(
+    ("version", "words"), [("0" * 40, "not our ref"), ("00000000", "Needed a single revision")]
+)
+def test_a_commit_that_is_not_there_is_named(declare, tmp_path, version, words):
+    declare(version=version)
+    with pytest.raises(UserError, match=f"{NAME}: git could not get file:.*{words}") as caught:
+        fetch.fetch(only(tmp_path / "m", NAME), lambda line: None)
+    assert "\n" not in str(caught.value)
+    assert list((tmp_path / "m").iterdir()) == []
+
+
+def test_a_repository_that_is_not_there_is_named(declare, repository, tmp_path):
+    declare()
+    shutil.rmtree(repository)
+    with pytest.raises(UserError, match="git could not get file:.*--without karoryfer.swagbass"):
+        fetch.fetch(only(tmp_path / "m", NAME), lambda line: None)
+
+
+def test_a_copy_of_the_users_takes_the_place_of_git(tmp_path, monkeypatch):
+    copies = tmp_path / "copies"
+    copies.mkdir()
+    wanted = only(tmp_path / "m", NAME, recordings=copies)
+    assert wanted.missing()  # the folder is there, the material is not
+    unpack_by_hand(copies, NAME)
+    assert wanted.missing() == ()
+    assert wanted.path(NAME) == copies / NAME and wanted.version(NAME) == "local copy"
+    monkeypatch.setenv("OPENSTEMS_RECORDINGS", str(copies))
+    assert only(tmp_path / "m", NAME).path(NAME) == copies / NAME
+    # Only materials of git have copies.
+    unpack_by_hand(copies, "mma")
+    assert only(tmp_path / "m", "mma").missing()
