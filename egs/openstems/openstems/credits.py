@@ -17,7 +17,7 @@ _HEAD = """# Credits
 
 This data set was made by openstems, the recipe `egs/openstems` of asteroid-bsrnn, profile
 `{profile}`. No song is the recording of a performance: a program arranged, played, sang and mixed
-them. What they are made from:
+them, with recordings of single notes and phrases in some. What they are made from:
 
 | material | used | licence | credit |
 |---|---|---|---|

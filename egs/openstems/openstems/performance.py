@@ -14,12 +14,14 @@ from .materials import Materials
 from .music import Part, Score
 from .production import Track, silence
 from .settings import VOICE_PHRASES
-from .voices import arrangement
+from .voices import arrangement, phrases
 
 MOST_PLAYERS = 6
 """Instruments of `other` at once; orchestral pieces have more parts, which share instruments."""
 RECORDING_SHARE = 0.1
 """Share of songs with a recorded guitar among the instruments, where one is at hand."""
+PHRASES_SHARE = 0.5
+"""Share of songs with vocals that are recorded phrases, where there are any."""
 LEFT, RIGHT = " left", " right"
 
 Streams = Callable[..., np.random.Generator]
@@ -71,8 +73,9 @@ def sing(
     materials: Materials,
     streams: Streams,
     voice_phrases: int = VOICE_PHRASES,
+    pauses: Sequence[Record] = (),
 ) -> tuple[list[Track], Record | None]:
-    """Sings the vocal part.
+    """Sings the vocal part, or puts recorded phrases in its place.
 
     Args:
         score: the song; without a part "vocals" nobody sings.
@@ -81,6 +84,7 @@ def sing(
         materials: what the build may use.
         streams: gives a random stream for a name.
         voice_phrases: phrases that a voice is learnt from.
+        pauses: as for `play`; recorded phrases must be told.
 
     Returns:
         At most one track, and a record of the singers or None.
@@ -88,8 +92,14 @@ def sing(
     parts = score.part("vocals")
     if not parts:
         return [], None
-    voice = arrangement.choose_voice(split, materials, streams("voice"))
     notes = parts[0].notes
+    rng = streams("phrases")
+    if rng.random() < PHRASES_SHARE:
+        recorded = phrases.sing(score, samples, rng, split, materials)
+        if recorded is not None:
+            sound = silence(recorded[0], "vocals", pauses)
+            return [Track("vocals", sound, notes)], recorded[1]
+    voice = arrangement.choose_voice(split, materials, streams("voice"))
     sound, record = arrangement.sing(
         notes,
         voice,

@@ -53,7 +53,9 @@ def render_song(index: int, settings: SongSettings) -> Song:
     score, form = production.arrange(_score(settings, streams), streams("form"))
     split, materials = settings.split, settings.materials
     tracks, instruments = play(score, samples, split, materials, streams, form["pauses"])
-    voices, singing = sing(score, samples, split, materials, streams, settings.voice_phrases)
+    voices, singing = sing(
+        score, samples, split, materials, streams, settings.voice_phrases, form["pauses"]
+    )
     stems, mix = production.mix_stems([*tracks, *voices], score, samples, streams)
     master = mastering.draw(streams("master"))
     made = {"origin": _origin(score), "instruments": instruments, "vocals": singing}

@@ -11,7 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from openstems.instruments import banks, drum_synthesizer, kits, patches, strings, synthesizer
+from openstems.instruments import (
+    banks,
+    drum_synthesizer,
+    kits,
+    note_libraries,
+    patches,
+    strings,
+    synthesizer,
+)
 from openstems.instruments.banks import Source
 from openstems.instruments.recordings import MaterialsLike
 from openstems.instruments.soundfont import BROKEN_PROGRAMS, DRUM_PROGRAMS, open_bank
@@ -32,8 +40,8 @@ PROGRAMS = {
 # Shares of the kinds of instruments for each role; kinds that are not at hand are left out.
 _SHARES = {
     "drums": {"kit": 0.45, "soundfont": 0.2, "drum_synthesizer": 0.35},
-    "bass": {"soundfont": 0.3, "synthesizer": 0.4, "strings": 0.3},
-    "guitar": {"soundfont": 0.35, "synthesizer": 0.05, "strings": 0.6},
+    "bass": {"soundfont": 0.3, "synthesizer": 0.4, "strings": 0.3, "recorded_notes": 0.5},
+    "guitar": {"soundfont": 0.35, "synthesizer": 0.05, "strings": 0.6, "recorded_notes": 0.5},
     "keys": {"soundfont": 0.75, "synthesizer": 0.25},
     "pad": {"soundfont": 0.45, "synthesizer": 0.55},
     "strings": {"soundfont": 0.7, "synthesizer": 0.3},
@@ -72,6 +80,9 @@ def choose(
         shares.pop("soundfont", None)
     if not kit_sources:
         shares.pop("kit", None)
+    libraries = note_libraries.available(role, split, materials)
+    if not libraries:
+        shares.pop("recorded_notes", None)
     names = sorted(shares)
     weights = np.array([shares[name] for name in names])
     kind = names[int(rng.choice(len(names), p=weights / weights.sum()))]
@@ -80,6 +91,8 @@ def choose(
         return choice | _sampled_kit(kit_sources, rng)
     if kind == "soundfont":
         return choice | _soundfont(role, fonts, rng)
+    if kind == "recorded_notes":
+        return choice | _recorded_notes(libraries, rng)
     if kind == "drum_synthesizer":
         return choice | _own(kind, drum_synthesizer.SPLIT_MODES[split], rng)
     if kind == "strings":
@@ -116,6 +129,10 @@ def render(
         role = "drums" if choice["role"] == "drums" else "keys"
         part = Part(role, choice["program"], notes)
         return bank.render((part,), samples, cents=choice["cents"])
+    if kind == "recorded_notes":
+        library = note_libraries.LIBRARIES[choice["source"]]
+        recorded = note_libraries.open_library(library, materials)
+        return recorded.render(notes, samples, rng, choice["cents"])
     play = {
         "drum_synthesizer": drum_synthesizer.render,
         "strings": strings.render,
@@ -162,6 +179,19 @@ def _soundfont(role: str, fonts: tuple[Source, ...], rng: np.random.Generator) -
         "program": int(_pick(programs, rng)),
         "cents": 0.0 if drums else round(float(rng.normal(0, 4)), 2),
         "uses": {"soundfont_family": [font.family]},
+    }
+
+
+def _recorded_notes(
+    libraries: tuple[note_libraries.Library, ...], rng: np.random.Generator
+) -> dict[str, Any]:
+    library = _pick(libraries, rng)
+    return {
+        "source": library.name,
+        "material": library.material,
+        "program": int(_pick(library.programs, rng)),
+        "cents": round(float(rng.normal(0, 4)), 2),
+        "uses": {"recording": [library.name]},
     }
 
 

@@ -89,7 +89,7 @@ def sing(
             studio.answers(samples / RATE, other, performer(other, materials, phrases, cache))
         )
     stereo, width = spread(mix, bool(additions), rng)
-    return _level(stereo), {
+    return levelled(stereo), {
         "voice": voice,
         "octave": octave,
         "additions": additions,
@@ -134,7 +134,7 @@ def _other_singer(
     return record(others[int(rng.integers(len(others)))], rng)
 
 
-def _level(stereo: np.ndarray) -> np.ndarray:
+def levelled(stereo: np.ndarray) -> np.ndarray:
     """Brings the sounding tenths of a second to `LOUDNESS`."""
     blocks = stereo[:, : stereo.shape[1] // 4410 * 4410].reshape(2, -1, 4410)
     power = (blocks**2).mean(axis=(0, 2)) if blocks.size else np.zeros(0)
