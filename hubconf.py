@@ -32,7 +32,7 @@ def _load(preset, name_url_or_file, pretrained, kwargs):
             "give either pretrained=True or the name, URL or file of weights, not both"
         )
     if pretrained:
-        published = [name for name, entry in _zoo.registry().items() if not entry.embedded]
+        published = [name for name, entry in _zoo.registry().items() if entry.archive]
         if preset not in published:
             raise _UserError(
                 f"{preset}: nobody has published pretrained weights; there are: "

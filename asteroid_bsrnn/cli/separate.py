@@ -220,7 +220,7 @@ def _separate(options: argparse.Namespace) -> int:
 
 def _mention_better_weights() -> None:
     """Tell a person at a terminal, not a script, that better weights than the default exist."""
-    best = next((entry for entry in zoo.registry().values() if not entry.embedded), None)
+    best = next((entry for entry in zoo.registry().values() if entry.archive), None)
     if best is not None and sys.stderr.isatty():
         print(
             f"note: {zoo.DEFAULT} is a small model trained on synthetic music; --model {best.name} "
