@@ -11,7 +11,18 @@ import torch
 
 from asteroid_bsrnn.memory import release_pages
 
-FIELDS = "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost".split()
+FIELDS = [
+    "arena",
+    "ordblks",
+    "smblks",
+    "hblks",
+    "hblkhd",
+    "usmblks",
+    "fsmblks",
+    "uordblks",
+    "fordblks",
+    "keepcost",
+]
 SCRIPT = f"""
 import ctypes, json, sys
 import torch
