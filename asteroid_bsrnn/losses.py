@@ -8,10 +8,30 @@ from torch import nn
 DOMAINS = ("time", "stft", "time+stft")
 
 
+def add_up(known: torch.Tensor, estimates: torch.Tensor) -> torch.Tensor:
+    """Sum estimates of sources to estimates of known signals.
+
+    Args:
+        known: (batch, signals, sources), 1 where a signal contains a source, else 0.
+        estimates: (batch, sources, ...), waveforms or STFTs.
+
+    Returns:
+        (batch, signals, ...); zero where a signal contains no source.
+    """
+    weights = known.reshape(*known.shape, *[1] * (estimates.ndim - 2))
+    # Not a matrix product, which autocast would compute in half precision.
+    sums = weights[:, :, 0] * estimates[:, :1]
+    for source in range(1, estimates.shape[1]):
+        sums = sums + weights[:, :, source] * estimates[:, source : source + 1]
+    return sums
+
+
 class L1Loss(nn.Module):
     """L1 distance of waveforms, of STFTs, or the sum of both (arXiv 2209.15174).
 
-    The STFT's part is the mean over its real parts plus the mean over its imaginary parts.
+    The STFT's part is the mean over its real parts plus the mean over its imaginary parts. Where
+    only some sources or sums of sources are known, sums of estimates are compared with these, and
+    each mean is over what is known.
 
     Args:
         domain: "time", "stft" or "time+stft".
@@ -37,23 +57,39 @@ class L1Loss(nn.Module):
         sources: torch.Tensor,
         estimated_spectrograms: torch.Tensor | None = None,
         spectrograms: torch.Tensor | None = None,
+        known: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Distance of estimates from sources.
 
         Args:
             estimates: (batch, sources, channels, time)
-            sources: the same shape.
+            sources: (batch, signals, channels, time), the true sources or, with `known`, sums of
+                them.
             estimated_spectrograms: (batch, sources, channels, 2 * bins, frames), real and
                 imaginary parts stacked; needed in the STFT domain.
-            spectrograms: those of the sources.
+            spectrograms: those of `sources`.
+            known: (batch, signals, sources), 1 where a signal contains a source, else 0. Signals
+                without any are not compared. None means that the signals are the sources.
 
         Returns:
-            A scalar, in float32 at least.
+            A scalar, in float32 at least; 0 where nothing is known.
         """
         loss = torch.zeros((), device=estimates.device)
         if self.domain != "stft":
-            loss = loss + (estimates - sources).abs().mean()
+            loss = loss + _mean_distance(estimates, sources, known)
         if self.needs_stft:
             # Real and imaginary parts are of one size: the sum of their means is twice the mean.
-            loss = loss + 2 * (estimated_spectrograms - spectrograms).abs().mean()
+            loss = loss + 2 * _mean_distance(estimated_spectrograms, spectrograms, known)
         return loss
+
+
+def _mean_distance(
+    estimates: torch.Tensor, signals: torch.Tensor, known: torch.Tensor | None
+) -> torch.Tensor:
+    """Mean absolute difference of estimates from what is known."""
+    if known is None:
+        return (estimates - signals).abs().mean()
+    distances = (add_up(known, estimates) - signals).abs().flatten(2).mean(dim=2)
+    # Weights, not an index, whose size a GPU would have to wait for.
+    compared = known.any(dim=2)
+    return (distances * compared).sum() / compared.sum().clamp(min=1)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
 import soundfile
+import soxr
 
 from ..audio.headers import sound_name
 from ..errors import UserError
@@ -44,3 +46,26 @@ def read_samples(path: Path, start: int, frames: int) -> np.ndarray:
             f"{path}: NaN or infinite samples after sample {start}; export the file again"
         )
     return np.ascontiguousarray(samples.T)
+
+
+def read_segment(path: Path, start: int, available: int, frames: int, speed: float) -> np.ndarray:
+    """Read a segment at a speed.
+
+    Args:
+        path: the file.
+        start: first sample of the segment.
+        available: length of the file in samples. What is missing at its end becomes silence.
+        frames: length of the segment in samples.
+        speed: how many times as fast it is played, a factor of pitch and tempo.
+
+    Returns:
+        As `read_samples`, `(C, frames)`.
+
+    Raises:
+        UserError: as `read_samples`.
+    """
+    wanted = min(math.ceil(frames * speed), available)
+    samples = read_samples(path, start, wanted)
+    if speed != 1.0:
+        samples = soxr.resample(samples.T, speed, 1.0).T[:, :frames]
+    return np.pad(samples, ((0, 0), (0, frames - samples.shape[-1])))

@@ -10,18 +10,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import soxr
 import torch
 from torch.utils.data import Dataset
 
 from ..errors import UserError
 from .activity import window_frames
 from .infos import dataset_infos
-from .reading import read_samples
+from .reading import read_segment
 from .tracks import Track, common_format
 
 
-class _Place(NamedTuple):
+class Place(NamedTuple):
     """Where a stem of an example comes from, and how many times as fast it is played."""
 
     track: Track
@@ -112,9 +111,10 @@ class RandomSegments(Dataset):
         Raises:
             UserError: a file is damaged or gone; names it.
         """
-        places = self._places(index)
+        places = zip(self.sources, self._places(index), strict=True)
         stems = [
-            self._read(source, place) for source, place in zip(self.sources, places, strict=True)
+            read_segment(track.path(source), start, track.frames, self.segment_frames, speed)
+            for source, (track, start, speed) in places
         ]
         return {"sources": torch.from_numpy(np.stack(stems)), "index": operator.index(index)}
 
@@ -152,7 +152,17 @@ class RandomSegments(Dataset):
         """Asteroid's description of the data: `dataset`, `task` and `licenses`."""
         return copy.deepcopy(self._infos)
 
-    def _places(self, index: int) -> list[_Place]:
+    def draw_stem(self, source: str, random: np.random.Generator) -> Place:
+        """Draw a place for one source.
+
+        Args:
+            source: name of the source.
+            random: to draw with.
+        """
+        group = self.sources.index(source) if self.mix_tracks else 0
+        return self._at_a_speed(*self._draw(self._candidates[group], random), random)
+
+    def _places(self, index: int) -> list[Place]:
         """Where each source comes from."""
         index = operator.index(index)
         if index < 0:
@@ -175,22 +185,13 @@ class RandomSegments(Dataset):
             bounds = np.clip(sorted((window, window + spare)), 0, last)
         return track, int(random.integers(*bounds, endpoint=True))
 
-    def _at_a_speed(self, track: Track, start: int, random: np.random.Generator) -> _Place:
+    def _at_a_speed(self, track: Track, start: int, random: np.random.Generator) -> Place:
         """The place at a speed of its own, moved where the track would end too early."""
         if self.speed is None:
-            return _Place(track, start, 1.0)
+            return Place(track, start, 1.0)
         speed = float(random.uniform(*self.speed))
         last = max(0, track.frames - math.ceil(self.segment_frames * speed))
-        return _Place(track, min(start, last), speed)
-
-    def _read(self, source: str, place: _Place) -> np.ndarray:
-        track, start, speed = place
-        frames = min(math.ceil(self.segment_frames * speed), track.frames)
-        samples = read_samples(track.path(source), start, frames)
-        if speed != 1.0:
-            samples = soxr.resample(samples.T, speed, 1.0).T[:, : self.segment_frames]
-            frames = samples.shape[-1]
-        return np.pad(samples, ((0, 0), (0, self.segment_frames - frames)))
+        return Place(track, min(start, last), speed)
 
 
 def _is_speed_range(speed: object) -> bool:

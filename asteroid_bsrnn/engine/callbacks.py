@@ -23,6 +23,7 @@ class RunLedger(Callback):
         config: the resolved configuration, with `row` and `source` under `run`, the seed under
             `training`, and `track`, `country` and `pue` under `energy`.
         data_fingerprint: of the data set.
+        unlabelled: what is learnt from songs without stems, from `data.describe_selection`.
         extrapolate: whether time and energy are extrapolated to the configuration's `max_epochs`
             when the training ends.
     """
@@ -35,10 +36,11 @@ class RunLedger(Callback):
         config: Mapping,
         *,
         data_fingerprint: str | None = None,
+        unlabelled: Mapping | None = None,
         extrapolate: bool = False,
     ):
         self.folder, self.config = Path(folder), config
-        self.data_fingerprint = data_fingerprint
+        self.data_fingerprint, self.unlabelled = data_fingerprint, unlabelled
         self.extrapolate = extrapolate
         self._ledger: Ledger | None = None
         self._meter: EnergyMeter | None = None
@@ -78,6 +80,7 @@ class RunLedger(Callback):
             n_parameters=sum(p.numel() for p in pl_module.model.parameters()),
             configuration=self.config,
             data_fingerprint=self.data_fingerprint,
+            unlabelled=self.unlabelled,
             first_epoch=trainer.current_epoch,
             n_gpus=trainer.world_size if pl_module.device.type == "cuda" else 0,
             n_machines=trainer.num_nodes,

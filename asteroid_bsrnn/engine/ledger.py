@@ -57,6 +57,7 @@ class Ledger:
         n_parameters: int,
         configuration: Mapping[str, Any],
         data_fingerprint: str | None = None,
+        unlabelled: Mapping[str, Any] | None = None,
         first_epoch: int = 0,
         n_gpus: int | None = None,
         n_machines: int = 1,
@@ -75,6 +76,7 @@ class Ledger:
             n_parameters: trainable ones.
             configuration: resolved.
             data_fingerprint: of the data set.
+            unlabelled: what was learnt from songs without stems; None where there were none.
             first_epoch: number of the epoch that it begins or goes on with.
             n_gpus: used, on all machines; None for all that are visible here.
             n_machines: number of machines.
@@ -85,7 +87,7 @@ class Ledger:
             UserError: if the folder can't be written, the configuration holds what a ledger can't,
                 or the ledger is of another run.
         """
-        setting = _setting(configuration, data_fingerprint)
+        setting = _setting(configuration, data_fingerprint, unlabelled)
         run = {"row": row, "source": source, "seed": seed, "n_parameters": n_parameters}
         record = self._load(run) or new_record({**run, **setting})
         # What was foretold from fewer epochs is void once there are more.
@@ -253,13 +255,18 @@ class Ledger:
         os.replace(temporary, self.path)
 
 
-def _setting(configuration: Mapping[str, Any], data_fingerprint: str | None) -> dict[str, Any]:
+def _setting(
+    configuration: Mapping[str, Any],
+    data_fingerprint: str | None,
+    unlabelled: Mapping[str, Any] | None,
+) -> dict[str, Any]:
     """All that a session runs with."""
     configuration = plain(configuration)
     return {
         "configuration": configuration,
         "configuration_sha256": fingerprint(configuration),
         "data_fingerprint": data_fingerprint,
+        "unlabelled": None if unlabelled is None else plain(unlabelled, "unlabelled"),
         "code": environment.code_version(),
         "software": environment.software(),
         "hardware": environment.hardware(),

@@ -8,6 +8,11 @@ known is null.
 - `row`, `source` (null for a network of all sources), `seed`, `n_parameters` (trainable): the run.
 - `configuration`, resolved and plain, and `configuration_sha256`, independent of the keys' order.
 - `data_fingerprint`: of the data set, as its reader tells it.
+- `unlabelled`: null, or what was learnt from songs without all stems: `songs_used`, `hours` (of all
+  songs), `hours_used`, `as_songs` (hours in which all sources of a song are compared), `licences`
+  (hours by licence), `filter` (its settings), `teachers` (`label`, `sha256` of the weights,
+  `two_stems`, `settings`; the first one's estimates were used) and `selection_sha256`. Ledgers from
+  before there was such data lack it.
 - `code`: `version`, `git_commit`, `git_dirty`.
 - `software`: versions by name. `hardware`: `platform`, `cpu_model`, `cpu_cores`, `cpu_threads`,
   `memory_gb`, `gpus` (a list of `name` and `memory_gb`).
@@ -22,8 +27,8 @@ known is null.
     those of one machine.
   - `green_algorithms`: `kwh`, or null and a `reason`, and all that went into it.
   - `peak_memory`: `rss_gb` of the main process, `gpu_gb` of the fullest GPU.
-  - `differs`: of the record's `configuration`, `data_fingerprint`, `code`, `software` and
-    `hardware`, which describe the first session, those that were others in this one.
+  - `differs`: of the record's `configuration`, `data_fingerprint`, `unlabelled`, `code`, `software`
+    and `hardware`, which describe the first session, those that were others in this one.
 - `totals` over the sessions: `hours`, `steps`, `samples`, `samples_per_second`, `epochs`
   (completed, each counted once), `energy_epochs` (those of them that the energies cover), `kwh`,
   `cpu_kwh`, `gpu_kwh`, `ram_kwh`, `emissions_kg`, `green_algorithms_kwh`, `peak_memory`.
@@ -60,6 +65,7 @@ _RECORD = {
     "configuration": dict,
     "configuration_sha256": str,
     "data_fingerprint": (str, type(None)),
+    "unlabelled": (dict, type(None)),
     "code": dict,
     "software": dict,
     "hardware": dict,
@@ -122,6 +128,7 @@ def read(path: str | Path) -> dict[str, Any]:
             f"{path}: a ledger of version {record.get('version')}, this package knows {VERSION}; "
             "update asteroid-bsrnn"
         )
+    record.setdefault("unlabelled", None)
     _check(record, _RECORD, str(path))
     for number, session in enumerate(record["sessions"]):
         where = f"{path}: sessions[{number}]"

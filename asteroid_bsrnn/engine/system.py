@@ -24,7 +24,9 @@ class SeparationSystem(System):
     """Train a network on stems, validate it on whole tracks.
 
     Batches are dicts with `sources` (batch, stems, channels, time) of all stems and `index`
-    (batch,), the numbers of the examples. Mixtures are made here, after the augmentations.
+    (batch,), the numbers of the examples. Mixtures are made here, after the augmentations. Where
+    only sums of stems are known, there is a matrix `known` (batch, signals, stems) too, and
+    `sources` holds the signals: see `data.SemiSupervisedSegments`.
 
     Args:
         model: (batch, channels, time) -> (batch, sources, channels, time), with
@@ -85,34 +87,62 @@ class SeparationSystem(System):
         """The loss of a batch."""
         self._stop_if_not_finite()
         self._batches += 1
-        mixture, targets = self.prepare(batch["sources"])
-        loss = self.loss_of(mixture, targets)
+        known = self.comparable(batch["known"]) if "known" in batch else None
+        mixture, targets = self.prepare(batch["sources"], known)
+        loss = self.loss_of(mixture, targets, known)
         self.log("loss", loss, batch_size=len(mixture), prog_bar=True)
         self._pending = (Arrival(loss), batch["index"], batch_nb)
         return loss
 
-    def prepare(self, sources: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def comparable(self, known: torch.Tensor) -> torch.Tensor:
+        """Which sums of the model's sources are known.
+
+        Args:
+            known: (batch, signals, stems), 1 where a signal contains a stem, else 0.
+
+        Returns:
+            (batch, signals, sources); zero for signals with stems that the model does not estimate.
+        """
+        estimated = known[..., self.targets]
+        complete = estimated.sum(dim=-1) == known.sum(dim=-1)
+        return estimated * complete.unsqueeze(-1)
+
+    def prepare(
+        self, sources: torch.Tensor, known: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Augmented mixture (batch, channels, time) and targets (batch, sources, channels, time).
 
         The random numbers depend on the seed, the epoch, the batch and the rank alone, so that a
         run that was interrupted draws the same ones again.
+
+        Args:
+            sources: (batch, stems, channels, time).
+            known: from `comparable`; the targets are then all signals, those silent that are not
+                compared.
         """
         if self.augment is not None:
             devices = [sources.device] if sources.device.type == "cuda" else []
             with torch.random.fork_rng(devices):
                 torch.manual_seed(self._batch_seed())
                 sources = self.augment(sources)
-        mixture, targets = sources.sum(dim=1), sources[:, self.targets]
+        mixture = sources.sum(dim=1)
+        if known is None:
+            targets = sources[:, self.targets]
+        else:
+            targets = sources * known.any(dim=-1)[..., None, None]
         return (
             self.normalise(mixture, targets) if self.normalise is not None else (mixture, targets)
         )
 
-    def loss_of(self, mixture: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """The loss for a mixture and its targets."""
+    def loss_of(
+        self, mixture: torch.Tensor, targets: torch.Tensor, known: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """The loss for a mixture and its targets, or those sums of targets that are known."""
         if not self.loss_func.needs_stft:
-            return self.loss_func(self.model(mixture), targets)
+            return self.loss_func(self.model(mixture), targets, known=known)
         estimates, spectrograms = self.model.forward_with_spectrogram(mixture)
-        return self.loss_func(estimates, targets, spectrograms, self.model.encoder(targets))
+        transformed = self.model.encoder(targets)
+        return self.loss_func(estimates, targets, spectrograms, transformed, known)
 
     def _batch_seed(self) -> int:
         key = (self.seed * 1_000_003 + self.global_rank) * 1_000_000_007 + self._batches
