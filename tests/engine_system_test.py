@@ -162,3 +162,48 @@ def test_loss_domains(domain):
 def test_unknown_loss_domains_are_refused():
     with pytest.raises(ValueError, match="'tf'.*time, stft, time\\+stft"):
         L1Loss("tf")
+
+
+class Known(Examples):
+    """The same examples, with the matrix of what is known."""
+
+    def __init__(self, known, **options):
+        super().__init__(**options)
+        self.known = known
+
+    def __getitem__(self, index):
+        return {**super().__getitem__(index), "known": self.known}
+
+
+@pytest.mark.parametrize("sources", [("drums", "vocals"), STEMS])
+def test_labelled_examples_train_alike_beside_others(tmp_path, sources):
+    trained = []
+    for examples in (Examples(), Known(torch.eye(4))):
+        torch.manual_seed(0)
+        model = system(network(*sources), examples, tmp_path, normalise=peak_normalise)
+        model.augment = Augmentations(["gain_db", "silent_source"])
+        fit(model, tmp_path)
+        trained.append(model.model.state_dict())
+    for name, value in trained[0].items():
+        # Adam's first steps depend on the signs of gradients.
+        torch.testing.assert_close(trained[1][name], value, rtol=1e-3, atol=1e-5)
+
+
+def test_only_sums_that_the_network_estimates_are_compared(tmp_path):
+    trained = system(network("drums", "vocals"), Examples(), tmp_path, normalise=peak_normalise)
+    known = torch.zeros(1, 4, 4)
+    known[0, 0, [0, 2]] = 1  # vocals and drums
+    known[0, 1, 1] = 1  # bass, which it does not estimate
+    known[0, 3, [2, 3]] = 1  # drums and other
+    comparable = trained.comparable(known)
+    assert comparable.tolist() == [[[1, 1], [0, 0], [0, 0], [0, 0]]]
+    sources = Examples()[0]["sources"].unsqueeze(0)
+    mixture, targets = trained.prepare(sources, comparable)
+    peak = torch.maximum(sources.sum(dim=1).abs().max(), sources[0, 0].abs().max())
+    torch.testing.assert_close(mixture, sources.sum(dim=1) / peak)
+    torch.testing.assert_close(targets[0, 0], sources[0, 0] / peak)
+    assert not targets[0, 1:].any()
+    estimates, spectrograms = trained.model.forward_with_spectrogram(mixture)
+    time = (estimates.sum(dim=1) - targets[:, 0]).abs().mean()
+    stft = (spectrograms.sum(dim=1) - trained.model.encoder(targets[:, 0])).abs().mean()
+    torch.testing.assert_close(trained.loss_of(mixture, targets, comparable), time + 2 * stft)

@@ -65,13 +65,18 @@ def select(
         The selection, plain types only.
 
     Raises:
-        UserError: a song is not separated yet, or a file is damaged.
+        UserError: a song is not separated yet or is there twice, or a file is damaged.
     """
     folder = Path(path).parent
-    entries, found = [], {}
+    entries, found, titles = [], {}, {}
     for done, song in enumerate(songs, start=1):
         folders = [known] if song.known_parts(sources) else list(teachers)
         entry, records = _song(song, folders, folder, sources, settings)
+        twin = titles.setdefault(entry["song"]["sha256"], song)
+        if twin is not song:
+            raise UserError(
+                f"{song.files()[0]}: the same recording as {twin.files()[0]}; leave one out"
+            )
         entries.append(entry)
         if records[0]["teacher"] is not None:
             found = {number: record["teacher"] for number, record in enumerate(records)}

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch.utils.data import DataLoader
 
+import unlabelled
 from asteroid_bsrnn import UserError, checkpoint, inference, presets
 from asteroid_bsrnn.data import (
     MUSDB18HQ_INFOS,
@@ -78,7 +79,7 @@ def resolve(row: str, source: str | None, changes: dict | None = None) -> dict:
     config = configuration.merge(base, configuration.load(path), str(path))
     config = configuration.merge(config, changes or {}, "the changes")
     _check_combinations(config, row, source)
-    return {"run": {"row": row, "source": source}, **config}
+    return {"run": {"row": row, "source": source}, **unlabelled.without_unused(config, base)}
 
 
 def _check_combinations(config: dict, row: str, source: str | None) -> None:
@@ -232,6 +233,7 @@ def build_train_loader(
         sample_rate=int(sample_rate),
         infos=data_infos(config),
     )
+    dataset = unlabelled.join(config, dataset, STEMS)
     return DataLoader(
         dataset,
         batch_size=training["batch_size"],

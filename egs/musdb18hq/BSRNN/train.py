@@ -10,6 +10,7 @@ import torch
 from pytorch_lightning.utilities import rank_zero_info
 
 import recipe
+import unlabelled
 from asteroid_bsrnn import UserError, checkpoint
 from asteroid_bsrnn.data import fingerprint
 from asteroid_bsrnn.engine import config as configuration
@@ -63,6 +64,7 @@ def train(options) -> None:
         folder,
         config,
         data_fingerprint=fingerprint(options.root, [*tracks, *validation]),
+        unlabelled=unlabelled.facts(config),
         extrapolate=bool(options.track_epochs),
     )
     checkpointing = checkpoint_callbacks(

@@ -10,6 +10,7 @@ RECIPE = HERE.parent / "BSRNN"
 sys.path.insert(0, str(RECIPE))
 
 import recipe  # noqa: E402
+import unlabelled  # noqa: E402
 from asteroid_bsrnn import UserError, peers  # noqa: E402
 from asteroid_bsrnn.engine import config as configuration  # noqa: E402
 
@@ -40,7 +41,8 @@ def resolve(model: str, source: str | None, changes: dict) -> dict:
     base["model"] = {"peer": model}
     for path in (HERE / "conf" / "common.yml", HERE / "conf" / f"{model}.yml"):
         base = configuration.merge(base, configuration.load(path), str(path))
-    return {"run": {"row": model, "source": None}, **configuration.merge(base, changes, "--set")}
+    config = unlabelled.without_unused(configuration.merge(base, changes, "--set"), base)
+    return {"run": {"row": model, "source": None}, **config}
 
 
 def configure(options) -> dict:

@@ -15,6 +15,7 @@ from pytorch_lightning.callbacks import Callback, Timer
 from pytorch_lightning.utilities import rank_zero_info
 
 import recipe
+import unlabelled
 from asteroid_bsrnn import UserError, peers
 from asteroid_bsrnn.data import fingerprint
 from asteroid_bsrnn.engine.callbacks import ProgressBar, RunLedger
@@ -63,7 +64,10 @@ def train(options) -> None:
     monitor, mode = monitored(config)
     minutes = config["training"]["checkpoint_minutes"]
     ledger = RunLedger(
-        folder, config, data_fingerprint=fingerprint(options.root, [*tracks, *validation])
+        folder,
+        config,
+        data_fingerprint=fingerprint(options.root, [*tracks, *validation]),
+        unlabelled=unlabelled.facts(config),
     )
     checkpointing = checkpoint_callbacks(
         folder / "checkpoints", monitor=monitor, mode=mode, minutes=minutes

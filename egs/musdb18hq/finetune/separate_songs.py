@@ -1,0 +1,167 @@
+"""Stage 0: separate songs with the teachers, and store known parts; resumes song by song."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import soundfile
+import torch
+from tqdm import tqdm
+
+import teachers
+from asteroid_bsrnn import UserError, __version__
+from asteroid_bsrnn.audio import AudioFile, AudioWriter, OutputDirectory, check_output
+from asteroid_bsrnn.data import Song, read_songs
+from asteroid_bsrnn.data.estimates import (
+    FORMAT,
+    RECORD,
+    VERSION,
+    read_record,
+    song_checksum,
+    song_folder,
+)
+from asteroid_bsrnn.evaluation.writing import write_json
+from asteroid_bsrnn.memory import keep_freed_memory
+
+# Estimates are further from the truth than rounding to 16 bits takes them.
+SUBTYPE = "PCM_16"
+
+
+def main() -> int:
+    """Separate, and return the exit code: 2 for a user's mistake, in one line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    teachers.add_options(parser)
+    options = parser.parse_args()
+    try:
+        songs = read_songs(options.songs, teachers.SOURCES)
+        known = [song for song in songs if song.known_parts(teachers.SOURCES)]
+        others = [song for song in songs if not song.known_parts(teachers.SOURCES)]
+        if others and not options.teacher:
+            raise UserError(f"{others[0].title}: nothing is known of the song; give --teacher")
+        failures = _all(known, options.estimates / teachers.KNOWN, None, _store_known, "known")
+        for teacher in teachers.load(options):
+
+            def separate(song: Song, place: Path, teacher=teacher) -> dict[str, Path]:
+                return _separate(song, place, teacher)
+
+            folder = teacher.folder(options.estimates)
+            label = teacher.model.label
+            failures += _all(others, folder, teacher.record(), separate, label)
+    except UserError as error:
+        return teachers.fail(error)
+    if failures:
+        message = f"{failures} song(s) failed, see above; leave them out, or mend them"
+        return teachers.fail(UserError(message))
+    return 0
+
+
+def _all(
+    songs: list[Song],
+    folder: Path,
+    teacher: dict | None,
+    make: Callable[[Song, Path], Mapping[str, Path]],
+    label: str,
+) -> int:
+    """Make the parts of all songs that lack them; number of songs that failed."""
+    failures = 0
+    for song in tqdm(songs, desc=label, unit="song", disable=None):
+        try:
+            _one(song, folder, teacher, make)
+        except UserError as error:
+            # One damaged file must not end a night's work.
+            teachers.fail(error)
+            failures += 1
+    return failures
+
+
+def _one(
+    song: Song,
+    folder: Path,
+    teacher: dict | None,
+    make: Callable[[Song, Path], Mapping[str, Path]],
+) -> None:
+    checksum = song_checksum(song)
+    place = song_folder(folder, song, checksum)
+    record = read_record(place, checksum)
+    if record is not None and (teacher or set(record["parts"]) == set(_known(song))):
+        return
+    for left in place.glob(".incomplete-*"):  # by a process that was killed
+        shutil.rmtree(left)
+    (place / RECORD).unlink(missing_ok=True)
+    began = time.perf_counter()
+    parts = make(song, place)
+    sound = soundfile.info(next(iter(parts.values())))
+    record = {
+        "format": FORMAT,
+        "version": VERSION,
+        "song": {
+            **song.facts(),
+            "files": [str(path) for path in song.files()],
+            "sha256": checksum,
+            "silent": list(song.silent),
+        },
+        "teacher": teacher,
+        "parts": {
+            name: {"file": path.name, "bytes": path.stat().st_size} for name, path in parts.items()
+        },
+        "frames": sound.frames,
+        "sample_rate": sound.samplerate,
+        "channels": sound.channels,
+        "seconds": sound.frames / sound.samplerate,
+        "wall_seconds": time.perf_counter() - began,
+        "versions": {"asteroid_bsrnn": __version__, "torch": str(torch.__version__)},
+    }
+    write_json(place / RECORD, record)
+
+
+def _separate(song: Song, place: Path, teacher: teachers.Teacher) -> dict[str, Path]:
+    """A teacher's estimates of a song, by part."""
+    written = teacher.separator.separate_file(
+        song.path,
+        place.parent,
+        track=place.name,
+        two_stems=teacher.two_stems,
+        format="flac",
+        subtype=SUBTYPE,
+        overwrite=True,
+        keep=song.files(),
+    )
+    return {teacher.part(stem): path for stem, path in written.items()}
+
+
+def _store_known(song: Song, place: Path) -> dict[str, Path]:
+    """Known parts of a song as flac, which can be read from any sample on."""
+    audio = {name: AudioFile(path) for name, path in _known(song).items()}
+    first = next(iter(audio.values()))
+    form = (first.sample_rate, first.channels)
+    check_output("flac", SUBTYPE, *form)
+    lengths = {}
+    with OutputDirectory(place) as output:
+        files = {name: output.temporary / f"{name}.flac" for name in audio}
+        for name, part in audio.items():
+            if (part.sample_rate, part.channels) != form:
+                raise UserError(f"{part.path}: another format than {first.path}; convert it")
+            lengths[name] = 0
+            with AudioWriter(files[name], *form, "flac", SUBTYPE) as writer:
+                for block in part.blocks():
+                    writer.write(block)
+                    lengths[name] += block.shape[-1]
+        if len(set(lengths.values())) > 1:
+            raise UserError(f"{first.path}: the parts of the song differ in length; align them")
+        parts = {name: place / path.name for name, path in files.items()}
+        output.commit({files[name]: path for name, path in parts.items()})
+    return parts
+
+
+def _known(song: Song) -> dict[str, Path]:
+    return song.known_parts(teachers.SOURCES)
+
+
+if __name__ == "__main__":
+    keep_freed_memory()
+    sys.exit(main())

@@ -1,0 +1,120 @@
+"""Teachers, and where their estimates lie."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from asteroid_bsrnn import Separator, UserError, checkpoint, presets, zoo
+from asteroid_bsrnn.evaluation.candidates import Candidate, candidate
+from asteroid_bsrnn.evaluation.tracks import settings_hash
+
+SOURCES = presets.SOURCES
+KNOWN = "known"
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A model that separates songs.
+
+    Attributes:
+        model: what the user named.
+        separator: with its weights.
+        two_stems: the source beside which everything else is one part; None for all sources.
+    """
+
+    model: Candidate
+    separator: Separator
+    two_stems: str | None
+
+    def record(self) -> dict[str, Any]:
+        """What the records of its estimates say of it."""
+        infos = checkpoint.load_dict(self.model.path).get("infos", {})
+        entry = zoo.registry().get(self.model.name)
+        return {
+            "label": self.model.label,
+            "name": self.model.name,
+            "path": None if self.model.name else self.model.path.name,
+            "sha256": self.model.sha256,
+            "licence": entry.licence if entry else None,
+            "two_stems": self.two_stems,
+            "settings": self.separator.settings,
+            "licenses": list(infos.get("licenses", [])),
+        }
+
+    def folder(self, estimates: Path) -> Path:
+        """Folder of its estimates: other weights or settings have another one."""
+        facts = {
+            "sha256": self.model.sha256,
+            "two_stems": self.two_stems,
+            "settings": self.separator.settings,
+        }
+        return estimates / f"{self.model.label}-{settings_hash(facts)[:8]}"
+
+    def part(self, stem: str) -> str:
+        """Name of the part that is in a file of `Separator.separate_file`."""
+        if stem == f"no_{self.two_stems}":
+            return "+".join(source for source in SOURCES if source != self.two_stems)
+        return stem
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Options that say which songs, which teachers and where."""
+    parser.add_argument("--songs", required=True, help="a list in YAML or JSON, or a folder")
+    parser.add_argument(
+        "--teacher",
+        nargs="+",
+        default=[],
+        metavar="MODEL",
+        help="names, files, URLs or folders of runs; the first one's estimates are used, the"
+        " others' are compared with them",
+    )
+    parser.add_argument("--estimates", required=True, type=Path, help="folder of all estimates")
+    parser.add_argument("--two_stems", choices=SOURCES, help="estimate this and everything else")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ...")
+    parser.add_argument("--precision", default="32", help="32, bf16 or 16")
+    parser.add_argument("--shifts", type=int, default=1, help="as of asteroid-bsrnn separate")
+
+
+def load(options: argparse.Namespace) -> list[Teacher]:
+    """The teachers that the options name.
+
+    Raises:
+        UserError: one can't be loaded, or does not estimate what is asked for.
+    """
+    teachers = []
+    for name in options.teacher:
+        model = candidate(name)
+        separator = Separator(
+            model.path, device=options.device, precision=options.precision, shifts=options.shifts
+        )
+        two_stems = _two_stems(model.label, separator.sources, options.two_stems)
+        teachers.append(Teacher(model, separator, two_stems))
+    return teachers
+
+
+def _two_stems(label: str, estimated: Sequence[str], wanted: str | None) -> str | None:
+    """The source that is estimated beside everything else; None where all sources are."""
+    if wanted is not None:
+        if wanted not in estimated:
+            raise UserError(f"{label}: does not estimate {wanted}, only {', '.join(estimated)}")
+        return wanted
+    if set(estimated) == set(SOURCES):
+        return None
+    known = [source for source in estimated if source in SOURCES]
+    if len(known) == 1:
+        return known[0]
+    raise UserError(
+        f"{label}: estimates {', '.join(estimated)}, neither one of {', '.join(SOURCES)} nor all;"
+        " choose one with --two_stems"
+    )
+
+
+def fail(error: UserError) -> int:
+    """Say what a user can mend in one line; the exit code."""
+    print(f"error: {error}", file=sys.stderr)
+    return 2
