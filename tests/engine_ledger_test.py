@@ -77,6 +77,25 @@ def test_a_record_is_complete_and_plain_json(tmp_path):
     assert totals["green_algorithms_kwh"] == session["green_algorithms"]["kwh"] > 0
 
 
+def test_songs_without_stems_are_in_the_record(tmp_path):
+    unlabelled = {"songs_used": 2, "hours": 0.1, "licences": {"CC0-1.0": 0.1}, "teachers": []}
+    ledger = Ledger(tmp_path)
+    ledger.open_session(**RUN, unlabelled=unlabelled)
+    assert read(tmp_path)["unlabelled"] == unlabelled
+    ledger.close(finished=False)
+    # Other songs in a later session are noted there.
+    ledger = Ledger(tmp_path)
+    ledger.open_session(**RUN, unlabelled={**unlabelled, "songs_used": 3})
+    record = read(tmp_path)
+    assert record["unlabelled"] == unlabelled
+    assert record["sessions"][1]["differs"]["unlabelled"]["songs_used"] == 3
+    # Ledgers from before there were such songs have none.
+    path = tmp_path / "ledger.json"
+    del record["unlabelled"]
+    path.write_text(json.dumps(record))
+    assert read(path)["unlabelled"] is None
+
+
 def test_the_hash_is_of_what_the_configuration_says(tmp_path):
     def sha256(name, configuration):
         ledger = Ledger(tmp_path / name)

@@ -31,9 +31,17 @@ NOTICE = {
     "license_link": "",
     "non_commercial": True,
 }
-CHANGES = """model.feature_dim=8 model.n_repeats=1 data.segment=1.0 data.samples_per_epoch=12
-data.workers=1 training.max_epochs=2 training.checkpoint_minutes=1e-9 energy.track=false
-unlabelled.ratio=0.7""".split()
+CHANGES = [
+    "model.feature_dim=8",
+    "model.n_repeats=1",
+    "data.segment=1.0",
+    "data.samples_per_epoch=12",
+    "data.workers=1",
+    "training.max_epochs=2",
+    "training.checkpoint_minutes=1e-9",
+    "energy.track=false",
+    "unlabelled.ratio=0.7",
+]
 
 
 @pytest.fixture(scope="module")
@@ -173,7 +181,10 @@ def test_from_songs_to_a_model_with_kills(tiny, tmp_path):
     # Stages 4 and 5 evaluated and published the other run.
     assert (whole / run / "evaluation_test" / "final_metrics.json").is_file()
     card = (whole / run / "publish_dir" / "README.md").read_text()
-    assert "3 songs () by A band: CC-BY-3.0" in card and "academic use only" in card
+    assert (
+        "song1, song2, song3 (no link) by A band: CC-BY-3.0." in card
+        and "academic use only" in card
+    )
     assert zoo.load(whole / run / "publish_dir" / "model.pth").sources == SOURCES
 
 

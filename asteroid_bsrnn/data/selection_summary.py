@@ -117,12 +117,12 @@ def licences(selection: Mapping[str, Any]) -> list[dict[str, Any]]:
             titles[song["licence"], song["author"], song["link"]].append(song["title"])
     notices = [
         {
-            "title": found[0] if len(found) == 1 else f"{len(found)} songs",
-            "title_link": link or "",
-            "author": author or NOT_STATED,
-            "author_link": link or "",
-            "license": licence or NOT_STATED,
-            "license_link": "",
+            "title": ", ".join(found),
+            "title_link": link or "no link",
+            "author": author or "unknown authors",
+            "author_link": link or "no link",
+            "license": licence or f"licence {NOT_STATED}",
+            "license_link": "no link",
             "non_commercial": "NC" in (licence or "").upper().split("-"),
         }
         for (licence, author, link), found in titles.items()
