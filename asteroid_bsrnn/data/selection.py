@@ -123,6 +123,8 @@ def _song(
     settings: Filter,
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """A song's entry, and its records in the folders."""
+    if not folders:
+        raise UserError(f"{song.path}: nothing is known of the song; give a teacher")
     checksum = song_checksum(song)
     places = [song_folder(folder, song, checksum) for folder in folders]
     records = [read_record(place, checksum) for place in places]

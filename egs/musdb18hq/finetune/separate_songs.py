@@ -28,8 +28,10 @@ from asteroid_bsrnn.data.estimates import (
 from asteroid_bsrnn.evaluation.writing import write_json
 from asteroid_bsrnn.memory import keep_freed_memory
 
-# Estimates are further from the truth than rounding to 16 bits takes them.
+# Estimates are further from the truth than rounding to 16 bits takes them, or than clamping their
+# highest peaks. A gain that lets these fit would differ between teachers, which are compared.
 SUBTYPE = "PCM_16"
+CLIP = "clamp"
 
 
 def main() -> int:
@@ -42,7 +44,7 @@ def main() -> int:
         known = [song for song in songs if song.known_parts(teachers.SOURCES)]
         others = [song for song in songs if not song.known_parts(teachers.SOURCES)]
         if others and not options.teacher:
-            raise UserError(f"{others[0].title}: nothing is known of the song; give --teacher")
+            raise UserError(f"{others[0].path}: nothing is known of the song; give a teacher")
         failures = _all(known, options.estimates / teachers.KNOWN, None, _store_known, "known")
         for teacher in teachers.load(options):
 
@@ -128,6 +130,7 @@ def _separate(song: Song, place: Path, teacher: teachers.Teacher) -> dict[str, P
         two_stems=teacher.two_stems,
         format="flac",
         subtype=SUBTYPE,
+        clip=CLIP,
         overwrite=True,
         keep=song.files(),
     )
