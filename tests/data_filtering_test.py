@@ -159,9 +159,12 @@ def test_a_selection_says_how_much_is_used_and_why_the_rest_is_not(tmp_path):
     assert len(described["selection_sha256"]) == 64
     notices = licences(selection)
     assert [(n["title"], n["license"]) for n in notices] == [
-        ("song0", "CC0-1.0"), ("song1", "CC-BY-NC-4.0"), (notice["title"], notice["license"])
-    ]  # fmt: skip
-    assert [n.get("non_commercial") for n in notices] == [False, True, None]
+        ("song0", "CC0-1.0"),
+        ("song1", "CC-BY-NC-4.0"),
+        ("estimates of the model teacher", "licence not stated"),
+        (notice["title"], notice["license"]),
+    ]
+    assert [n.get("non_commercial") for n in notices] == [False, True, False, None]
 
 
 def test_songs_that_are_not_separated_or_there_twice_are_named(tmp_path):

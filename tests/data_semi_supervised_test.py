@@ -251,7 +251,13 @@ def test_infos_name_songs_and_what_the_teacher_learnt_from(tracks, folder):
     infos = dataset.get_infos()
     assert infos["dataset"] == "MUSDB18-HQ and 5 song(s) without all stems"
     titles = [notice["title"] for notice in infos["licenses"]]
-    assert titles == ["MUSDB18-HQ", "song0, song1", "instrumental, two, phrase", "notice"]
+    assert titles == [
+        "MUSDB18-HQ",
+        "song0, song1",
+        "instrumental, two, phrase",
+        "estimates of the model teacher",
+        "notice",
+    ]
     infos["licenses"].clear()
     assert dataset.get_infos()["licenses"]
 

@@ -4,7 +4,7 @@
 - `teachers`: the first one's estimates are used, the further ones' are compared with them; of each
   what its records say (see `estimates`).
 - `songs`: of each
-  - `song` and `teacher` (null for known parts) as its record has them,
+  - `song` as its record has it, and the label of its `teacher` (null for known parts),
   - `left_out`: null, or why nothing of it is used: "sample rate" or "channels",
   - `frames`, `sample_rate`, `channels`, `seconds`, and `window` (samples),
   - `complete`: whether the parts and the silent sources are all of the song,

@@ -106,7 +106,7 @@ def describe(selection: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def licences(selection: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return notices, in Asteroid's form, of the songs used and of what their teacher learnt from.
+    """Return notices, in Asteroid's form, of the songs used, the teacher and what it learnt from.
 
     Songs of one licence, author and link share a notice.
     """
@@ -127,7 +127,18 @@ def licences(selection: Mapping[str, Any]) -> list[dict[str, Any]]:
         }
         for (licence, author, link), found in titles.items()
     ]
-    if selection["teachers"]:
-        # The first teacher's estimates are learnt from; the others only vote.
-        notices += selection["teachers"][0]["licenses"]
+    for teacher in selection["teachers"][:1]:  # the others only vote
+        link = teacher["name"] or "no link"
+        notices.append(
+            {
+                "title": f"estimates of the model {teacher['label']}",
+                "title_link": link,
+                "author": "unknown authors",
+                "author_link": link,
+                "license": teacher["licence"] or f"licence {NOT_STATED}",
+                "license_link": "no link",
+                "non_commercial": False,
+            }
+        )
+        notices += teacher["licenses"]
     return notices
