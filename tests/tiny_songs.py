@@ -28,6 +28,8 @@ def teacher(label="teacher", licenses=()):
         "path": f"{label}.pth",
         "sha256": "0" * 64,
         "licence": None,
+        "homepage": None,
+        "training_data": None,
         "two_stems": None,
         "settings": {"segment": 10.0},
         "licenses": list(licenses),

@@ -6,9 +6,10 @@ one is not finished. A record is one JSON object:
 - `format` "asteroid-bsrnn estimates", `version` 1.
 - `song`: `title`, `licence`, `author`, `link` (null where not stated), `files` (the recordings),
   `sha256` (of all recordings), `silent` (sources that the song does not have).
-- `teacher`: null for known recordings, or `label`, `name`, `path`, `sha256` (of its weights),
+- `teacher`: null for known recordings, or `label`, `name`, `path` (of a file without a name),
+  `sha256` (of its weights), `licence`, `homepage` and `training_data` (where its name tells them),
   `two_stems` (the source beside which everything else is one part, or null), `settings` (of the
-  separation) and `licenses` (of the data that it learnt from, as far as its file tells).
+  separation) and `licenses` (notices of the data that it learnt from, where its file has them).
 - `parts`: from the name of each part to its `file` and its size in `bytes`.
 - `frames`, `sample_rate` (hertz), `channels`, `seconds`: of each part.
 - `wall_seconds`: how long it took. `versions` of the software.

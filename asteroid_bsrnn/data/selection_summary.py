@@ -13,6 +13,8 @@ from .filtering import DECISIONS, together
 
 NOT_STATED = "not stated"
 
+_TEACHER = ("label", "sha256", "licence", "training_data", "two_stems", "settings")
+
 
 def windows_together(entry: Mapping[str, Any]) -> dict[int, list[list[str]]]:
     """Return the windows of a song that can be learnt as they are, each with its groups of parts.
@@ -97,10 +99,7 @@ def describe(selection: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "selection_sha256": hashlib.sha256(text.encode()).hexdigest(),
         "filter": selection["filter"],
-        "teachers": [
-            {key: teacher[key] for key in ("label", "sha256", "two_stems", "settings")}
-            for teacher in selection["teachers"]
-        ],
+        "teachers": [{key: teacher[key] for key in _TEACHER} for teacher in selection["teachers"]],
         **{key: selection["summary"][key] for key in keys},
     }
 
@@ -116,29 +115,27 @@ def licences(selection: Mapping[str, Any]) -> list[dict[str, Any]]:
             song = entry["song"]
             titles[song["licence"], song["author"], song["link"]].append(song["title"])
     notices = [
-        {
-            "title": ", ".join(found),
-            "title_link": link or "no link",
-            "author": author or "unknown authors",
-            "author_link": link or "no link",
-            "license": licence or f"licence {NOT_STATED}",
-            "license_link": "no link",
-            "non_commercial": "NC" in (licence or "").upper().split("-"),
-        }
+        _notice(", ".join(found), licence, link, author)
         for (licence, author, link), found in titles.items()
     ]
     for teacher in selection["teachers"][:1]:  # the others only vote
-        link = teacher["name"] or "no link"
-        notices.append(
-            {
-                "title": f"estimates of the model {teacher['label']}",
-                "title_link": link,
-                "author": "unknown authors",
-                "author_link": link,
-                "license": teacher["licence"] or f"licence {NOT_STATED}",
-                "license_link": "no link",
-                "non_commercial": False,
-            }
-        )
-        notices += teacher["licenses"]
+        title = f"estimates of the model {teacher['label']}"
+        if teacher["training_data"]:
+            title += f", trained on {teacher['training_data']}"
+        notices += [_notice(title, teacher["licence"], teacher["homepage"]), *teacher["licenses"]]
     return notices
+
+
+def _notice(
+    title: str, licence: str | None, link: str | None, author: str | None = None
+) -> dict[str, Any]:
+    terms = (licence or "").lower()
+    return {
+        "title": title,
+        "title_link": link or "no link",
+        "author": author or "unknown authors",
+        "author_link": link or "no link",
+        "license": licence or f"licence {NOT_STATED}",
+        "license_link": "no link",
+        "non_commercial": "nc" in terms.split("-") or "non-commercial" in terms,
+    }

@@ -11,8 +11,8 @@ known is null.
 - `unlabelled`: null, or what was learnt from songs without all stems: `songs_used`, `hours` (of all
   songs), `hours_used`, `as_songs` (hours in which all sources of a song are compared), `licences`
   (hours by licence), `filter` (its settings), `teachers` (`label`, `sha256` of the weights,
-  `two_stems`, `settings`; the first one's estimates were used) and `selection_sha256`. Ledgers from
-  before there was such data lack it.
+  `licence`, `training_data`, `two_stems`, `settings`; the first one's estimates were used) and
+  `selection_sha256`. Ledgers from before there was such data lack it.
 - `code`: `version`, `git_commit`, `git_dirty`.
 - `software`: versions by name. `hardware`: `platform`, `cpu_model`, `cpu_cores`, `cpu_threads`,
   `memory_gb`, `gpus` (a list of `name` and `memory_gb`).

@@ -11,7 +11,7 @@ import torch
 from torch.utils.data import DataLoader
 
 import unlabelled
-from asteroid_bsrnn import UserError, checkpoint, inference, presets
+from asteroid_bsrnn import UserError, inference, presets, zoo
 from asteroid_bsrnn.data import (
     MUSDB18HQ_INFOS,
     Augmentations,
@@ -123,15 +123,19 @@ def build_model(config: dict) -> torch.nn.Module:
 
 
 def load_weights(network: torch.nn.Module, path: str) -> None:
-    """Give the network the weights of a published file, of exactly such a network.
+    """Give the network published weights, of exactly such a network.
 
-    Where the network's last source is what the others leave, the file's may have a mask of its own:
-    it is left out.
+    Where the network's last source is what the others leave, the published one may have a mask of
+    its own: it is left out.
+
+    Args:
+        network: to be trained.
+        path: a file, a URL or a name of pretrained weights.
 
     Raises:
-        UserError: if the file can't be read, or holds another network's weights.
+        UserError: if the weights can't be loaded, or are another network's.
     """
-    published = checkpoint.load_model(path)
+    published = zoo.load(path)
     if len(network.sources) > 1 and published.sources != network.sources:
         raise UserError(
             f"training.start_from: {path}: estimates {', '.join(published.sources)}, "

@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
 # Fine-tune a network on labelled tracks and on songs without stems, which a teacher separates.
 #
-#   ./run.sh --songs songs.yml --teacher obsrnn_simo.pth --start_from obsrnn_simo.pth \
-#       --root /data/musdb18hq
+#   ./run.sh --songs songs.yml --teacher obsrnn_simo --start_from obsrnn_simo --root /data/musdb18hq
 #
 # Stages, from --stage (0) to --stop_stage (5):
 #   0  separate the songs with each teacher (resumes song by song)
@@ -28,7 +27,7 @@
 # Options of stages 2 to 5:
 #   root        folder of the labelled data, with train/ and test/ in it
 #   row         a row of ../BSRNN, or a file in .yml (conf/obsrnn_simo.yml)
-#   start_from  file of the weights that the training starts from (random weights)
+#   start_from  name, file or URL of the weights that the training starts from (random weights)
 #   set         changes of the configuration: "unlabelled.ratio=0.3 optim.lr=0.0002"
 #   exp         folder that holds the runs' folders (exp)
 #   source, tag, seed, precision, accelerator, devices, num_nodes, overfit, track_epochs, musdb18hq,
@@ -84,7 +83,8 @@ from_caller() {
 [[ $estimates == exp/estimates ]] && estimates=$here/exp/estimates
 [[ $exp == exp ]] && exp=$here/exp
 [[ $row == conf/obsrnn_simo.yml ]] && row=$here/$row
-for name in songs estimates selection root start_from exp; do from_caller "$name"; done
+for name in songs estimates selection root exp; do from_caller "$name"; done
+[[ ! -e $called_from/$start_from ]] || from_caller start_from
 [[ $row != *.yml ]] || from_caller row
 read -r -a names <<<"$teacher"
 for i in "${!names[@]}"; do

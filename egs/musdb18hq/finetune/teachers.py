@@ -33,7 +33,6 @@ class Teacher:
 
     def record(self) -> dict[str, Any]:
         """What the records of its estimates say of it."""
-        infos = checkpoint.load_dict(self.model.path).get("infos", {})
         entry = zoo.registry().get(self.model.name)
         return {
             "label": self.model.label,
@@ -41,9 +40,11 @@ class Teacher:
             "path": None if self.model.name else self.model.path.name,
             "sha256": self.model.sha256,
             "licence": entry.licence if entry else None,
+            "homepage": entry.homepage if entry else None,
+            "training_data": entry.training_data if entry else None,
             "two_stems": self.two_stems,
             "settings": self.separator.settings,
-            "licenses": list(infos.get("licenses", [])),
+            "licenses": _licenses(self.model.path),
         }
 
     def folder(self, estimates: Path) -> Path:
@@ -95,6 +96,15 @@ def load(options: argparse.Namespace) -> list[Teacher]:
         two_stems = _two_stems(model.label, separator.sources, options.two_stems)
         teachers.append(Teacher(model, separator, two_stems))
     return teachers
+
+
+def _licenses(path: Path) -> list[dict[str, Any]]:
+    """Notices of the data that the weights in a file, or in all files of a folder, learnt from."""
+    notices: list[dict[str, Any]] = []
+    for file in sorted(path.glob("*.pth")) if path.is_dir() else [path]:
+        found = checkpoint.load_dict(file).get("infos", {}).get("licenses", [])
+        notices += [notice for notice in found if notice not in notices]
+    return notices
 
 
 def _two_stems(label: str, estimated: Sequence[str], wanted: str | None) -> str | None:
