@@ -84,6 +84,17 @@ def test_teachers_that_disagree(tmp_path):
     assert decisions(selection)["vocals"] == ["disagreement", "disagreement"]
 
 
+def test_another_teacher_tells_solos_from_failures(tmp_path):
+    solo = {"vocals": windows(0.1, 0.1, seed=1), ACCOMPANIMENT: windows(0.003, 0.003, seed=2)}
+    failed = dict(zip(solo, reversed(solo.values()), strict=True))
+    assert decisions(select_parts(tmp_path / "one", solo))["vocals"] == ["whole", "whole"]
+    selection = select_parts(tmp_path / "two", solo, solo)
+    assert decisions(selection) == {"vocals": ["used"] * 2, ACCOMPANIMENT: ["quiet"] * 2}
+    assert list(windows_together(selection["songs"][0])) == [0, 1]
+    selection = select_parts(tmp_path / "other", solo, failed)
+    assert decisions(selection) == dict.fromkeys(solo, ["disagreement"] * 2)
+
+
 def test_teachers_of_other_parts_are_compared_where_they_can_be(tmp_path):
     four = {name: windows(0.1, 0.1, seed=n) for n, name in enumerate(SOURCES)}
     rest = four["bass"] + four["drums"] + four["other"]

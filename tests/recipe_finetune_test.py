@@ -149,7 +149,7 @@ def test_from_songs_to_a_model_with_kills(tiny, tmp_path):
     paths = [folder / "estimates" / "selection.json" for folder in (whole, killed)]
     assert paths[0].read_text() == paths[1].read_text()
 
-    common = [*teachers, *training(tiny), "--stage", "2"]
+    common = [*teachers, *training(tiny), "--stage", "3"]
     finish(start(tiny, whole, *common), whole)
     process = start(tiny, killed, *common, "--stop_stage", "3", start_new_session=True)
     run = Path("exp", "train_simo_bsrnn")

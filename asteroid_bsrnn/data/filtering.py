@@ -4,7 +4,8 @@ Each part of each window gets one of these decisions, the first that applies:
 
 - `silent`: its level is below the least level.
 - `quiet`: its share of the mixture's energy is below the least share. It may be leakage.
-- `whole`: what the other parts add up to is below the least share. The teacher separated nothing.
+- `whole`: what the other parts add up to is below the least share, and no other teacher estimated
+  the part. Either it sounds alone, or the teacher separated nothing.
 - `disagreement`: the SDR between the estimates of two teachers is below the least agreement.
 - `used`: none of these.
 
@@ -141,7 +142,7 @@ def decide(energies: Energies, settings: Filter, known: bool = False) -> np.ndar
     # From the weakest reason to the strongest.
     conditions = {
         "disagreement": agreement < settings.agreement,
-        "whole": (energies.others < least) & ~silent,
+        "whole": (energies.others < least) & np.isnan(agreement),
         "quiet": loudest < least,
         "silent": silent,
     }

@@ -99,9 +99,9 @@ def load(options: argparse.Namespace) -> list[Teacher]:
 
 
 def _licenses(path: Path) -> list[dict[str, Any]]:
-    """Notices of the data that the weights in a file, or in all files of a folder, learnt from."""
+    """Notices of the data that weights learnt from, as far as their files tell."""
     notices: list[dict[str, Any]] = []
-    for file in sorted(path.glob("*.pth")) if path.is_dir() else [path]:
+    for file in checkpoint.files_of(path):
         found = checkpoint.load_dict(file).get("infos", {}).get("licenses", [])
         notices += [notice for notice in found if notice not in notices]
     return notices
