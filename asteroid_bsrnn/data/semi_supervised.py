@@ -178,5 +178,5 @@ def _infos(labelled: dict, selection: Mapping[str, Any]) -> dict:
     """The description of the labelled data, with the songs and what their teacher learnt from."""
     notices = [*labelled["licenses"]]
     notices += [notice for notice in licences(selection) if notice not in notices]
-    songs = f"{selection['summary']['songs_used']} song(s) without all stems"
-    return {**labelled, "dataset": f"{labelled['dataset']} and {songs}", "licenses": notices}
+    name = f"{labelled['dataset']} and songs without stems"
+    return {**labelled, "dataset": name, "licenses": notices}

@@ -31,7 +31,7 @@
 #   set         changes of the configuration: "unlabelled.ratio=0.3 optim.lr=0.0002"
 #   exp         folder that holds the runs' folders (exp)
 #   source, tag, seed, precision, accelerator, devices, num_nodes, overfit, track_epochs, musdb18hq,
-#   museval     as in ../BSRNN/run.sh
+#   museval, hub, hub_private, licence  as in ../BSRNN/run.sh
 #   python      interpreter (the project's .venv, or python)
 
 set -e
@@ -70,6 +70,9 @@ overfit=
 track_epochs=
 musdb18hq=
 museval=
+hub=
+hub_private=
+licence=
 python=$(cd ../../.. && pwd)/.venv/bin/python
 [[ -x $python ]] || python=python
 
@@ -125,7 +128,7 @@ changes="unlabelled.selection=$selection"
 [[ -z $start_from ]] || changes+=" training.start_from=$start_from"
 options=()
 for name in source tag seed precision accelerator devices num_nodes overfit track_epochs musdb18hq \
-    museval; do
+    museval hub hub_private licence; do
     [[ -z ${!name} ]] || options+=("--$name" "${!name}")
 done
 exec ../BSRNN/run.sh --stage "$((stage > 2 ? stage - 1 : 1))" --stop_stage "$((stop_stage - 1))" \
