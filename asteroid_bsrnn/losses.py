@@ -8,24 +8,6 @@ from torch import nn
 DOMAINS = ("time", "stft", "time+stft")
 
 
-def add_up(known: torch.Tensor, estimates: torch.Tensor) -> torch.Tensor:
-    """Sum estimates of sources to estimates of known signals.
-
-    Args:
-        known: (batch, signals, sources), 1 where a signal contains a source, else 0.
-        estimates: (batch, sources, ...), waveforms or STFTs.
-
-    Returns:
-        (batch, signals, ...); zero where a signal contains no source.
-    """
-    weights = known.reshape(*known.shape, *[1] * (estimates.ndim - 2))
-    # Not a matrix product, which autocast would compute in half precision.
-    sums = weights[:, :, 0] * estimates[:, :1]
-    for source in range(1, estimates.shape[1]):
-        sums = sums + weights[:, :, source] * estimates[:, source : source + 1]
-    return sums
-
-
 class L1Loss(nn.Module):
     """L1 distance of waveforms, of STFTs, or the sum of both (arXiv 2209.15174).
 
@@ -89,7 +71,17 @@ def _mean_distance(
     """Mean absolute difference of estimates from what is known."""
     if known is None:
         return (estimates - signals).abs().mean()
-    distances = (add_up(known, estimates) - signals).abs().flatten(2).mean(dim=2)
+    differences = _sums_minus_signals(known, estimates.flatten(2), signals.flatten(2))
+    distances = differences.abs().mean(dim=2)
     # Weights, not an index, whose size a GPU would have to wait for.
     compared = known.any(dim=2)
     return (distances * compared).sum() / compared.sum().clamp(min=1)
+
+
+def _sums_minus_signals(
+    known: torch.Tensor, estimates: torch.Tensor, signals: torch.Tensor
+) -> torch.Tensor:
+    """Sums of estimates (batch, sources, n) minus the signals (batch, signals, n)."""
+    # Autocast would round the estimates to half precision for the product.
+    with torch.autocast(estimates.device.type, enabled=False):
+        return torch.baddbmm(signals.float(), known.float(), estimates.float(), beta=-1)

@@ -21,6 +21,9 @@ from .recipe_run_test import assert_equal, latest
 from .tiny_musdb import SOURCES, make_tiny_musdb, validation_names
 
 FOLDER = Path(__file__).parent.parent / "egs" / "musdb18hq"
+sys.path.insert(0, str(FOLDER / "finetune"))
+import teachers  # noqa: E402
+
 ACCOMPANIMENT = "bass+drums+other"
 NOTICE = {
     "title": "the teacher's data",
@@ -243,6 +246,27 @@ def test_what_is_wrong_is_said_in_one_line(tiny, tmp_path, options, words):
     lines = (tmp_path / "run" / "log").read_text().splitlines()
     assert any("error: " in line and words in line for line in lines), lines
     assert not any("Traceback" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("sources", "wanted", "expected"),
+    [
+        (SOURCES, None, None),
+        (SOURCES[::-1], None, None),
+        (SOURCES, "drums", "drums"),
+        (("bass",), None, "bass"),
+        (("vocals", "accompaniment"), None, "vocals"),  # Spleeter
+    ],
+)
+def test_what_a_teacher_is_asked_for(sources, wanted, expected):
+    assert teachers.choose_two_stems("teacher", sources, wanted) == expected
+
+
+def test_teachers_of_some_sources_must_be_told_which_one():
+    with pytest.raises(UserError, match="neither one of vocals.* nor all; choose one with --two"):
+        teachers.choose_two_stems("teacher", ("vocals", "drums"), None)
+    with pytest.raises(UserError, match="teacher: does not estimate bass, only vocals, drums"):
+        teachers.choose_two_stems("teacher", ("vocals", "drums"), "bass")
 
 
 def test_a_row_may_have_the_group_only_with_a_selection():

@@ -93,7 +93,7 @@ def load(options: argparse.Namespace) -> list[Teacher]:
         separator = Separator(
             model.path, device=options.device, precision=options.precision, shifts=options.shifts
         )
-        two_stems = _two_stems(model.label, separator.sources, options.two_stems)
+        two_stems = choose_two_stems(model.label, separator.sources, options.two_stems)
         teachers.append(Teacher(model, separator, two_stems))
     return teachers
 
@@ -107,8 +107,12 @@ def _licenses(path: Path) -> list[dict[str, Any]]:
     return notices
 
 
-def _two_stems(label: str, estimated: Sequence[str], wanted: str | None) -> str | None:
-    """The source that is estimated beside everything else; None where all sources are."""
+def choose_two_stems(label: str, estimated: Sequence[str], wanted: str | None) -> str | None:
+    """The source that is estimated beside everything else; None where all sources are.
+
+    Raises:
+        UserError: the teacher does not estimate it, or the choice is the user's.
+    """
     if wanted is not None:
         if wanted not in estimated:
             raise UserError(f"{label}: does not estimate {wanted}, only {', '.join(estimated)}")
