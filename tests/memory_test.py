@@ -12,17 +12,9 @@ import torch
 from asteroid_bsrnn.memory import release_pages
 
 FIELDS = [
-    "arena",
-    "ordblks",
-    "smblks",
-    "hblks",
-    "hblkhd",
-    "usmblks",
-    "fsmblks",
-    "uordblks",
-    "fordblks",
+    "arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks", "fordblks",
     "keepcost",
-]
+]  # fmt: skip
 SCRIPT = f"""
 import ctypes, json, sys
 import torch
