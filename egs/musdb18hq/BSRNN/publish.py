@@ -18,6 +18,7 @@ from asteroid_bsrnn.weights import hub
 FILES = {
     "data": ("validation_tracks", "infos", "activity_folder"),
     "training": ("start_from",),
+    "unlabelled": ("selection",),
 }
 
 
