@@ -63,6 +63,26 @@ def test_figures_are_those_of_the_metrics(separator, tmp_path):
     assert float(rows[1]["usdr_drums"]) == pytest.approx(usdr[1][0])
 
 
+def test_sums_of_stems_are_scored_by_sums_of_estimates(separator, tmp_path):
+    class Sums(Tracks):
+        def __getitem__(self, number):
+            track = super().__getitem__(number)
+            vocals, bass, drums, other = track["sources"]
+            return {**track, "sources": torch.stack([vocals + drums, bass + other])}
+
+    tracks = Sums(1)
+    summary = evaluate(
+        separator, tracks, tmp_path, sources=("vocals+drums", "bass+other"), settings={}
+    )
+    assert list(summary["usdr"]) == ["vocals+drums", "mean"], "there is no estimate of bass"
+    track = tracks[0]
+    estimates = separator.separate(track["mixture"])
+    expected = metrics.usdr(
+        track["sources"][:1], (estimates["vocals"] + estimates["drums"]).unsqueeze(0)
+    )
+    assert summary["usdr"]["vocals+drums"] == pytest.approx(expected.item())
+
+
 def test_goes_on_where_it_was_interrupted(separator, tmp_path):
     first = run(separator, Tracks(), tmp_path)
     (tmp_path / "tracks" / "0001.json").unlink()

@@ -48,7 +48,8 @@ def add_evaluate(commands) -> None:
         required=True,
         metavar="DATA",
         help="data set with train/ and test/ in the layout of MUSDB18-HQ, or a folder of stems "
-        "(vocals.wav, ...; without a mixture.wav their sum is separated), or a folder of those",
+        "(vocals.wav, ..., and sums of stems such as bass+other.wav; without a mixture.wav their "
+        "sum is separated), or a folder of those",
     )
     add_evaluation(parser)
     _add_paper(parser.add_argument_group("the paper's test rows"))

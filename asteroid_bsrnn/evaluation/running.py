@@ -22,7 +22,7 @@ from .candidates import Candidate, safe_name
 from .datasets import EvaluationTracks
 from .oracles import Oracle, description
 from .records import Record, read_record
-from .scores import improvements
+from .scores import improvements, scorable
 from .tracks import Progress, evaluate, resolve_settings, settings_hash
 
 
@@ -49,7 +49,7 @@ def evaluate_model(
         UserError: if the model can't be loaded or estimates none of the data's sources.
     """
     made = Separator(model.path, **(separator or {}))
-    if not set(made.sources) & set(data.sources):
+    if not scorable(data.sources, made.sources):
         raise UserError(
             f"{model.label}: separates {', '.join(made.sources)}, but the data have "
             f"{', '.join(data.sources)}; choose with --sources or use another model"

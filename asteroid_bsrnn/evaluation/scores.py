@@ -2,11 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import torch
 
 from .. import metrics
+
+
+def scorable(stems: Sequence[str], estimated: Collection[str]) -> list[str]:
+    """Return the stems of a track that can be scored, in order.
+
+    A stem that is named as a sum, such as `bass+other`, is scored by the sum of the estimates,
+    unless there is an estimate of this very name.
+
+    Args:
+        stems: names of the stems of a track.
+        estimated: names of the estimates.
+
+    Example:
+        >>> scorable(["vocals", "drums", "bass+other"], ["vocals", "bass", "other"])
+        ['vocals', 'bass+other']
+    """
+    return [
+        stem
+        for stem in stems
+        if stem in estimated or all(source in estimated for source in stem.split("+"))
+    ]
+
+
+def estimate_of(stem: str, estimates: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    """Return the estimate of a stem, which may be a sum of sources.
+
+    Args:
+        stem: one that `scorable` returns.
+        estimates: from source to (channels, time).
+
+    Returns:
+        (channels, time)
+    """
+    if stem in estimates:
+        return estimates[stem]
+    return torch.stack([estimates[source] for source in stem.split("+")]).sum(dim=0)
 
 
 def improvements(

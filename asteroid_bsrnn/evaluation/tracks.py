@@ -23,6 +23,7 @@ from .. import metrics
 from .._version import __version__
 from ..errors import UserError
 from ..separator import Separator
+from .scores import estimate_of, scorable
 from .writing import write_json, write_scores
 
 Progress = Callable[[int, int], None]
@@ -55,7 +56,7 @@ def evaluate(
             `sample_rate` that they have.
         folder: of the results.
         sources: names of the stems of a track, in order; those that the separator estimates are
-            scored.
+            scored, and sums of them, which have names such as `bass+other`.
         settings: plain facts of the model and the data, recorded beside the figures. With those of
             the separator and the versions they decide which results belong together.
         museval_processes: other than 0, museval's SDR, ISR, SIR and SAR are computed too, which
@@ -165,9 +166,9 @@ def _score(
     else:
         estimated = separator.separate(track["mixture"], track.get("sample_rate"))
     wall = time.perf_counter() - began
-    scored = [source for source in sources if source in separator.sources]
+    scored = scorable(sources, separator.sources)
     references = track["sources"][[list(sources).index(source) for source in scored]]
-    estimates = torch.stack([estimated[source] for source in scored])
+    estimates = torch.stack([estimate_of(stem, estimated) for stem in scored])
     rate = track.get("sample_rate", separator.sample_rate)
     scores = {
         "usdr": metrics.usdr(references, estimates),
