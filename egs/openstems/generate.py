@@ -116,7 +116,8 @@ def songs(options: argparse.Namespace) -> int:
 
     materials = _materials(options, kind="songs")
     get(materials, show)
-    n_songs = write_list(options.output, materials)
+    parts = _materials(options) if "git" in options.clients else None
+    n_songs = write_list(options.output, materials, parts)
     show(f"{options.output}: {n_songs} songs, profile {materials.profile}")
     return 0
 
@@ -217,7 +218,9 @@ def _add_songs(commands) -> None:
         "songs",
         help=text,
         description=text + " The list, in JSON, is what ../musdb18hq/finetune takes as its songs. "
-        "Profile clean holds CC-BY, CC-BY-SA and the public domain, full adds the GPL.",
+        "Profile clean holds CC-BY, CC-BY-SA and the public domain, full adds the GPL. With git "
+        "(--clients apt git), recorded phrases are listed as vocals without a song. The songs "
+        "that real_validation.py uses are left out.",
     )
     command.add_argument("output", metavar="FILE", type=Path, help="the list, such as songs.json")
     _add_materials(command)

@@ -33,7 +33,11 @@ def test_every_song_comes_with_its_licence(songs, tmp_path):
     assert all(e["vocals"] == "silent" for title, e in found.items() if title.startswith("ufoai"))
     choir = found["performous: practice"]
     assert [choir[name] for name in ("drums", "bass", "other")] == ["silent"] * 3
-    assert len(found) == sum(len(find(name).items) for name in NAMES)
+    items = [item for name in NAMES for item in find(name).items]
+    assert len(found) == sum(item.split == "train" for item in items)
+    held_out = {entry["title"] for entry in entries(songs, "valid")}
+    assert len(held_out) == sum(item.split == "valid" for item in items) > 0
+    assert not held_out & set(found)
 
 
 def test_the_list_replaces_nothing_of_the_users(songs, tmp_path):

@@ -6,23 +6,30 @@ import json
 from pathlib import Path
 from typing import Any
 
+import soundfile
+
 from .errors import UserError
 from .manifest import write_text
 from .materials import Materials, find
+from .voices.phrases import MATERIAL, sets
+
+LEAST_SECONDS = 1.0
+"""Of a phrase: a shorter one is a single shout."""
 
 
-def entries(materials: Materials) -> list[dict[str, Any]]:
-    """The songs that a profile allows, each with `path`, `title`, `licence`, `author` and `link`.
+def entries(materials: Materials, split: str = "train") -> list[dict[str, Any]]:
+    """Return the songs of a split, each with `path`, `title`, `licence`, `author` and `link`.
 
     `<source>: silent` says of a song that it does not have a source.
 
     Args:
         materials: of the kind "songs".
+        split: "train", or "valid" for the songs that `real_validation.py` is made from.
 
     Raises:
         UserError: one is missing.
     """
-    found: dict[Path, dict[str, Any]] = {}
+    found: dict[Path, tuple[str, dict[str, Any]]] = {}
     for name in materials.names:
         material, folder = find(name), materials.path(name)
         link = f"{material.package} {materials.version(name)} ({material.client})"
@@ -36,16 +43,52 @@ def entries(materials: Materials) -> list[dict[str, Any]]:
                     "link": link,
                     **dict.fromkeys(item.silent, "silent"),
                 }
-                found.setdefault(path, song)
-    return list(found.values())
+                found.setdefault(path, (item.split, song))
+    return [song for belongs_to, song in found.values() if belongs_to == split]
 
 
-def write_list(path: Path, materials: Materials) -> int:
-    """Writes the list as JSON, which is YAML too.
+def phrases(materials: Materials) -> list[dict[str, Any]]:
+    """Return the recorded phrases of the training split as songs of which the vocals are known.
+
+    Args:
+        materials: of the kind "parts", with or without the recordings.
+    """
+    if MATERIAL not in materials.names:
+        return []
+    material = find(MATERIAL)
+    return [
+        {
+            "stems": {"vocals": str(path)},
+            "title": f"{MATERIAL}: {path.stem}",
+            "licence": material.items[0].licence,
+            "author": material.items[0].credit,
+            "link": f"{material.package} {material.version}",
+        }
+        for collection in sets("train", materials)
+        for path in collection.paths
+        if seconds(path) >= LEAST_SECONDS
+    ]
+
+
+def seconds(path: Path) -> float:
+    """Return the length of a recording.
+
+    Raises:
+        UserError: it can't be read.
+    """
+    try:
+        return soundfile.info(path).duration
+    except (OSError, soundfile.LibsndfileError) as error:
+        raise UserError(f"{path}: cannot be read ({error}); get its material again") from error
+
+
+def write_list(path: Path, materials: Materials, parts: Materials | None = None) -> int:
+    """Write the list of training songs as JSON, which is YAML too.
 
     Args:
         path: of the file, new or with the same list in it.
         materials: of the kind "songs".
+        parts: of the kind "parts", for recorded phrases; None lists none.
 
     Returns:
         The number of songs.
@@ -53,7 +96,7 @@ def write_list(path: Path, materials: Materials) -> int:
     Raises:
         UserError: a material is missing, or the file holds something else or can't be written.
     """
-    songs = entries(materials)
+    songs = entries(materials) + (phrases(parts) if parts else [])
     text = json.dumps(songs, indent=2, ensure_ascii=False) + "\n"
     try:
         if path.exists() and path.read_text(encoding="utf-8") != text:

@@ -25,6 +25,7 @@ class Item:
         credit: who made it.
         profile: "clean", or "full" for what the profile clean must leave alone.
         silent: of whole songs, the sources that they do not have.
+        split: of whole songs, "train", or "valid" for those that validation alone hears.
     """
 
     path: str
@@ -32,6 +33,7 @@ class Item:
     credit: str
     profile: str = "clean"
     silent: tuple[str, ...] = ()
+    split: str = "train"
 
     def found(self, folder: Path) -> list[Path]:
         """What there is of it in a material's folder, sorted."""

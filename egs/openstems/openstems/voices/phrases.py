@@ -113,7 +113,7 @@ def sing(
         if not order:
             order = [chosen.paths[number] for number in rng.permutation(len(chosen.paths))]
         path = order.pop()
-        sound = repitch(_read(path), 100 * shift)
+        sound = repitch(read_phrase(path), 100 * shift)
         first = round(start * RATE)
         sound = _faded(sound[:, : samples - first])
         gain = np.float32(10 ** (float(rng.uniform(-2, 2)) / 20))
@@ -141,8 +141,12 @@ def _shift(phrases: PhraseSet, score: Score) -> int | None:
     return shift if abs(shift) <= LARGEST_SHIFT else None
 
 
-def _read(path: Path) -> np.ndarray:
-    """A recording as (2, samples), at the level of all others."""
+def read_phrase(path: Path) -> np.ndarray:
+    """Return a recording as float32 (2, samples), at the level of all others.
+
+    Raises:
+        UserError: it can't be read.
+    """
     try:
         sound, rate = soundfile.read(path, dtype="float32", always_2d=True)
     except (OSError, soundfile.LibsndfileError) as error:

@@ -1,0 +1,191 @@
+"""Validation songs of real recordings, in five groups.
+
+| group | songs | stems |
+|---|---|---|
+| `multitracks` | three songs of everythingisfree, 75 s each | vocals, drums, bass+other |
+| `bands` | recorded phrases, bass notes and guitar with drums of these songs | all four |
+| `phrases` | recorded phrases over instrumental pieces | vocals, bass+drums+other |
+| `teacher` | songs whose vocals Spleeter estimated | vocals, bass+drums+other |
+| `instrumentals` | instrumental pieces | silent vocals, bass+drums+other |
+
+No training song has anything of them: the catalogue gives singers, instruments and songs to one
+split each. The songs are the same for the same materials, except for what the teacher's
+arithmetic changes from machine to machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..errors import UserError
+from ..materials import Materials
+from ..music import RATE
+from ..randomness import generator
+from ..voices.arrangement import levelled
+from ..voices.phrases import sets
+from ..whole_songs import entries
+from .sounds import Sound, bass_line, guitar, mixed, read_excerpt, voice
+
+GROUPS = ("multitracks", "bands", "phrases", "teacher", "instrumentals")
+TEACHER = "spleeter"
+REST = "bass+drums+other"
+SECONDS = 20.0
+"""Length of songs of the groups `bands`, `phrases` and `instrumentals`."""
+TEACHER_SECONDS = 30.0
+
+MULTITRACKS = "everythingisfree"
+_STEMS = {"vocals": "vocals", "drums": "drums", "bass+other": "rest"}
+_MULTITRACK_FACTS = {
+    "material": MULTITRACKS,
+    "link": "https://github.com/ichbinsoftware/everythingisfree c9299620",
+    "licence": "CC0-1.0",
+    "credit": "Software-Entwicklungskit",
+}
+_N_BANDS = 6
+
+
+class RealSong(NamedTuple):
+    """A song of the set.
+
+    Attributes:
+        group: one of `GROUPS`.
+        name: of its folder.
+        stems: from the name of a stem, or of a sum of stems, to the sound.
+    """
+
+    group: str
+    name: str
+    stems: dict[str, Sound]
+
+
+def real_songs(parts: Materials, whole: Materials) -> Iterator[RealSong]:
+    """Make all songs, one by one.
+
+    Args:
+        parts: materials of the kind "parts", with recordings: its folder holds everythingisfree.
+        whole: materials of the kind "songs".
+
+    Raises:
+        UserError: a material is missing or can't be read.
+    """
+    collections = [one for one in sets("valid", parts) if len(one.paths) >= 3]
+    if not collections:
+        raise UserError("no recorded phrases of the split 'valid'; run: generate.py fetch")
+    songs = entries(whole, "valid")
+    instrumental = [song for song in songs if song.get("vocals") == "silent"]
+    yield from multitracks(parts)
+    for number in range(_N_BANDS):
+        yield band(number, collections, parts)
+    for number, song in enumerate(instrumental):
+        yield with_phrases(number, song, collections)
+    for song in songs:
+        if song not in instrumental:
+            yield by_teacher(song)
+    for song in instrumental:
+        yield without_vocals(song)
+
+
+def multitracks(parts: Materials) -> Iterator[RealSong]:
+    """Songs whose stems are known.
+
+    Raises:
+        UserError: there is no copy of them.
+    """
+    for folder in _multitrack_folders(parts):
+        stems = {
+            stem: Sound(
+                read_excerpt(folder / f"{file}.ogg", 0, 75),
+                {**_MULTITRACK_FACTS, "file": f"{folder.name}/{file}.ogg"},
+            )
+            for stem, file in _STEMS.items()
+        }
+        yield RealSong("multitracks", folder.name, stems)
+
+
+def band(number: int, collections: list, parts: Materials) -> RealSong:
+    """A song of a recorded voice, bass, guitar and drums that never met."""
+    rng = generator("real validation", "band", number)
+    folders = _multitrack_folders(parts)
+    folder = folders[number % len(folders)]
+    file = folder / "drums.ogg"
+    start = 0.1 if number < len(folders) else 0.8
+    drums = Sound(
+        levelled(read_excerpt(file, start, SECONDS)),
+        {**_MULTITRACK_FACTS, "file": f"{folder.name}/drums.ogg"},
+    )
+    stems = {
+        "vocals": voice(collections[2 * number % len(collections)], SECONDS, rng),
+        "bass": bass_line(SECONDS, rng, parts),
+        "drums": drums,
+        "other": guitar(SECONDS, rng, parts),
+    }
+    return RealSong("bands", f"band_{number + 1}", mixed(stems, rng.uniform(-4, 2, 4)))
+
+
+def with_phrases(number: int, song: dict[str, Any], collections: list) -> RealSong:
+    """An instrumental piece with a recorded voice, not in its key."""
+    rng = generator("real validation", "phrases", song["title"])
+    rest = levelled(read_excerpt(Path(song["path"]), 0.25, SECONDS))
+    stems = {
+        "vocals": voice(collections[number % len(collections)], SECONDS, rng),
+        REST: Sound(rest, _song_facts(song)),
+    }
+    return RealSong("phrases", _name(song), mixed(stems, [rng.uniform(-4, 3), 0.0]))
+
+
+def by_teacher(song: dict[str, Any]) -> RealSong:
+    """Where the teacher finds most vocals in the middle of a song."""
+    import torch
+
+    from asteroid_bsrnn import Separator
+
+    mixture = read_excerpt(Path(song["path"]), 0.5, 2 * TEACHER_SECONDS)
+    vocals = Separator(TEACHER, device="cpu").separate(torch.from_numpy(mixture), RATE)["vocals"]
+    vocals = vocals.numpy()
+    frames = round(TEACHER_SECONDS * RATE)
+    starts = range(0, vocals.shape[1] - frames + 1, RATE)
+    start = max(starts, key=lambda first: np.square(vocals[:, first : first + frames]).sum())
+    window = slice(start, start + frames)
+    facts = {**_song_facts(song), "teacher": TEACHER}
+    stems = {
+        "vocals": Sound(vocals[:, window], facts),
+        REST: Sound((mixture - vocals)[:, window], facts),
+    }
+    return RealSong("teacher", _name(song), stems)
+
+
+def without_vocals(song: dict[str, Any]) -> RealSong:
+    """An instrumental piece, elsewhere than in `with_phrases`."""
+    rest = read_excerpt(Path(song["path"]), 0.65, SECONDS)
+    silence = Sound(np.zeros_like(rest), {"material": "silence"})
+    return RealSong(
+        "instrumentals", _name(song), {"vocals": silence, REST: Sound(rest, _song_facts(song))}
+    )
+
+
+def _multitrack_folders(parts: Materials) -> list[Path]:
+    root = parts.recordings / MULTITRACKS if parts.recordings else None
+    folders = sorted(path.parent for path in root.glob("*/vocals.ogg")) if root else []
+    if not folders:
+        raise UserError(
+            f"no copies of the multitracks in {root or 'a folder of recordings'}: name a folder "
+            f"with --recordings that holds {MULTITRACKS}/<song>/vocals.ogg, drums.ogg and rest.ogg"
+        )
+    return folders
+
+
+def _song_facts(song: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "material": song["link"],
+        "file": Path(song["path"]).name,
+        "licence": song["licence"],
+        "credit": song["author"],
+    }
+
+
+def _name(song: dict[str, Any]) -> str:
+    return Path(song["path"]).stem
