@@ -16,6 +16,7 @@ dependencies = [
     "torch",
     "asteroid",
     "asteroid_filterbanks",
+    "av",
     "filelock",
     "numpy",
     "requests",

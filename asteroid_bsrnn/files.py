@@ -109,6 +109,7 @@ def plan(
     clip: str | None,
     start: float,
     duration: float | None,
+    audio_track: int | None,
     overwrite: bool,
     track: str | None,
     keep: Collection[str | os.PathLike],
@@ -123,7 +124,7 @@ def plan(
     wanted, complement = check_stems(sources, stems, two_stems)
     if clip not in (None, *CLIP):
         raise UserError(f"unknown clip {clip!r}; valid: {', '.join(CLIP)}")
-    audio = AudioFile(path, start, duration)
+    audio = AudioFile(path, start, duration, audio_track)
     subtype = subtype or default_subtype(format, audio.subtype)
     subtype = check_output(format, subtype, audio.sample_rate, audio.channels)
     directory = Path(output_directory) / (track or track_name(path))

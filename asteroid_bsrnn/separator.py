@@ -170,6 +170,7 @@ class Separator:
         clip: str | None = None,
         start: float = 0.0,
         duration: float | None = None,
+        audio_track: int | None = None,
         overwrite: bool = False,
         track: str | None = None,
         keep: Collection[str | os.PathLike] = (),
@@ -178,7 +179,7 @@ class Separator:
         """Separate a file, from disk to disk, in bounded memory.
 
         Args:
-            path: an audio file; ffmpeg reads what soundfile can't.
+            path: an audio or video file.
             output_directory: stems are written to `<output_directory>/<track>/<source>.<format>`,
                 each as a whole or not at all.
             stems: sources to write; None means all.
@@ -190,6 +191,8 @@ class Separator:
                 them to the format. None means "rescale", and "none" for FLOAT, which holds them.
             start: in seconds, where separation starts.
             duration: in seconds; None means to the end.
+            audio_track: number of the audio track of a file that holds several, from 1; None means
+                the one that the file flags as default, or else the first.
             overwrite: whether existing stems are replaced.
             track: name of the track's folder; None means the file's name.
             keep: files that are not replaced even then, besides `path` itself.
@@ -212,6 +215,7 @@ class Separator:
             clip=clip,
             start=start,
             duration=duration,
+            audio_track=audio_track,
             overwrite=overwrite,
             track=track,
             keep=keep,

@@ -201,6 +201,38 @@ class TestInputs:
         assert len(files_below(tmp_path / "separated")) == 2
 
 
+class TestVideos:
+    @pytest.fixture
+    def video(self, tmp_path):
+        """A video with two tracks that start half a second later; the second is the default."""
+        sounds = [write(tmp_path / f"{n}.wav", noise(RATE // 2, seed=n)) for n in (1, 2)]
+        inputs = ["-f", "lavfi", "-i", "testsrc=d=1:s=64x64"]
+        for sound in sounds:
+            inputs += ["-itsoffset", "0.5", "-i", sound]
+        streams = ["-map", "0", "-map", "1", "-map", "2", "-c:a", "pcm_s16le"]
+        flags = ["-disposition:a:0", "0", "-disposition:a:1", "default"]
+        path = tmp_path / "concert.mkv"
+        command = ["ffmpeg", "-v", "error", *inputs, *streams, *flags, path]
+        subprocess.run(command, check=True)
+        return path
+
+    @pytest.mark.parametrize("arguments, track", [([], 2), (["--audio-track", "1"], 1)])
+    def test_track_and_place_of_the_stems(self, tmp_path, model, video, arguments, track):
+        run = ["separate", video, "-o", tmp_path / "out", "--model", model, "--subtype", "FLOAT"]
+        assert main(*run, *arguments) == 0
+        stems = [AudioFile(path).read() for path in (tmp_path / "out").rglob("*.wav")]
+        silence = np.zeros((2, RATE // 2), np.float32)
+        wanted = np.concatenate([silence, noise(RATE // 2, seed=track)], axis=1)
+        np.testing.assert_allclose(sum(stems), wanted, rtol=0, atol=1e-6)
+
+    def test_track_that_is_not_there(self, tmp_path, model, video, complaint):
+        run = ["separate", video, "-o", tmp_path / "out", "--model", model, "--audio-track"]
+        line = complaint(*run, "3")
+        assert str(video) in line and "no audio track 3" in line and "1 to 2" in line
+        assert "--audio-track" in complaint(*run, "0")
+        assert not (tmp_path / "out").exists()
+
+
 class TestOutput:
     def test_stems_and_two_stems(self, tmp_path, model, song, capsys):
         run = ["separate", song, "--model", model, "-o"]

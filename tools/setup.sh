@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # Make .venv ready for the demo and the tests: an interpreter of the right version, ffmpeg, a
 # compiler, the package (editable) with all its extras. Does nothing when all that is in place.
+# The package itself does not run ffmpeg: museval does not import without it, and tests compare
+# with it.
 #   PYTHON=python3.12 tools/setup.sh   picks the interpreter
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

@@ -1,7 +1,7 @@
-"""What the headers of audio files promise, where libsndfile mends or guesses without a word.
+"""What the headers of audio files promise, where libraries mend or guess without a word.
 
-libsndfile shortens a cut file's length to what is there, and guesses the length of an MP3 that
-does not tell it; both would pass a part of the music off as the whole.
+libsndfile and FFmpeg shorten a cut file's length to what is there, and libsndfile guesses the
+length of MPEG audio that does not tell it: both would pass a part of the music off as the whole.
 """
 
 import os
@@ -23,7 +23,7 @@ def sound_name(path: Path) -> Path | bytes:
 
 
 class DataChunk(NamedTuple):
-    """The samples of a WAV or AIFF file.
+    """The part of a file that holds the samples.
 
     Attributes:
         promised: their size in bytes by the header, None where it leaves that open.
@@ -65,15 +65,41 @@ def read_data_chunk(path: Path) -> DataChunk | None:
     return None
 
 
-def is_cut_short(path: Path, log: str) -> bool:
-    """Tells whether a file that libsndfile opened holds less than its header promises.
+def _read_matroska_segment(path: Path) -> DataChunk | None:
+    """The segment of a Matroska or WebM file, which is all of it but a short header."""
+    with open(path, "rb") as file:
+        length = os.fstat(file.fileno()).st_size
+        name, size = file.read(4), _read_matroska_size(file)
+        if name != b"\x1a\x45\xdf\xa3" or size is None:
+            return None
+        file.seek(size, os.SEEK_CUR)
+        if file.read(4) != b"\x18\x53\x80\x67":
+            return None
+        promised = _read_matroska_size(file)
+        held = length - file.tell()
+        return DataChunk(promised, held, promised == held)
+
+
+def _read_matroska_size(file: BinaryIO) -> int | None:
+    """A number whose leading zero bits count the bytes that follow; None if it is unknown."""
+    head = file.read(1)
+    if not head or not head[0]:
+        return None
+    more = 8 - head[0].bit_length()
+    bits = 7 * (more + 1)
+    size = int.from_bytes(head + file.read(more), "big") & ((1 << bits) - 1)
+    return None if size == (1 << bits) - 1 else size
+
+
+def is_cut_short(path: Path, log: str = "") -> bool:
+    """Tells whether a file holds less than its header promises.
 
     Args:
         path: the file.
         log: what libsndfile noted while opening it (`SoundFile.extra_info`), for the types whose
             headers hold no text before the samples that could crowd the note out.
     """
-    chunk = read_data_chunk(path)
+    chunk = read_data_chunk(path) or _read_matroska_segment(path)
     if chunk is not None:
         return chunk.promised is not None and chunk.promised > chunk.held
     note = _TRUNCATED_LOG.search(log)

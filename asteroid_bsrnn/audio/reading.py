@@ -1,18 +1,23 @@
 """Audio files as a stream of blocks, checked on the way."""
 
+from __future__ import annotations
+
 import math
 import os
 import stat
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import soundfile
 
-from asteroid_bsrnn.audio.ffmpeg import FfmpegDecoder
 from asteroid_bsrnn.audio.headers import is_cut_short, mp3_tells_length, read_data_chunk, sound_name
 from asteroid_bsrnn.errors import UserError
+
+if TYPE_CHECKING:
+    from asteroid_bsrnn.audio.pyav import PyAVDecoder
 
 # Seeking is off by up to a page in Vorbis near its end, and can lose what an MP3's frame borrows
 # from those before it; these are decoded from their beginning.
@@ -25,29 +30,40 @@ _UNKNOWN_FRAMES = 2**63 - 1
 class AudioFile:
     """A file, or a part of one, that can be read again and again.
 
-    Whatever libsndfile reads (wav, flac, ogg, mp3, aiff and more) is read with it, the rest
-    (m4a, mp4, webm and more) through ffmpeg: the first audio stream, at its own rate. Decoding is
-    exact to the sample: the same part always gives the same samples.
+    libsndfile reads what it reads exactly (most wav, flac, ogg, mp3, aiff and more), FFmpeg's
+    libraries read the rest through PyAV (m4a, mp4, webm and more). The samples have the file's
+    own rate. Decoding is exact to the sample: the same part always gives the same samples.
+
+    Where the audio of a video starts later than the picture, silence of that length comes first,
+    so that the samples line up with the picture.
 
     Args:
         path: the file.
         start: where the part begins, in seconds from the beginning of the file.
         duration: the part's length in seconds, None for all that follows. A part may reach beyond
             the end of the file; it is then as much shorter.
+        audio_track: number of the audio track in files that hold several, from 1. None takes the
+            one that the file flags as default, and the first one if it flags none.
 
     Raises:
         UserError: the file cannot be read, is not audio, holds no samples or fewer than its header
-            promises; or the part is empty.
+            promises; there is no such track; or the part is empty.
     """
 
-    def __init__(self, path: str | os.PathLike, start: float = 0.0, duration: float | None = None):
+    def __init__(
+        self,
+        path: str | os.PathLike,
+        start: float = 0.0,
+        duration: float | None = None,
+        audio_track: int | None = None,
+    ):
         self._path = Path(path)
         if not (math.isfinite(start) and start >= 0):
             raise UserError(f"{self._path}: the start must be 0 s or more, got {start}")
         if duration is not None and not (math.isfinite(duration) and duration > 0):
             raise UserError(f"{self._path}: the duration must be above 0 s, got {duration}")
         _check_regular_file(self._path)
-        self._decoder = _open_decoder(self._path)
+        self._decoder = _open_decoder(self._path, audio_track)
         self._start = round(start * self.sample_rate)
         self._limit = None if duration is None else max(1, round(duration * self.sample_rate))
         if self._decoder.frames is not None and self._start >= self._decoder.frames:
@@ -136,7 +152,7 @@ class AudioFile:
 
 
 class _SoundfileDecoder:
-    """What libsndfile reads; attributes and `blocks` are those of `FfmpegDecoder`."""
+    """What libsndfile reads; attributes and `blocks` are those of `PyAVDecoder`."""
 
     def __init__(self, path: Path, sound: soundfile.SoundFile):
         self.path = path
@@ -187,24 +203,33 @@ def _check_regular_file(path: Path) -> None:
         raise UserError(f"{path}: the file is empty (0 bytes); get a whole copy")
 
 
-def _open_decoder(path: Path) -> _SoundfileDecoder | FfmpegDecoder:
-    try:
-        sound = soundfile.SoundFile(sound_name(path))
-    except (soundfile.LibsndfileError, TypeError):  # TypeError: soundfile asks what a .raw holds
-        return FfmpegDecoder(path)
-    with sound:
-        if _needs_ffmpeg(path, sound):
-            return FfmpegDecoder(path)
-        if is_cut_short(path, sound.extra_info):
-            raise _cut_short(path, sound.frames / sound.samplerate)
-        return _SoundfileDecoder(path, sound)
+def _open_decoder(path: Path, audio_track: int | None) -> _SoundfileDecoder | PyAVDecoder:
+    if audio_track in (None, 1):  # libsndfile knows of no others
+        try:
+            with soundfile.SoundFile(sound_name(path)) as sound:
+                if _counts_samples(path, sound):
+                    if is_cut_short(path, sound.extra_info):
+                        raise _cut_short(path, sound.frames / sound.samplerate)
+                    # libsndfile takes the floats of some W64 files for integers.
+                    if (sound.format, sound.subtype) != ("W64", "PCM_32"):
+                        return _SoundfileDecoder(path, sound)
+        except (soundfile.LibsndfileError, TypeError):  # TypeError: for a .raw soundfile asks more
+            pass
+    from asteroid_bsrnn.audio.pyav import PyAVDecoder  # imports av, which takes time
+
+    return PyAVDecoder(path, audio_track)
 
 
-def _needs_ffmpeg(path: Path, sound: soundfile.SoundFile) -> bool:
-    if sound.format == "MP3":
-        return not mp3_tells_length(path)
+def _counts_samples(path: Path, sound: soundfile.SoundFile) -> bool:
+    """Tells whether libsndfile knows the length of a file, and can go to any place in it.
+
+    It guesses the length of MPEG audio from the first frame's bit rate, in whatever container,
+    but for an MP3 with a count of its frames. PyAV reads all of what it does not know.
+    """
+    if sound.subtype.startswith("MPEG"):
+        return sound.format == "MP3" and mp3_tells_length(path)
     if sound.frames == 0:
         # A stream whose length its writer never filled in, unlike a file that is truly empty.
         chunk = read_data_chunk(path)
-        return chunk is not None and chunk.promised is None and chunk.held > 0 and not chunk.closed
-    return sound.frames == _UNKNOWN_FRAMES
+        return chunk is None or chunk.promised is not None or chunk.held == 0 or chunk.closed
+    return sound.frames != _UNKNOWN_FRAMES and sound.seekable()

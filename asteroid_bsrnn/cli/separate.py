@@ -107,6 +107,13 @@ def _add_files(group: argparse._ArgumentGroup) -> None:
         metavar="SECONDS",
         help="how much to separate; default: to the end",
     )
+    group.add_argument(
+        "--audio-track",
+        type=count,
+        metavar="N",
+        help="which audio track of a video or .stem.mp4 to separate, from 1; default: the one that "
+        "the file flags as default, or else the first",
+    )
     group.add_argument("--overwrite", action="store_true", help="replace existing stems")
 
 
@@ -201,6 +208,7 @@ def _separate(options: argparse.Namespace) -> int:
                     clip=options.clip,
                     start=options.start,
                     duration=options.duration,
+                    audio_track=options.audio_track,
                     overwrite=options.overwrite,
                     track=track,
                     keep=inputs,

@@ -1,0 +1,264 @@
+"""Decoding with FFmpeg's libraries through PyAV, for what libsndfile does not read exactly."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from av.stream import Disposition
+
+from asteroid_bsrnn.audio.headers import is_cut_short, read_data_chunk
+from asteroid_bsrnn.errors import UserError
+
+# Encoders put silence before the music, and not all decoders drop as much of it as the container
+# says: decoded audio may end this much earlier (in seconds) than the container promises.
+_PADDING_TOLERANCE = 0.1
+
+# Their last packet holds the rest of the data chunk, which may be padding.
+_CHUNKED_FORMATS = ("wav", "w64")
+
+
+class PyAVDecoder:
+    """One audio track of a file.
+
+    Where the track starts later than the others of the file (a video whose picture begins first),
+    silence of that length comes before it.
+
+    Args:
+        path: the file.
+        audio_track: number of the track, from 1. None takes the one that the container flags as
+            default, and the first one if it flags none.
+
+    Attributes:
+        sample_rate: in hertz.
+        channels: number of channels.
+        frames: number of samples, None where only decoding can tell.
+        subtype: depth of the samples in soundfile's words; `PCM_16` for lossy codecs.
+
+    Raises:
+        UserError: the file can't be opened, has no such track, or its first frame can't be decoded.
+    """
+
+    def __init__(self, path: Path, audio_track: int | None = None):
+        self.path = path
+        self._is_cut = is_cut_short(path)
+        chunk = read_data_chunk(path)
+        self._is_open_ended = chunk is not None and chunk.promised is None
+        with self._open() as container:
+            stream = self._choose(container, audio_track)
+            self._index = stream.index
+            self.subtype = _subtype(stream)
+            self.sample_rate = stream.sample_rate
+            self.channels, self._layout = stream.channels, stream.layout.name
+            if not self.sample_rate or not self.channels:
+                raise UserError(f"{path}: the file holds no audio; give one that does")
+            with closing(self._frames(container, stream)) as frames:
+                self._silence = self._count_silence(container, stream, next(frames, None))
+            self._counted = _counted_samples(container, stream, self.sample_rate)
+        self.frames = None if self._counted is None else self._silence + self._counted
+
+    def blocks(self, start: int, frames: int | None, block_frames: int) -> Iterator[np.ndarray]:
+        """Decodes a part of the track.
+
+        Args:
+            start: first sample. Everything before it is decoded too: seeking in compressed
+                streams is not exact to the sample.
+            frames: number of samples, None for all that follow.
+            block_frames: number of samples in a block; the last one may be shorter.
+
+        Yields:
+            Float32 arrays `(C, L)`.
+
+        Raises:
+            UserError: the track can't be decoded, or the file ends too early.
+        """
+        end = None if frames is None else start + frames
+        with closing(self._samples()) as samples:
+            yield from _regroup(samples, start, end, block_frames)
+
+    def _samples(self) -> Iterator[np.ndarray]:
+        """The whole track in arrays (C, L) of any length."""
+        yield from _zeros(self.channels, self._silence)
+        position = 0
+        with self._open() as container:
+            stream = container.streams[self._index]
+            with closing(self._frames(container, stream)) as frames:
+                for samples in self._convert(frames):
+                    if self._counted is not None:
+                        samples = samples[:, : self._counted - position]
+                    position += samples.shape[1]
+                    yield samples
+        missing = 0 if self._counted is None else self._counted - position
+        if position and 0 < missing <= _PADDING_TOLERANCE * self.sample_rate:
+            yield from _zeros(self.channels, missing)
+
+    def _frames(
+        self, container: av.container.InputContainer, stream: av.AudioStream
+    ) -> Iterator[av.AudioFrame]:
+        """Decoded frames of a stream, as the codec gives them."""
+        # Audio gains nothing from threads, and a process may be forked.
+        stream.codec_context.thread_count = 1
+        takes_partial = stream.codec_context.name.startswith("pcm_") or self._is_open_ended
+        may_be_padded = container.format.name in _CHUNKED_FORMATS and not self._is_cut
+        seconds, failure = 0.0, None
+        try:
+            for packet in container.demux(stream):
+                if failure is not None and packet.size:
+                    raise failure
+                if packet.is_corrupt and not takes_partial:
+                    raise self._damaged(seconds, "a packet is incomplete")
+                try:
+                    frames = packet.decode()
+                except av.FFmpegError as error:
+                    if not may_be_padded:
+                        raise
+                    # If no packet follows, this one held the padding behind the last sample.
+                    failure, frames = error, []
+                for frame in frames:
+                    if frame.is_corrupt:
+                        raise self._damaged(seconds, "a frame is incomplete")
+                    seconds += frame.samples / frame.sample_rate
+                    yield frame
+        except av.FFmpegError as error:
+            raise self._damaged(seconds, error.strerror) from None
+        if self._is_cut:
+            raise self._damaged(seconds, "its header promises more")
+
+    def _convert(self, frames: Iterable[av.AudioFrame]) -> Iterator[np.ndarray]:
+        """Float32 arrays (C, L) at the track's rate, also where rate or channels change in it."""
+        converter = kind = None
+        for frame in frames:
+            if kind != (kind := (frame.format.name, frame.layout.name, frame.sample_rate)):
+                if converter is not None:
+                    yield from map(self._planar, converter.resample(None))
+                # Not planar: PyAV 18 crashes on eight planes and more.
+                converter = av.AudioResampler("flt", self._layout, self.sample_rate)
+            yield from map(self._planar, converter.resample(frame))
+        if converter is not None:
+            yield from map(self._planar, converter.resample(None))
+
+    def _planar(self, frame: av.AudioFrame) -> np.ndarray:
+        return frame.to_ndarray().reshape(-1, self.channels).T
+
+    def _open(self) -> av.container.InputContainer:
+        try:
+            # "file:" keeps a name with a colon from being taken for a URL, and a file that is a
+            # playlist can name no URL.
+            return av.open(
+                f"file:{self.path}",
+                container_options={"protocol_whitelist": "file"},
+                metadata_errors="replace",
+            )
+        except av.FFmpegError as error:
+            raise UserError(
+                f"{self.path}: not an audio file, or damaged ({error.strerror}); give one that"
+                " plays"
+            ) from None
+
+    def _choose(
+        self, container: av.container.InputContainer, audio_track: int | None
+    ) -> av.AudioStream:
+        tracks = container.streams.audio
+        if not tracks:
+            raise UserError(f"{self.path}: the file holds no audio; give one that does")
+        if audio_track is None:
+            flagged = [track for track in tracks if track.disposition & Disposition.default]
+            chosen = (flagged or tracks)[0]
+        elif not 1 <= audio_track <= len(tracks):
+            raise UserError(
+                f"{self.path}: there is no audio track {audio_track}; choose from 1 to"
+                f" {len(tracks)}"
+            )
+        else:
+            chosen = tracks[audio_track - 1]
+        if chosen.codec_context is None:
+            raise UserError(
+                f"{self.path}: FFmpeg has no decoder for this audio; convert the file to wav"
+            )
+        return chosen
+
+    def _count_silence(
+        self,
+        container: av.container.InputContainer,
+        stream: av.AudioStream,
+        first: av.AudioFrame | None,
+    ) -> int:
+        """Number of samples between the earliest start of the other streams and the track's."""
+        starts = [
+            other.start_time * other.time_base
+            for other in container.streams
+            if other != stream and _is_timed(other) and other.start_time is not None
+        ]
+        if not starts or first is None or first.pts is None:
+            return 0
+        offset = first.pts * first.time_base - min(starts)
+        if container.duration is not None and offset > Fraction(container.duration, av.time_base):
+            raise UserError(
+                f"{self.path}: the audio starts at {float(offset):.2f} s, beyond the end of the"
+                " file; the file is damaged, get a whole copy"
+            )
+        return max(0, round(offset * self.sample_rate))
+
+    def _damaged(self, seconds: float, reason: str) -> UserError:
+        return UserError(
+            f"{self.path}: the file is damaged or cut short after {seconds:.2f} s ({reason}); get"
+            " a whole copy, or convert with ffmpeg what can still be read"
+        )
+
+
+def _is_timed(stream: av.stream.Stream) -> bool:
+    """Tells whether a stream is sound or moving pictures: something to line up with."""
+    is_cover = stream.disposition & Disposition.attached_pic
+    return stream.type in ("audio", "video") and not is_cover
+
+
+def _counted_samples(
+    container: av.container.InputContainer, stream: av.AudioStream, sample_rate: int
+) -> int | None:
+    # Only MP4's table of samples counts them one by one; what other containers call a duration
+    # is rounded to milliseconds, guessed from the bit rate or that of the picture.
+    counted = "mp4" in container.format.name.split(",") and stream.frames > 0
+    if not counted or not stream.duration or stream.duration < 0:
+        return None
+    samples = stream.duration * stream.time_base * sample_rate
+    return int(samples) if samples.denominator == 1 else None
+
+
+def _subtype(stream: av.AudioStream) -> str:
+    name, format = stream.codec_context.name, stream.codec_context.format
+    kind = "" if format is None else format.name
+    # Lossy codecs decode to floats, too, but have no depth.
+    if name.startswith(("pcm_f", "wavpack")) and kind.startswith(("flt", "dbl")):
+        return "FLOAT" if kind.startswith("flt") else "DOUBLE"
+    return "PCM_24" if kind.startswith("s32") else "PCM_16"
+
+
+def _zeros(channels: int, frames: int, block_frames: int = 65536) -> Iterator[np.ndarray]:
+    for start in range(0, frames, block_frames):
+        yield np.zeros((channels, min(block_frames, frames - start)), np.float32)
+
+
+def _regroup(
+    arrays: Iterable[np.ndarray], start: int, end: int | None, block_frames: int
+) -> Iterator[np.ndarray]:
+    """The samples from `start` to `end` in contiguous blocks of `block_frames`."""
+    position, block, filled = 0, None, 0
+    for array in arrays:
+        first = min(max(0, start - position), array.shape[1])
+        last = array.shape[1] if end is None else min(end - position, array.shape[1])
+        position += array.shape[1]
+        while first < last:
+            if block is None:
+                block = np.empty((len(array), block_frames), np.float32)
+            count = min(block_frames - filled, last - first)
+            block[:, filled : filled + count] = array[:, first : first + count]
+            first, filled = first + count, filled + count
+            if filled == block_frames:
+                yield block
+                block, filled = None, 0
+        if end is not None and position >= end:
+            break
+    if filled:
+        yield np.ascontiguousarray(block[:, :filled])
