@@ -40,12 +40,13 @@ def build(options: argparse.Namespace) -> int:
     """Make the set."""
     from openstems.materials.fetch import fetch
     from openstems.real.folder import build as build_set
+    from openstems.real.songs import real_songs
 
     shared = {"directory": options.materials, "recordings": options.recordings}
     whole = Materials(clients=("apt",), kinds=("songs",), without=("megaglest-data",), **shared)
     parts = Materials(clients=CLIENTS, **shared)
     fetch(whole, _show)
-    manifest = build_set(options.root, parts, whole, _show)
+    manifest = build_set(options.root, real_songs(parts, whole), _show)
     minutes = sum(song["seconds"] for song in manifest["songs"]) / 60
     _show(f"{options.root}: {len(manifest['songs'])} songs, {minutes:.1f} minutes")
     return 0

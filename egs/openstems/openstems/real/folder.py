@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,23 +14,19 @@ import soundfile
 
 from ..errors import UserError
 from ..manifest import write_json
-from ..materials import Materials
 from ..music import RATE
-from .songs import TEACHER, RealSong, real_songs
+from .songs import TEACHER, RealSong
 
 MANIFEST = "manifest.json"
 FORMAT = "openstems real validation"
 
 
-def build(
-    root: Path, parts: Materials, whole: Materials, report: Callable[[str], None]
-) -> dict[str, Any]:
+def build(root: Path, songs: Iterable[RealSong], report: Callable[[str], None]) -> dict[str, Any]:
     """Write the set: `<root>/<group>/<song>/<stem>.wav`, and `manifest.json` last.
 
     Args:
         root: a folder that does not exist yet.
-        parts: materials of the kind "parts".
-        whole: materials of the kind "songs".
+        songs: what `songs.real_songs` yields.
         report: called with a line for each song.
 
     Returns:
@@ -44,7 +40,7 @@ def build(
     unfinished = root.with_name(f".{root.name}-{os.getpid()}")
     try:
         entries = []
-        for song in real_songs(parts, whole):
+        for song in songs:
             entries.append(_write_song(unfinished / song.group / song.name, song))
             report(f"{song.group}: {song.name}")
         manifest = {"format": FORMAT, "teacher": TEACHER, "songs": entries}

@@ -117,11 +117,12 @@ def band(number: int, collections: list, parts: Materials) -> RealSong:
         levelled(read_excerpt(file, start, SECONDS)),
         {**_MULTITRACK_FACTS, "file": f"{folder.name}/drums.ogg"},
     )
+    seconds = drums.samples.shape[1] / RATE
     stems = {
-        "vocals": voice(collections[2 * number % len(collections)], SECONDS, rng),
-        "bass": bass_line(SECONDS, rng, parts),
+        "vocals": voice(collections[2 * number % len(collections)], seconds, rng),
+        "bass": bass_line(seconds, rng, parts),
         "drums": drums,
-        "other": guitar(SECONDS, rng, parts),
+        "other": guitar(seconds, rng, parts),
     }
     return RealSong("bands", f"band_{number + 1}", mixed(stems, rng.uniform(-4, 2, 4)))
 
@@ -131,7 +132,7 @@ def with_phrases(number: int, song: dict[str, Any], collections: list) -> RealSo
     rng = generator("real validation", "phrases", song["title"])
     rest = levelled(read_excerpt(Path(song["path"]), 0.25, SECONDS))
     stems = {
-        "vocals": voice(collections[number % len(collections)], SECONDS, rng),
+        "vocals": voice(collections[number % len(collections)], rest.shape[1] / RATE, rng),
         REST: Sound(rest, _song_facts(song)),
     }
     return RealSong("phrases", _name(song), mixed(stems, [rng.uniform(-4, 3), 0.0]))
