@@ -4,6 +4,7 @@
     python study.py settings --root data      # sizes, band tables, STFTs, sharing of masks
     python study.py aids --root data          # averaged weights, what examples are made of
     python study.py voices --root data        # vocals learnt from one kind of voice alone
+    python study.py real --root data --row conf/real.yml --steps N --set unlabelled.selection=FILE
 
 Each trial is a run of ../musdb18hq/compare in EXP/STUDY; the table, EXP/STUDY.md, has their scores
 on the validation songs, whose voices, instruments and pieces no training song has. Trials that are
@@ -55,6 +56,20 @@ AIDS = {
     "stereo_width": ("augmentation.stereo_width=0.5",),
     "shift": ("augmentation.shift=0.1",),
 }
+# Measured by real_validation.py on the best_model.pth of each, at equal --steps.
+REAL = {
+    "base": (),
+    "free_masks": ("model.last_source_as_residual=false",),
+    "levels": ("augmentation.gain_db=[-16.0, 6.0]",),
+    "no_peak_normalisation": ("augmentation.peak_normalisation=false",),
+    "loss_time": ("loss.domain=time",),
+    "loss_stft": ("loss.domain=stft",),
+    "songs_as_they_are": ("unlabelled.as_songs=1.0",),
+    "remixed": ("unlabelled.as_songs=0.0",),
+    "speed": ("data.speed=[0.9, 1.12]",),
+    "weights_averaged": ("training.ema=0.99",),
+    "half_unlabelled": ("unlabelled.ratio=0.3",),
+}
 # Fewer songs than these say little about a voice.
 FEWEST_SONGS = 5
 
@@ -96,7 +111,9 @@ def all_trials(options: argparse.Namespace) -> Iterator[Trial]:
     """The trials of the study that was asked for."""
     if options.study == "voices":
         yield from voices_trials(options)
-    for name, changes in {"settings": SETTINGS, "aids": AIDS}.get(options.study, {}).items():
+    for name, changes in (
+        {"settings": SETTINGS, "aids": AIDS, "real": REAL}.get(options.study, {}).items()
+    ):
         yield Trial(name, options.root, changes)
 
 
@@ -170,7 +187,10 @@ def train(trial: Trial, options: argparse.Namespace) -> None:
         *trial.changes,
     ]
     command = [sys.executable, TRAIN, "--root", trial.root, "--model", options.row]
-    command += ["--exp_dir", folder, "--max_minutes", options.minutes, "--set", *changes]
+    budget = ["--max_minutes", options.minutes]
+    if options.steps is not None:
+        budget = ["--max_steps", options.steps]
+    command += ["--exp_dir", folder, *budget, "--set", *changes]
     command += ["--source", trial.source] if trial.source else []
     print(f"{options.study}: {trial.name}", flush=True)
     subprocess.run([str(part) for part in command], check=True)
@@ -183,9 +203,10 @@ def write_table(trials: Sequence[Trial], options: argparse.Namespace) -> None:
     )
     folder = options.exp / options.study
     baseline = evaluate_oracle("scaled_mixture", data, folder / "evaluation")
+    budget = f"{options.minutes:g} minutes" if options.steps is None else f"{options.steps} steps"
     lines = [
-        f"uSDR in dB on {len(data)} validation songs, the best of those in {options.minutes:g} "
-        f"minutes; {hardware()['cpu_model']}.",
+        f"uSDR in dB on {len(data)} validation songs, the best of those in {budget}; "
+        f"{hardware()['cpu_model']}.",
         "",
         "| trial | changes | M params | MAC/s, 10^9 | examples | "
         + " | ".join(STEMS)
@@ -223,12 +244,13 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("study", choices=("settings", "aids", "voices"))
+    parser.add_argument("study", choices=("settings", "aids", "real", "voices"))
     parser.add_argument("--root", type=_absolute, default=HERE / "data", help="the data set")
     parser.add_argument(
         "--exp", type=_absolute, default=HERE / "exp" / "studies", help="folder of the results"
     )
     parser.add_argument("--minutes", type=float, default=4.0, help="of each training (4)")
+    parser.add_argument("--steps", type=int, help="of each training, instead of minutes")
     parser.add_argument("--trials", nargs="+", metavar="NAME", help="which; default: all")
     parser.add_argument("--set", nargs="+", default=[], metavar="GROUP.KEY=VALUE", help="in all")
     parser.add_argument("--no-table", dest="table", action="store_false", help="train alone")

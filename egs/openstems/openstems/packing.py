@@ -1,0 +1,239 @@
+"""Training data packed as Opus, to be carried to another machine and decoded there.
+
+A packed folder holds `labelled/<split>/<song>/<stem>.opus`, `songs/<number>/<part>.opus`, the
+lists `songs.json` (of egs/musdb18hq/finetune) and `validation_tracks.txt`, `infos.json`, and
+`manifest.json`: the files with their checksums, and the teacher. The list has the songs' licences.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+import soxr
+
+from .errors import UserError
+from .manifest import VALIDATION_TRACKS, write_json, write_text
+from .music import RATE
+
+FORMAT = "openstems packed"
+STEMS = ("vocals", "drums", "bass", "other")
+OPUS_RATE = 48000
+"""Opus knows no 44.1 kHz."""
+SHARES = {"labelled": 0.4, "estimates": 0.3, "silent": 0.15, "parts": 0.15}
+"""Of all bytes: labelled songs, estimates of the teacher, pieces without a source, single parts."""
+
+
+@dataclass(frozen=True)
+class Amounts:
+    """How much is packed.
+
+    Args:
+        megabytes: of all files together, in 2^20 bytes.
+        kbps: kilobits a second of a stereo file; a mono file gets half.
+        seconds: of a song with estimates, those around which the filter uses most.
+        silent_seconds: of a song without a source.
+        validation: number of labelled validation songs.
+    """
+
+    megabytes: float = 24.0
+    kbps: float = 64.0
+    seconds: float = 60.0
+    silent_seconds: float = 40.0
+    validation: int = 4
+
+
+def pack(
+    data: Path, selection: Path, output: Path, amounts: Amounts, report: Callable[[str], None]
+) -> dict[str, Any]:
+    """Pack a data set and a selection of songs.
+
+    Args:
+        data: folder of a data set of openstems.
+        selection: file of stage 1 of egs/musdb18hq/finetune.
+        output: a folder that does not exist yet.
+        amounts: sizes.
+        report: called with a line for each kind.
+
+    Returns:
+        The manifest.
+
+    Raises:
+        UserError: the folder is there, or something can't be read.
+    """
+    if output.exists():
+        raise UserError(f"{output}: exists already; name a new folder")
+    chosen = _read_json(selection)
+    packer = _Packer(output, amounts)
+    names = (data / VALIDATION_TRACKS).read_text(encoding="utf-8").splitlines()
+    validation = names[: amounts.validation]
+    for name in validation:
+        packer.labelled(data, name)
+    report(f"validation: {len(validation)} songs, {packer.bytes / 2**20:.1f} MB")
+    training = sorted(path.name for path in (data / "train").iterdir() if path.name not in names)
+    packer.fill("labelled", (lambda name=name: packer.labelled(data, name) for name in training))
+    songs = [song for song in chosen["songs"] if song["parts"]]
+    for kind in ("estimates", "silent", "parts"):
+        entries = (song for song in songs if _kind(song) == kind)
+        packer.fill(
+            kind,
+            (lambda song=song, k=kind: packer.song(song, k, selection.parent) for song in entries),
+        )
+    for kind, count in packer.counts.items():
+        report(f"{kind}: {count} songs")
+    write_json(output / "songs.json", packer.songs)
+    write_text(output / VALIDATION_TRACKS, "".join(f"{name}\n" for name in validation))
+    write_text(output / "infos.json", (data / "infos.json").read_text(encoding="utf-8"))
+    manifest = {
+        "format": FORMAT,
+        "megabytes": round(packer.bytes / 2**20, 2),
+        "minutes": round(packer.seconds / 60, 1),
+        "counts": packer.counts,
+        "teachers": chosen["teachers"],
+        "files": packer.files,
+    }
+    write_json(output / "manifest.json", manifest)
+    report(f"{output}: {manifest['megabytes']} MB, {manifest['minutes']} minutes of stems")
+    return manifest
+
+
+def unpack(packed: Path, output: Path) -> None:
+    """Decode a packed folder into wav files and lists that the recipes read.
+
+    Args:
+        packed: the folder.
+        output: gets `data/` in the layout of MUSDB18-HQ, and `songs.json` with `songs/`.
+
+    Raises:
+        UserError: a file is missing or damaged.
+    """
+    manifest = _read_json(packed / "manifest.json")
+    if manifest.get("format") != FORMAT:
+        raise UserError(f"{packed}: not a packed data set")
+    for name, facts in manifest["files"].items():
+        path = packed / name
+        if not path.is_file() or _sha256(path) != facts["sha256"]:
+            raise UserError(f"{path}: missing or damaged; pack again")
+        target = output / name.replace("labelled/", "data/", 1)
+        decode(path, target.with_suffix(".wav"), facts["frames"])
+    data = output / "data"
+    for folder in sorted((data / "train").iterdir()):
+        stems = [soundfile.read(folder / f"{stem}.wav", dtype="float32")[0] for stem in STEMS]
+        soundfile.write(folder / "mixture.wav", np.clip(sum(stems), -1, 1), RATE, "PCM_16")
+    (data / "test").mkdir(parents=True, exist_ok=True)
+    for name in (VALIDATION_TRACKS, "infos.json"):
+        write_text(data / name, (packed / name).read_text(encoding="utf-8"))
+    write_text(output / "songs.json", (packed / "songs.json").read_text(encoding="utf-8"))
+
+
+def encode(samples: np.ndarray, path: Path, kbps: float) -> None:
+    """Write samples (frames, channels) at 44.1 kHz as Opus at 48 kHz."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    resampled = np.clip(soxr.resample(samples, RATE, OPUS_RATE), -1, 1)
+    # libsndfile gives each channel 6 to 256 kb/s.
+    level = 1 - (kbps / 2 - 6) / 250
+    soundfile.write(
+        path, resampled, OPUS_RATE, format="OGG", subtype="OPUS", compression_level=level
+    )
+
+
+def decode(path: Path, target: Path, frames: int) -> None:
+    """Write Opus as wav at 44.1 kHz, in 16 bits, with so many frames."""
+    samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    samples = soxr.resample(samples, rate, RATE)[:frames]
+    missing = frames - len(samples)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(target, np.pad(samples, ((0, missing), (0, 0))), RATE, "PCM_16")
+
+
+class _Packer:
+    def __init__(self, output: Path, amounts: Amounts):
+        self.output, self.amounts = output, amounts
+        self.bytes, self.seconds = 0, 0.0
+        self.files: dict[str, dict[str, Any]] = {}
+        self.songs: list[dict[str, Any]] = []
+        self.counts: dict[str, int] = {}
+
+    def fill(self, kind: str, steps: Iterator[Callable[[], None]]) -> None:
+        """Pack songs of a kind until its share of the bytes is used."""
+        limit = self.bytes + SHARES[kind] * self.amounts.megabytes * 2**20
+        limit = min(limit, self.amounts.megabytes * 2**20)
+        self.counts[kind] = 0
+        largest = 0
+        for step in steps:
+            if self.bytes + largest > limit:
+                break
+            before = self.bytes
+            step()
+            largest = max(largest, self.bytes - before)
+            self.counts[kind] += 1
+
+    def labelled(self, data: Path, name: str) -> None:
+        folder = data / "train" / name
+        for stem in STEMS:
+            samples, _ = soundfile.read(folder / f"{stem}.wav", dtype="float32", always_2d=True)
+            self._add(f"labelled/train/{name}/{stem}.opus", samples)
+
+    def song(self, song: Mapping[str, Any], kind: str, folder: Path) -> None:
+        first, last = self._window(song, kind)
+        number = len(self.songs)
+        stems = {}
+        for part, facts in song["parts"].items():
+            path = folder / facts["file"]
+            samples, rate = soundfile.read(path, start=first, stop=last, always_2d=True)
+            if rate != RATE:
+                samples = soxr.resample(samples, rate, RATE)
+            if samples.shape[1] == 2 and np.array_equal(samples[:, 0], samples[:, 1]):
+                samples = samples[:, :1]
+            self._add(f"songs/{number}/{part}.opus", samples.astype(np.float32))
+            stems[part] = f"songs/{number}/{part}.wav"
+        facts = {k: song["song"][k] for k in ("title", "licence", "author", "link")}
+        silent = dict.fromkeys(song["song"]["silent"], "silent")
+        if silent:
+            (path,) = stems.values()
+            self.songs.append({"path": path, **facts, **silent})
+        else:
+            self.songs.append({"stems": stems, **facts})
+
+    def _window(self, song: Mapping[str, Any], kind: str) -> tuple[int, int]:
+        """First and last frame of what is packed."""
+        if kind == "parts":
+            return 0, song["frames"]
+        wanted = self.amounts.silent_seconds if kind == "silent" else self.amounts.seconds
+        count = max(1, round(wanted * song["sample_rate"] / song["window"]))
+        used = np.zeros(max(count, -(-song["frames"] // song["window"])), int)
+        for part in song["parts"].values():
+            used[part["decisions"]["used"]] += 1
+        sums = np.convolve(used, np.ones(count, int), "valid")
+        first = int(sums.argmax()) * song["window"]
+        return first, min(first + count * song["window"], song["frames"])
+
+    def _add(self, name: str, samples: np.ndarray) -> None:
+        path = self.output / name
+        encode(samples, path, self.amounts.kbps)
+        self.bytes += path.stat().st_size
+        self.seconds += len(samples) / RATE
+        self.files[name] = {"frames": len(samples), "sha256": _sha256(path)}
+
+
+def _kind(song: Mapping[str, Any]) -> str:
+    if song["song"]["silent"]:
+        return "silent"
+    return "estimates" if song["teacher"] else "parts"
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: can't be read as JSON ({error})") from error
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
