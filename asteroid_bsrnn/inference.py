@@ -16,6 +16,7 @@ from typing import NamedTuple
 import torch
 
 from .errors import UserError
+from .memory import is_out_of_memory
 
 Network = Callable[[torch.Tensor], torch.Tensor]
 
@@ -122,6 +123,7 @@ class OverlapAdd:
 
 
 Schedule = Whole | CrossFade | OverlapAdd
+Smaller = Callable[[Exception], tuple[Schedule, int] | None]
 
 
 def make_schedule(
@@ -155,6 +157,9 @@ class SampleStream:
 
     Args:
         blocks: consecutive blocks of one recording.
+
+    Attributes:
+        forgets: whether samples that have been passed are dropped.
     """
 
     def __init__(self, blocks: Iterable[torch.Tensor]):
@@ -162,6 +167,7 @@ class SampleStream:
         self._held: list[torch.Tensor] = []
         self._first = self._end = 0
         self._ended = False
+        self.forgets = True
 
     def length_up_to(self, position: int | None) -> int | None:
         """Number of samples of the recording if it is at most `position`, else None.
@@ -180,13 +186,15 @@ class SampleStream:
     def take(self, start: int, stop: int) -> torch.Tensor:
         """Samples from `start` to `stop`, silent outside of the recording.
 
-        Those before `start` are forgotten; they can't be asked for again.
+        Those before `start` can't be asked for again where they are forgotten.
         """
         self.length_up_to(stop)
         held = torch.cat(self._held, dim=-1) if len(self._held) > 1 else self._held[0]
+        self._held = [held]
         held = held[..., max(start, 0) - self._first :]
-        self._held, self._first = [held], max(start, 0)
-        inside = held[..., : stop - self._first]
+        if self.forgets:
+            self._held, self._first = [held], max(start, 0)
+        inside = held[..., : stop - max(start, 0)]
         behind = stop - max(start, 0) - inside.shape[-1]
         return torch.nn.functional.pad(inside, (max(-start, 0), behind))
 
@@ -237,6 +245,7 @@ def separate_blocks(
     schedule: Schedule,
     *,
     batch_size: int = 1,
+    smaller: Smaller | None = None,
 ) -> Iterator[torch.Tensor]:
     """Separate a recording that comes in blocks.
 
@@ -245,6 +254,8 @@ def separate_blocks(
         blocks: (channels, n) each, in order.
         schedule: how the time line is cut into chunks.
         batch_size: number of chunks of one length that the network gets at once.
+        smaller: called with the error if the first batch of chunks does not fit in memory; returns
+            the schedule and batch size to try instead, or None to give up.
 
     Yields:
         (sources, channels, n) in order; together as long as the recording.
@@ -252,9 +263,31 @@ def separate_blocks(
     Raises:
         UserError: if the recording has no samples.
     """
-    stream, accumulator = SampleStream(blocks), _Accumulator()
+    stream = SampleStream(blocks)
     if stream.length_up_to(0) is not None:
         raise UserError("the recording has no samples; there is nothing to separate")
+    stream.forgets = smaller is None
+    while True:
+        separated = _separate_stream(network, stream, schedule, batch_size)
+        try:
+            first = next(separated)
+            break
+        except (MemoryError, RuntimeError) as error:
+            attempt = smaller(error) if smaller and is_out_of_memory(error) else None
+            if attempt is None:
+                raise
+        # The error, which refers to the tensors of the chunk that did not fit, is gone here.
+        schedule, batch_size = attempt
+    stream.forgets = True
+    yield first
+    yield from separated
+
+
+def _separate_stream(
+    network: Network, stream: SampleStream, schedule: Schedule, batch_size: int
+) -> Iterator[torch.Tensor]:
+    """`separate_blocks` of a stream, by one schedule."""
+    accumulator = _Accumulator()
     batch: list[tuple[Chunk, torch.Tensor]] = []
 
     def process() -> torch.Tensor:

@@ -18,11 +18,14 @@ from .audio import resample_blocks
 from .errors import UserError
 from .kernels import has_bfloat16
 from .kernels.cuda_graphs import GraphedCall
+from .memory import release_kept_memory
+from .precision import TYPES, check_precision, resolve_precision
 from .transfers import arriving, send
 
 Progress = Callable[[int, int], None]
 
-_PRECISIONS = {"32": None, "bf16": torch.bfloat16, "16": torch.float16}
+_SHORTEST = 1.0
+"""Seconds below which chunks are not halved any more where they do not fit in memory."""
 
 
 class Separator:
@@ -43,8 +46,10 @@ class Separator:
         batch_size: number of chunks that the network gets at once; None means 1 on a CPU and 4
             elsewhere.
         device: "auto" takes a GPU where there is one; else "cpu", "cuda", "cuda:1", "mps", ...
-        precision: "32", "bf16" or "16": of the network; its STFT is always computed in float32.
-            "bf16" is for GPUs and for CPUs that have it, "16" for GPUs.
+        precision: "32", "bf16", "16" or "auto": of the network; its STFT is always computed in
+            float32. "bf16" is for GPUs and for CPUs that have it, "16" for GPUs. "auto" takes
+            "bf16" where the device computes in it and the network stays within -45 dB of float32
+            (`resolve_precision`), else "32".
         shifts: the estimates are averaged over so many passes, each with the frames of the STFT
             elsewhere: a little better, and as many times slower.
         cuda_graphs: whether an NVIDIA GPU is given all work of a batch of chunks at once, recorded
@@ -52,6 +57,9 @@ class Separator:
             work, one warning says so.
         stems: sources that are wanted; None means all. Of pretrained weights with a network for
             each source only those networks are downloaded, built and run.
+        smaller_chunks: whether chunks are halved, down to a second, where the first one does not
+            fit in memory, instead of an error. One warning says so, and `settings` has the segment
+            that fits.
 
     Attributes:
         model: the network.
@@ -79,16 +87,15 @@ class Separator:
         hop: float | None = None,
         batch_size: int | None = None,
         device: str | torch.device = "auto",
-        precision: str | int = "32",
+        precision: str | int = "auto",
         shifts: int = 1,
         cuda_graphs: bool = False,
         stems: str | Sequence[str] | None = None,
+        smaller_chunks: bool = True,
     ):
         self.device = resolve_device(device)
-        if str(precision) not in _PRECISIONS:
-            raise UserError(f"unknown precision {precision!r}; valid: {', '.join(_PRECISIONS)}")
-        self._dtype = _PRECISIONS[str(precision)]
-        if self._dtype == torch.bfloat16 and self.device.type == "cpu" and not has_bfloat16():
+        check_precision(precision)
+        if str(precision) == "bf16" and self.device.type == "cpu" and not has_bfloat16():
             warnings.warn(
                 "precision bf16: this CPU does not compute in bfloat16; 32 is faster here",
                 stacklevel=2,
@@ -100,6 +107,8 @@ class Separator:
         self.batch_size = batch_size or (1 if self.device.type == "cpu" else 4)
         model = _load(model, stems)
         self.model = model.to(self.device)
+        precision = resolve_precision(precision, model, self.device)
+        self._dtype = TYPES[precision]
         self._graphs = _graphs(self.model, self.device) if cuda_graphs else None
         wanted = model.sources if stems is None else [stems] if isinstance(stems, str) else stems
         self.sources: tuple[str, ...] = tuple(files.check_stems(model.sources, wanted, None)[0])
@@ -111,10 +120,11 @@ class Separator:
             "segment": segment,
             "overlap": overlap,
             "hop": hop,
-            "precision": str(precision),
+            "precision": precision,
             "shifts": shifts,
         }
         self._schedule = inference.make_schedule(segment, overlap, hop, self.sample_rate)
+        self._smaller_chunks = smaller_chunks
 
     def __call__(self, mixture, sample_rate: int | None = None, progress: Progress | None = None):
         """The same as `separate`."""
@@ -234,15 +244,31 @@ class Separator:
         Progress is told in samples at `rate`, of which there are `total`.
         """
         done = told = 0
+        chunks = self._chunks()
+        asked = dict(self.settings), self._schedule, self.batch_size
+
+        def smaller(error: Exception) -> tuple[inference.Schedule, int] | None:
+            attempt = self._smaller(total / rate)
+            if attempt is None:
+                # Nothing fits: the next recording, which may be mono, starts from what was asked.
+                self.settings, self._schedule, self.batch_size = asked
+            return attempt
+
         estimated = inference.separate_blocks(
             self._network,
             map(torch.from_numpy, blocks),
             self._schedule,
             batch_size=self.batch_size,
+            smaller=smaller if self._smaller_chunks else None,
         )
         # Resampled and written while the GPU separates the next batch of chunks.
         ahead = 1 if self.device.type == "cuda" else 0
         for block in arriving((block.float() for block in estimated), ahead):
+            if self._chunks() != chunks:
+                chunks = self._chunks()
+                warnings.warn(
+                    f"out of memory with the chunks asked for; separating {chunks}", stacklevel=2
+                )
             if not block.isfinite().all():
                 raise UserError(
                     "the model's estimates hold NaN or infinite samples; its weights are damaged, "
@@ -257,6 +283,33 @@ class Separator:
         if progress is not None:
             progress(total, total)
 
+    def _chunks(self) -> str:
+        """What the network gets at once, in words."""
+        seconds = self.settings["segment"]
+        length = "whole recordings" if seconds is None else f"chunks of {seconds:.4g} s"
+        return f"{length}, {self.batch_size} at a time (--segment, --batch-size)"
+
+    def _smaller(self, seconds: float) -> tuple[inference.Schedule, int] | None:
+        """Chunks to try for a recording where those before do not fit in memory; None if none do.
+
+        One chunk at a time gives the same estimates as several. Shorter ones do not.
+        """
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        segment, hop = self.settings["segment"], self.settings["hop"]
+        if self.batch_size > 1:
+            self.batch_size = 1
+            return self._schedule, 1
+        segment = min(segment or seconds, seconds) / 2
+        if segment < _SHORTEST:
+            return None
+        hop = hop and min(hop, segment)
+        self._schedule = inference.make_schedule(
+            segment, self.settings["overlap"], hop, self.sample_rate
+        )
+        self.settings.update(segment=segment, hop=hop)
+        return self._schedule, 1
+
     def _forward(self, chunks: torch.Tensor) -> torch.Tensor:
         """The network on its device, in the wanted precision."""
         enabled = self._dtype is not None
@@ -266,6 +319,7 @@ class Separator:
             self._graphs.installed() if self._graphs else nullcontext(),
         ):
             estimates = self.model(send(chunks, self.device))
+        release_kept_memory()
         whole = self._rows == list(range(estimates.shape[1]))
         return estimates if whole else estimates[:, self._rows]
 

@@ -107,11 +107,34 @@ def test_attention(dtype, tolerance, causal):
     assert relative_error(attended, expected) < tolerance
 
 
-def test_a_network_estimates_the_same_with_gradients_and_without():
-    network = presets.build("obsrnn", "vocals", feature_dim=16, n_repeats=1).eval()
+@pytest.mark.parametrize(
+    "name, source", [("obsrnn", "vocals"), ("obsrnn_simo", None), ("bsrnn_tac_tanh", "bass")]
+)
+def test_a_network_estimates_the_same_with_gradients_and_without(name, source):
+    network = presets.build(name, source, feature_dim=16, n_repeats=1).eval()
     mixture = torch.randn(2, 2, 2 * 44100)
     with torch.no_grad():
         estimates = network(mixture)
         exact = copy.deepcopy(network).double()(mixture.double())
     assert relative_error(network(mixture), exact) < 1e-5
     assert relative_error(estimates, exact) < 1e-5
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_states_of_an_lstm_fit_into_their_share(dtype):
+    x = torch.empty(947, 57, 1, 2, 4)
+    with torch.no_grad():
+        size = kernels.sequences_at_once(x, 256, dtype)
+        assert size == {torch.float32: 58, torch.bfloat16: 114}[dtype]
+        assert len(x) * size * 256 * dtype.itemsize < 1.1 * kernels.cpu.STATES
+        assert kernels.sequences_at_once(x.transpose(0, 1), 256, dtype) == 474
+    assert kernels.sequences_at_once(x, 256, dtype) == kernels.cpu.SEQUENCES
+
+
+def test_a_time_layer_in_pieces(monkeypatch):
+    layer = presets.build("bsrnn", "vocals", feature_dim=16, n_repeats=1).masker.separator.blocks[0]
+    layer, x = layer.time_layer, torch.randn(30, 7, 1, 2, 16)
+    with torch.no_grad():
+        whole = layer(x)
+        monkeypatch.setattr(kernels.cpu, "STATES", 30 * 32 * 4 * 8)  # four bands in stereo
+        torch.testing.assert_close(layer(x), whole, rtol=0, atol=1e-6)

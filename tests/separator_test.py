@@ -17,7 +17,9 @@ import asteroid_bsrnn
 from asteroid_bsrnn import BSRNN, Separator, checkpoint, kernels, zoo
 from asteroid_bsrnn.audio import AudioFile
 
-from .sounds import RATE, noise, refused, write
+from .sounds import RATE, decibels, noise, refused, write
+
+ROOT = Path(__file__).parents[1]
 
 
 class Splitter(nn.Module):
@@ -82,10 +84,6 @@ def open_files(folder):
     links = Path("/proc/self/fd").glob("*")
     opened = [Path(os.path.realpath(link)) for link in links]
     return sorted(path.name for path in opened if Path(folder).resolve() in path.parents)
-
-
-def decibels(reference, estimate):
-    return 10 * np.log10(np.sum(reference**2) / np.sum((estimate - reference) ** 2))
 
 
 class TestModels:
@@ -166,7 +164,7 @@ class TestArguments:
             ({"segment": None, "hop": 1}, ["hop", "segment"]),
             ({"batch_size": 0}, ["batch_size", "0"]),
             ({"batch_size": 1.5}, ["batch_size", "1.5"]),
-            ({"precision": "64"}, ["64", "32, bf16, 16"]),
+            ({"precision": "64"}, ["64", "auto, 32, bf16, 16"]),
             ({"shifts": 0}, ["shifts", "0"]),
             ({"shifts": 2}, ["shifts", "Splitter", "filterbank"]),
             ({"device": "gpu"}, ["gpu", "auto, cpu, cuda, mps"]),
@@ -193,7 +191,7 @@ class TestArguments:
     @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
     @pytest.mark.parametrize("precision, level", [("32", 60), ("bf16", 20), ("16", 25)])
     def test_cuda_is_close_to_the_cpu(self, excerpt, precision, level):
-        wanted = Separator(zoo.DEFAULT, device="cpu").separate(excerpt)
+        wanted = Separator(zoo.DEFAULT, device="cpu", precision="32").separate(excerpt)
         stems = Separator(zoo.DEFAULT, device="cuda", precision=precision).separate(excerpt)
         for name, stem in stems.items():
             assert decibels(wanted[name], stem) > level
@@ -204,7 +202,7 @@ class TestArguments:
         with torch.no_grad():
             late = torch.nn.functional.pad(mixture, (stride // 2, 0))
             passes = [tiny(mixture[None])[0], tiny(late[None])[0, ..., stride // 2 :]]
-        stems = Separator(tiny, segment=None, shifts=2).separate(mixture)
+        stems = Separator(tiny, segment=None, shifts=2, precision="32").separate(mixture)
         for expected, *parts in zip(stems.values(), *passes, strict=True):
             torch.testing.assert_close(sum(parts) / 2, expected, rtol=0, atol=1e-6)
         assert not torch.allclose(passes[0], passes[1], atol=1e-4)
@@ -280,9 +278,10 @@ class TestSeparate:
         with torch.no_grad():
             wanted = tiny(mixture[None])[0]
             mono = tiny(mixture[:1][None])[0, :, 0]
-        stems = Separator(tiny).separate(mixture)
+        separator = Separator(tiny, precision="32")
+        stems = separator.separate(mixture)
         assert torch.equal(torch.stack(list(stems.values())), wanted)
-        single = Separator(tiny).separate(mixture[0])
+        single = separator.separate(mixture[0])
         torch.testing.assert_close(torch.stack(list(single.values())), mono, rtol=0, atol=1e-6)
 
     def test_batches_do_not_matter(self, tiny):
@@ -295,7 +294,7 @@ class TestSeparate:
 
     @pytest.mark.parametrize("rate", [8000, RATE, 48000])
     def test_gain_and_silence(self, tiny, rate):
-        separator, mixture = Separator(tiny, segment=0.5), noise(rate)
+        separator, mixture = Separator(tiny, segment=0.5, precision="32"), noise(rate)
         stems = separator.separate(mixture, rate)
         for gain in (0.1, 0.5, 2.0, 10.0):
             for name, louder in separator.separate(gain * mixture, rate).items():
@@ -306,7 +305,7 @@ class TestSeparate:
 
     def test_gain_and_silence_of_music(self):
         excerpt = AudioFile(stempeg.example_stem_path(), duration=2.0).read()
-        separator = Separator(zoo.DEFAULT)
+        separator = Separator(zoo.DEFAULT, precision="32")
         stems = separator.separate(excerpt)
         for name, quieter in separator.separate(0.5 * excerpt).items():
             error = np.linalg.norm(quieter / 0.5 - stems[name])
@@ -741,3 +740,54 @@ def test_memory_does_not_grow_with_the_file(tmp_path):
 
 def test_separator_is_public():
     assert asteroid_bsrnn.Separator is Separator
+
+
+OUT_OF_MEMORY = """
+import resource, sys, warnings
+from pathlib import Path
+import torch
+from asteroid_bsrnn import Separator, presets
+
+torch.set_num_threads(1)
+torch.manual_seed(0)
+network = presets.build("obsrnn", "vocals", feature_dim=32, n_repeats=1)
+mixture = torch.randn(2, 12 * 44100)
+separator = Separator(network, device="cpu", precision="32", batch_size=2)
+separator.separate(mixture[:, :44100])
+pages = int(Path("/proc/self/statm").read_text().split()[0])
+limit = pages * resource.getpagesize() + int(sys.argv[1]) * 2**20
+resource.setrlimit(resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    try:
+        stems = separator.separate(mixture)
+    except RuntimeError as error:
+        print("error", separator.settings["segment"], separator.batch_size, len(caught))
+        sys.exit()
+resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+segment = separator.settings["segment"]
+wanted = Separator(network, segment, device="cpu", precision="32").separate(mixture)
+print("done", segment, separator.batch_size, len(caught))
+print(float((stems["vocals"] - wanted["vocals"]).abs().max()))
+print(*(warning.message for warning in caught))
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits the address space")
+class TestTooLittleMemory:
+    """In a process whose memory is limited, in MiB above what it holds after a first second."""
+
+    def run(self, mebibytes: int) -> list[str]:
+        command = [sys.executable, "-c", OUT_OF_MEMORY, str(mebibytes)]
+        return subprocess.check_output(command, text=True, cwd=ROOT).splitlines()
+
+    def test_smaller_chunks_are_tried(self):
+        outcome, error, warning = self.run(150)
+        word, segment, batch_size, n_warnings = outcome.split()
+        assert (word, batch_size, n_warnings) == ("done", "1", "1")
+        assert 1 <= float(segment) < 10
+        assert float(error) < 1e-6
+        assert f"chunks of {float(segment):.4g} s" in warning
+
+    def test_nothing_fits(self):
+        assert self.run(8) == ["error 10.0 2 0"]

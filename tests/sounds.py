@@ -32,3 +32,8 @@ def refused(*words):
     assert "\n" not in message
     for word in words:
         assert str(word) in message
+
+
+def decibels(reference, estimate):
+    """How far an estimate's error lies below its reference, in dB."""
+    return 10 * np.log10(np.sum(reference**2) / np.sum((estimate - reference) ** 2))

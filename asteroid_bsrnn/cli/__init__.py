@@ -12,14 +12,14 @@ from collections.abc import Sequence
 
 from .._version import __version__
 from ..errors import UserError
-from ..memory import keep_freed_memory
+from ..memory import is_out_of_memory, keep_freed_memory
 from .compare import add_compare
 from .convert import add_convert
 from .evaluate import add_evaluate
 from .models import add_models
 from .report import add_report
 from .separate import add_separate
-from .terminal import OUT_OF_MEMORY, complain, ended_tidily, is_out_of_memory
+from .terminal import OUT_OF_MEMORY, complain, ended_tidily
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -114,7 +114,8 @@ def add_evaluation(parser: argparse.ArgumentParser) -> None:
         help="folder of the results, one below it for each model and setting; default: %(default)s",
     )
     _add_chunks(parser.add_argument_group("chunks"))
-    _add_computation(parser.add_argument_group("computation"))
+    # Scores of different machines should not differ in what those machines compute in.
+    _add_computation(parser.add_argument_group("computation"), precision="32")
 
 
 def separator_options(options: argparse.Namespace) -> dict:

@@ -11,15 +11,17 @@ from pathlib import Path
 from .. import files, zoo
 from ..audio import check_output, find_inputs
 from ..errors import UserError
+from ..memory import is_out_of_memory
+from ..precision import PRECISIONS
 from ..separator import Separator
 from ..weights.cache import megabytes
 from .terminal import (
     OUT_OF_MEMORY,
     complain,
-    is_out_of_memory,
     progress_bar,
     quiet_libraries,
     show,
+    warnings_in_one_line,
 )
 from .values import count, name, number_within, segment_or_none
 
@@ -71,7 +73,7 @@ def add_separate(commands) -> None:
     _add_files(parser.add_argument_group("files"))
     _add_chunks(parser.add_argument_group("chunks"))
     _add_computation(parser.add_argument_group("computation"))
-    parser.set_defaults(run=_separate)
+    parser.set_defaults(run=_separate_quietly)
 
 
 def _add_files(group: argparse._ArgumentGroup) -> None:
@@ -123,8 +125,8 @@ def _add_chunks(group: argparse._ArgumentGroup) -> None:
         type=segment_or_none,
         default=10.0,
         metavar="SECONDS",
-        help="length of a chunk, or 'none' for the whole song at once, which takes memory; "
-        "default: %(default)g",
+        help="length of a chunk, or 'none' for the whole song at once, which takes memory; where "
+        "it does not fit, separate halves it and says so; default: %(default)g",
     )
     group.add_argument(
         "--overlap",
@@ -149,7 +151,7 @@ def _add_chunks(group: argparse._ArgumentGroup) -> None:
     )
 
 
-def _add_computation(group: argparse._ArgumentGroup) -> None:
+def _add_computation(group: argparse._ArgumentGroup, precision: str = "auto") -> None:
     group.add_argument(
         "--device",
         default="auto",
@@ -157,10 +159,12 @@ def _add_computation(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--precision",
-        choices=("32", "bf16", "16"),
-        default="32",
+        choices=PRECISIONS,
+        default=precision,
         help="of the network, its STFT is always computed in 32; bf16 is faster on GPUs and on "
-        "CPUs that have it, 16 on GPUs alone; default: %(default)s",
+        "CPUs that have it, 16 on GPUs alone; auto takes bf16 where the device computes in it and "
+        "the network stays within -45 dB of 32, as the study's recurrent ones do, else 32; "
+        "default: %(default)s",
     )
     group.add_argument(
         "--shifts",
@@ -170,6 +174,11 @@ def _add_computation(group: argparse._ArgumentGroup) -> None:
         help="average over N passes with the STFT's frames elsewhere: a little better, N times "
         "slower; default: %(default)s",
     )
+
+
+def _separate_quietly(options: argparse.Namespace) -> int:
+    with warnings_in_one_line():
+        return _separate(options)
 
 
 def _separate(options: argparse.Namespace) -> int:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
 
@@ -17,13 +17,6 @@ from ..separator import Progress
 OUT_OF_MEMORY = (
     "out of memory: use a smaller --segment or --batch-size, or --device cpu on a small GPU"
 )
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Whether there was not enough memory, on a CPU or a GPU; torch has no one class for it."""
-    return isinstance(error, MemoryError) or bool(
-        re.search("out of memory|can't allocate memory|alloc_cpu", str(error))
-    )
 
 
 def complain(message: Exception | str) -> int:
@@ -61,12 +54,46 @@ def ended_tidily() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+class _Bar(tqdm):
+    """A bar that knows the time of the whole, as `{whole}`."""
+
+    @property
+    def format_dict(self) -> dict:
+        """Fields of the bar's format."""
+        fields = super().format_dict
+        done, total = fields["n"], fields["total"]
+        known = done and total
+        whole = self.format_interval(fields["elapsed"] * total / done) if known else "?"
+        return {**fields, "whole": whole}
+
+
+@contextmanager
+def warnings_in_one_line() -> Iterator[None]:
+    """Show warnings as `complain` shows mistakes, past a progress bar."""
+
+    def show_warning(message, category, filename, lineno, file=None, line=None) -> None:
+        text = " ".join(str(message).split())
+        tqdm.write(f"asteroid-bsrnn: warning: {text}", file=sys.stderr)
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show_warning
+        yield
+
+
 @contextmanager
 def progress_bar(track: str) -> Iterator[Progress]:
-    """A bar with the time left, on a terminal only; yields the callback that moves it."""
-    bar_format = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
-    options = {"disable": None, "leave": False, "miniters": 1, **_shape_of_shapeless_terminal()}
-    with tqdm(desc=track, bar_format=bar_format, **options) as bar:
+    """A bar with the time it takes in all and the time left, on a terminal only.
+
+    Both are estimated from the first step on, from the mean speed so far.
+
+    Yields:
+        The callback that moves the bar.
+    """
+    bar_format = "{desc}: {percentage:3.0f}%|{bar}| {elapsed} of {whole}, {remaining} left"
+    # Steps are long, so every one of them is shown.
+    options = {"disable": None, "leave": False, "miniters": 1, "mininterval": 0, "smoothing": 0}
+    options |= _shape_of_shapeless_terminal()
+    with _Bar(desc=track, bar_format=bar_format, **options) as bar:
 
         def progress(done: int, total: int) -> None:
             bar.total = total

@@ -55,6 +55,8 @@ def count_macs(model: SourceModel, seconds: float = 10.0, channels: int = 2) -> 
     length = round(seconds * float(model.sample_rate))
     mixture = torch.zeros(1, model.in_channels or channels, length)
     formulas = {torch.ops.aten.mkldnn_rnn_layer: _recurrent_flops}
+    if hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+        formulas[torch.ops.mkldnn._linear_pointwise] = _linear_flops
     fast_attention = torch.backends.mha.get_fastpath_enabled()
     # Operations in which several products are hidden are taken apart into what can be counted.
     torch.backends.mha.set_fastpath_enabled(False)
@@ -78,6 +80,11 @@ def _recurrent_flops(x_shape, input_weight_shape, hidden_weight_shape, *_, **__)
     return 2 * steps * (prod(input_weight_shape) + prod(hidden_weight_shape))
 
 
+def _linear_flops(x_shape, weight_shape, *_, **__) -> int:
+    """A linear layer with its activation, in one call."""
+    return 2 * prod(x_shape[:-1]) * prod(weight_shape)
+
+
 def measure(
     path: str | os.PathLike,
     separator: Mapping[str, Any] | None = None,
@@ -90,7 +97,7 @@ def measure(
 
     Args:
         path: file of its weights.
-        separator: arguments of `Separator`, as it is to be used.
+        separator: arguments of `Separator`, as it is to be used; precision "32" unless given.
         seconds: of noise that are separated.
         repeats: how often, after a first time that does not count; less often, but twice at
             least, where that takes more than two minutes.
@@ -127,7 +134,8 @@ def measure(
 def _measure_here(task: Mapping[str, Any]) -> dict:
     """The work of the process."""
     before = _reset_peak()
-    separator = Separator(task["path"], **task["separator"])
+    scoring = {"precision": "32", "smaller_chunks": False}
+    separator = Separator(task["path"], **{**scoring, **task["separator"]})
     on_gpu = separator.device.type == "cuda"
     channels = separator.model.in_channels or 2
     length = round(task["seconds"] * separator.sample_rate)

@@ -41,14 +41,16 @@ def evaluate_model(
         model: to evaluate.
         data: to evaluate on.
         output: folder of all results.
-        separator: further arguments of `Separator`.
+        separator: further arguments of `Separator`; its precision is "32" unless given here, and
+            chunks that do not fit in memory are not cut into smaller ones.
         museval_processes: as in `evaluate`.
         progress: called with the number of tracks done and in all.
 
     Raises:
         UserError: if the model can't be loaded or estimates none of the data's sources.
     """
-    made = Separator(model.path, **(separator or {}))
+    scoring = {"precision": "32", "smaller_chunks": False}
+    made = Separator(model.path, **{**scoring, **(separator or {})})
     if not scorable(data.sources, made.sources):
         raise UserError(
             f"{model.label}: separates {', '.join(made.sources)}, but the data have "

@@ -1,17 +1,30 @@
 """Fused operations, their twins in plain torch, and the choice between them."""
 
 from .choose import implementation, lstm, use
-from .cpu import ROWS, SEQUENCES, affine, attention, has_bfloat16, in_pieces, var_mean
+from .cpu import (
+    ROWS,
+    affine,
+    attention,
+    estimates_in_bfloat16,
+    has_bfloat16,
+    in_pieces,
+    sequences_at_once,
+    var_mean,
+)
+from .linear_onednn import computing_type, linear
 
 __all__ = [
     "ROWS",
-    "SEQUENCES",
     "affine",
     "attention",
+    "computing_type",
+    "estimates_in_bfloat16",
     "has_bfloat16",
     "implementation",
     "in_pieces",
+    "linear",
     "lstm",
+    "sequences_at_once",
     "use",
     "var_mean",
 ]

@@ -15,9 +15,12 @@ from torch.nn import functional as F
 # Sequences of one call of an LSTM, and rows of one call of other layers. Between half and twice as
 # many it makes no difference.
 SEQUENCES, ROWS = 512, 4096
+# Bytes of one direction's states in one call of an LSTM. They and what oneDNN keeps beside them are
+# the most that a network holds.
+STATES = 2**26
 QUERIES = 256
 # Elements of one piece of what is passed over element by element, and from how many on it is cut.
-ELEMENTS, MANY = 2**19, 2**22
+ELEMENTS, MANY = 2**18, 2**20
 
 
 def serves(x: torch.Tensor) -> bool:
@@ -28,6 +31,17 @@ def serves(x: torch.Tensor) -> bool:
 def has_bfloat16() -> bool:
     """Whether oneDNN computes in bfloat16 on this CPU; elsewhere float32 is faster."""
     return torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+
+def estimates_in_bfloat16(x: torch.Tensor) -> bool:
+    """Whether autocast rounds to bfloat16 here, on any device, and no gradients are made.
+
+    A few cheap places then compute in float32, which halves the error of a whole network.
+    """
+    device = x.device.type
+    if torch.is_grad_enabled() or not torch.is_autocast_enabled(device):
+        return False
+    return torch.get_autocast_dtype(device) == torch.bfloat16
 
 
 def observed() -> bool:
@@ -53,7 +67,7 @@ def in_pieces(
         residual: whether `x` is added to what the function makes of it.
     """
     length = max(size // max(x.shape[dim + 1 : -1].numel(), 1), 1)
-    if not serves(x) or x.shape[dim] < 2 * length:
+    if not serves(x) or x.shape[dim] < 2 * length - 1:
         return x + function(x) if residual else function(x)
     output = None
     for piece, start in zip(x.split(length, dim), range(0, x.shape[dim], length), strict=True):
@@ -76,6 +90,22 @@ def _empty_like(x: torch.Tensor, piece: torch.Tensor, dim: int, dtype: torch.dty
     if shape == x.shape:
         return torch.empty_like(x, dtype=dtype)
     return piece.new_empty(shape, dtype=dtype)
+
+
+def sequences_at_once(x: torch.Tensor, hidden_size: int, dtype: torch.dtype) -> int:
+    """How many sequences one call of an LSTM takes.
+
+    Args:
+        x: (steps, bands, ..., N), to be cut along the bands.
+        hidden_size: of the LSTM.
+        dtype: that it computes in.
+    """
+    if not serves(x):
+        return SEQUENCES  # nothing is cut, and a trace must not look at shapes
+    together = x.shape[2:-1].numel()
+    fitting = STATES // (len(x) * hidden_size * dtype.itemsize)
+    n_pieces = -(-x.shape[1] * together // max(min(SEQUENCES, fitting), together))
+    return -(-x.shape[1] // n_pieces) * together
 
 
 def var_mean(x: torch.Tensor, dim: tuple[int, ...]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -118,20 +148,27 @@ def _sum(x: torch.Tensor, dim: tuple[int, ...]) -> torch.Tensor:
     return x
 
 
-def affine(x: torch.Tensor, scale: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
-    """`x * scale + shift`, computed in the widest of their types, in the type of `x`.
+def affine(
+    x: torch.Tensor,
+    scale: torch.Tensor,
+    shift: torch.Tensor,
+    dtype: torch.dtype | None = None,
+) -> torch.Tensor:
+    """`x * scale + shift`, computed in the widest of their types.
 
     Args:
         x: any shape.
         scale: broadcasts with `x`.
         shift: broadcasts with `x`.
+        dtype: of the result; None means that of `x`.
     """
+    dtype = dtype or x.dtype
     # On a GPU autocast would make a copy of `x` in float32 first, and keep it.
     with torch.autocast(x.device.type, enabled=False):
-        if not serves(x) or scale.dtype == x.dtype or _length(x) >= len(x):
-            return torch.addcmul(shift, x, scale).to(x.dtype)
+        if not serves(x) or scale.dtype == dtype or _length(x) >= len(x):
+            return torch.addcmul(shift, x, scale).to(dtype)
         # Before it is rounded, a piece stays in the cache.
-        output = torch.empty_like(x)
+        output = torch.empty(x.shape, dtype=dtype)
         terms = torch.broadcast_tensors(output, x, scale, shift)
         pieces = (term.split(_length(x)) for term in terms)
         for place, piece, factor, summand in zip(*pieces, strict=True):

@@ -117,6 +117,7 @@ def _both_directions(x: torch.Tensor, module: nn.LSTM, linear: nn.Linear) -> tor
         # In place from the second direction on, and counted by torch's counter of operations.
         out = result if reverse else None
         result = torch.addmm(result, states.flatten(0, 1), columns[reverse].mT, out=out)
+        del states  # before those of the other direction are made
     return result.view(*x.shape[:2], -1)
 
 

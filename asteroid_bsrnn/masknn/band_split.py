@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from ..bands import Run, runs_of_equal_width
+from ..kernels import estimates_in_bfloat16
 from .linear import BandLinear
 from .norm import normalisation
 
@@ -42,7 +43,17 @@ class BandSplit(nn.Module):
         )
 
     def forward(self, spectrogram: torch.Tensor) -> torch.Tensor:
-        """Split `spectrogram` into K bands of N features."""
+        """Split `spectrogram` into K bands of N features.
+
+        Without gradients in float32 even under autocast in bfloat16: the features are what every
+        later layer adds to, and each sum in bfloat16 would round all that was added before.
+        """
+        if estimates_in_bfloat16(spectrogram):
+            with torch.autocast(spectrogram.device.type, enabled=False):
+                return self._split(spectrogram)
+        return self._split(spectrogram)
+
+    def _split(self, spectrogram: torch.Tensor) -> torch.Tensor:
         return torch.cat([run(spectrogram) for run in self.runs], dim=1)
 
 

@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ..bands import runs_of_equal_width
-from ..kernels import affine
+from ..kernels import affine, computing_type, linear
 from .linear import BandLinear, band_linear
 from .norm import normalisation
 
@@ -58,6 +58,9 @@ class MaskEstimator(nn.Module):
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Estimate the masks of all sources."""
+        kind = computing_type(features)
+        if kind is not None:
+            return self._band_by_band(features, kind)
         n_frames, _, n_batch, _ = features.shape
         hidden = torch.tanh(self._normalised_input(features.permute(1, 0, 2, 3)))
         hidden = torch.tanh(self.hidden(hidden))  # (K, S, T * B, n_hidden)
@@ -82,3 +85,38 @@ class MaskEstimator(nn.Module):
         weight = self.weight.unsqueeze(-1) * self.input.weight
         bias = self.input.bias + (self.bias.unsqueeze(-2) @ self.input.weight).squeeze(-2)
         return band_linear(rows, weight, bias)
+
+    def _band_by_band(self, features: torch.Tensor, kind: torch.dtype) -> torch.Tensor:
+        """`forward`, holding the hidden features of one band and source at a time.
+
+        Those of all bands and sources take several times the memory of the rest of the network.
+        The gate and the masks are in float32 whatever the type of the layers.
+        """
+        n_frames, _, n_batch, _ = features.shape
+        n_sources = self.weight.shape[1]
+        one, zero = self.weight.new_ones(()), self.weight.new_zeros(())
+        bands = features.permute(1, 0, 2, 3)
+        scale, shift = normalisation(bands, one, zero, dim=self.dim, eps=self.eps)
+        n_bins = self.bands[-1].bins.stop
+        masks = scale.new_empty(n_batch, n_sources, self.n_planes, n_bins, n_frames)
+        for run, layer in zip(self.bands, self.runs, strict=True):
+            for position in range(run.n_bands):
+                band, first = run.first_band + position, run.first_bin + position * run.width
+                rows = torch.addcmul(shift[band], bands[band], scale[band]).to(kind).flatten(0, 1)
+                place = masks[:, :, :, first : first + run.width].permute(1, 4, 0, 2, 3)
+                for source in range(n_sources):
+                    last = (layer.weight[position, source], layer.bias[position, source])
+                    hidden = self._hidden(rows, band, source).to(last[0].dtype)
+                    mask = F.glu(linear(hidden, last[0].mT, last[1]).float(), dim=-1)
+                    place[source].copy_(mask.view(n_frames, n_batch, self.n_planes, run.width))
+        return masks
+
+    def _hidden(self, x: torch.Tensor, band: int, source: int) -> torch.Tensor:
+        """Two layers of one band and source, with the affine map absorbed in the first."""
+        index, kind = (band, source), x.dtype
+        first = self.input.weight[index]
+        bias_first = torch.addmv(self.input.bias[index], first.mT, self.bias[index])
+        first = self.weight[index].unsqueeze(-1) * first
+        hidden = linear(x, first.to(kind).mT, bias_first.to(kind), "tanh")
+        second, bias_second = self.hidden.weight[index], self.hidden.bias[index]
+        return linear(hidden, second.to(kind).mT, bias_second.to(kind), "tanh")

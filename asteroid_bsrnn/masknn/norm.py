@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from ..kernels import affine, var_mean
+from ..kernels import affine, computing_type, var_mean
 
 
 class SequenceNorm(nn.Module):
@@ -50,7 +50,8 @@ class SequenceNorm(nn.Module):
             dim=(-1,) if self.step_wise else (0, -1),
             eps=self.eps,
         )
-        return affine(grouped, scale, shift).flatten(-2)
+        # On a CPU the layer behind takes its input rounded, and would make a copy to round it.
+        return affine(grouped, scale, shift, dtype=computing_type(x)).flatten(-2)
 
 
 def normalisation(

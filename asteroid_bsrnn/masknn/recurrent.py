@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from ..kernels import SEQUENCES, in_pieces, lstm
+from ..kernels import computing_type, in_pieces, lstm, sequences_at_once
 from .norm import SequenceNorm
 
 RECURRENT = {"lstm": nn.LSTM, "gru": nn.GRU}
@@ -48,7 +48,8 @@ class ResidualRecurrent(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Process every sequence of `x` along its first dimension."""
-        return in_pieces(self._update, x, dim=1, size=SEQUENCES, residual=True)
+        size = sequences_at_once(x, self.rnn.hidden_size, computing_type(x) or x.dtype)
+        return in_pieces(self._update, x, dim=1, size=size, residual=True)
 
     def _update(self, x: torch.Tensor) -> torch.Tensor:
         sequences = self.norm(x).flatten(1, -2)

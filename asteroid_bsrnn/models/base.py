@@ -33,7 +33,13 @@ class SourceModel(BaseModel):
         sources: names of the estimated sources, in order.
         sample_rate: in hertz.
         in_channels: number of channels that the model needs; None for any number.
+
+    Attributes:
+        suits_bfloat16: whether estimates in bfloat16 have been measured to stay within -45 dB of
+            those in float32, for networks of this kind (`benchmarks/precision.py`).
     """
+
+    suits_bfloat16 = False
 
     def __init__(self, sources, sample_rate: float, in_channels: int | None):
         super().__init__(sample_rate=sample_rate, in_channels=in_channels)
@@ -70,7 +76,10 @@ class SourceModel(BaseModel):
         length = mixture.shape[-1]
         spectrogram = self.encoder(at_least(mixture, self.encoder.filterbank.n_filters // 2 + 1))
         estimates = self.estimate_spectrogram(spectrogram)
-        return self.decoder(estimates, length), estimates
+        if not source_by_source(estimates):
+            return self.decoder(estimates, length), estimates
+        waveforms = [self.decoder(source, length) for source in estimates.unbind(1)]
+        return torch.stack(waveforms, dim=1), estimates
 
     def estimate_spectrogram(self, spectrogram: torch.Tensor) -> torch.Tensor:
         """(B, C, 2F, T) of a mixture -> (B, S, C, 2F, T) of its sources."""
@@ -189,8 +198,22 @@ class BandSplitModel(SourceModel):
     def estimate_spectrogram(self, spectrogram: torch.Tensor) -> torch.Tensor:
         """Mask the mixture's spectrogram, in its precision whatever the masker's."""
         mixture = spectrogram.unsqueeze(1)
-        estimates = mul_c(self.masker(spectrogram), mixture)
+        estimates = self.masker(spectrogram)
+        if source_by_source(estimates):
+            for estimate in estimates.unbind(1):
+                estimate.copy_(mul_c(estimate, spectrogram))
+        else:
+            estimates = mul_c(estimates, mixture)
         if self.last_source_as_residual:
             residual = mixture - estimates.sum(dim=1, keepdim=True)
             estimates = torch.cat([estimates, residual], dim=1)
         return estimates
+
+
+def source_by_source(estimates: torch.Tensor) -> bool:
+    """Whether sources are masked and transformed one after the other, which saves memory.
+
+    On a CPU without gradients it takes no longer: what one source needs is closer to the caches.
+    """
+    plain = torch.is_grad_enabled() or torch.jit.is_tracing() or torch.compiler.is_compiling()
+    return estimates.device.type == "cpu" and not plain

@@ -8,6 +8,7 @@ import torch
 from asteroid import models
 from torch import nn
 
+from ..memory import release_kept_memory
 from .arguments import records_arguments
 from .base import SourceModel
 
@@ -94,6 +95,11 @@ class PerSourceSeparator(SourceModel):
         }
 
     @property
+    def suits_bfloat16(self) -> bool:
+        """Whether all networks do."""
+        return all(network.suits_bfloat16 for network in self.networks)
+
+    @property
     def encoder(self) -> nn.Module:
         """The analysis that all networks share."""
         return self.networks[0].encoder
@@ -105,5 +111,9 @@ class PerSourceSeparator(SourceModel):
 
     def estimate_spectrogram(self, spectrogram: torch.Tensor) -> torch.Tensor:
         """(B, C, 2F, T) of a mixture -> (B, S, C, 2F, T) of its sources."""
-        estimates = [network.estimate_spectrogram(spectrogram) for network in self.networks]
+        estimates = []
+        for network in self.networks:
+            estimates.append(network.estimate_spectrogram(spectrogram))
+            if not torch.is_grad_enabled():
+                release_kept_memory()
         return torch.cat(estimates, dim=1)

@@ -52,6 +52,8 @@ def score(options) -> dict:
         overlap=validation["overlap"],
         hop=validation["hop"],
         device=options.device,
+        precision="32",
+        smaller_chunks=False,
     )
     tracks = recipe.build_tracks(config, options.root, options.subset, options.split)
     dataset = WholeTracks(
