@@ -1,8 +1,9 @@
 """Decoding with FFmpeg's libraries through PyAV, for what libsndfile does not read exactly."""
 
-from collections.abc import Iterable, Iterator
-from contextlib import closing
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing, suppress
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 
 import av
@@ -15,6 +16,9 @@ from asteroid_bsrnn.errors import UserError
 # Encoders put silence before the music, and not all decoders drop as much of it as the container
 # says: decoded audio may end this much earlier (in seconds) than the container promises.
 _PADDING_TOLERANCE = 0.1
+
+# Of a track that starts late in a file of unknown length, in seconds: what lies beyond is damage.
+_LONGEST_SILENCE = 3600
 
 # Their last packet holds the rest of the data chunk, which may be padding.
 _CHUNKED_FORMATS = ("wav", "w64")
@@ -84,8 +88,8 @@ class PyAVDecoder:
         position = 0
         with self._open() as container:
             stream = container.streams[self._index]
-            with closing(self._frames(container, stream)) as frames:
-                for samples in self._convert(frames):
+            with closing(self._convert(self._frames(container, stream))) as converted:
+                for samples in converted:
                     if self._counted is not None:
                         samples = samples[:, : self._counted - position]
                     position += samples.shape[1]
@@ -96,7 +100,7 @@ class PyAVDecoder:
 
     def _frames(
         self, container: av.container.InputContainer, stream: av.AudioStream
-    ) -> Iterator[av.AudioFrame]:
+    ) -> Generator[av.AudioFrame, None, None]:
         """Decoded frames of a stream, as the codec gives them."""
         # Audio gains nothing from threads, and a process may be forked.
         stream.codec_context.thread_count = 1
@@ -104,7 +108,7 @@ class PyAVDecoder:
         may_be_padded = container.format.name in _CHUNKED_FORMATS and not self._is_cut
         seconds, failure = 0.0, None
         try:
-            for packet in container.demux(stream):
+            for packet in _packets(container, stream):
                 if failure is not None and packet.size:
                     raise failure
                 if packet.is_corrupt and not takes_partial:
@@ -126,21 +130,31 @@ class PyAVDecoder:
         if self._is_cut:
             raise self._damaged(seconds, "its header promises more")
 
-    def _convert(self, frames: Iterable[av.AudioFrame]) -> Iterator[np.ndarray]:
+    def _convert(self, frames: Generator[av.AudioFrame, None, None]) -> Iterator[np.ndarray]:
         """Float32 arrays (C, L) at the track's rate, also where rate or channels change in it."""
         converter = kind = None
-        for frame in frames:
-            if kind != (kind := (frame.format.name, frame.layout.name, frame.sample_rate)):
+        seconds = 0.0
+        with closing(frames):
+            for frame in chain(frames, [None]):  # None: what the converter still holds
+                if frame is not None:
+                    seconds += frame.samples / frame.sample_rate
+                    before, kind = kind, (frame.format.name, frame.layout.name, frame.sample_rate)
+                    if kind != before:
+                        if converter is not None:
+                            yield from self._resample(converter, None, seconds)
+                        converter = av.AudioResampler("flt", self._layout, self.sample_rate)
                 if converter is not None:
-                    yield from map(self._planar, converter.resample(None))
-                # Not planar: PyAV 18 crashes on eight planes and more.
-                converter = av.AudioResampler("flt", self._layout, self.sample_rate)
-            yield from map(self._planar, converter.resample(frame))
-        if converter is not None:
-            yield from map(self._planar, converter.resample(None))
+                    yield from self._resample(converter, frame, seconds)
 
-    def _planar(self, frame: av.AudioFrame) -> np.ndarray:
-        return frame.to_ndarray().reshape(-1, self.channels).T
+    def _resample(
+        self, converter: av.AudioResampler, frame: av.AudioFrame | None, seconds: float
+    ) -> Iterator[np.ndarray]:
+        try:
+            # Interleaved: PyAV 18 crashes on eight planes and more.
+            for part in converter.resample(frame):
+                yield part.to_ndarray().reshape(-1, self.channels).T
+        except av.FFmpegError as error:
+            raise self._damaged(seconds, error.strerror) from None
 
     def _open(self) -> av.container.InputContainer:
         try:
@@ -194,7 +208,8 @@ class PyAVDecoder:
         if not starts or first is None or first.pts is None:
             return 0
         offset = first.pts * first.time_base - min(starts)
-        if container.duration is not None and offset > Fraction(container.duration, av.time_base):
+        known = container.duration is not None
+        if offset > (Fraction(container.duration, av.time_base) if known else _LONGEST_SILENCE):
             raise UserError(
                 f"{self.path}: the audio starts at {float(offset):.2f} s, beyond the end of the"
                 " file; the file is damaged, get a whole copy"
@@ -206,6 +221,13 @@ class PyAVDecoder:
             f"{self.path}: the file is damaged or cut short after {seconds:.2f} s ({reason}); get"
             " a whole copy, or convert with ffmpeg what can still be read"
         )
+
+
+def _packets(container: av.container.InputContainer, stream: av.AudioStream) -> Iterator[av.Packet]:
+    # Where another stream turns up in the midst of the file (flv, ts), PyAV trips over it at the
+    # very end, when this stream has had its last packet.
+    with suppress(IndexError):
+        yield from container.demux(stream)
 
 
 def _is_timed(stream: av.stream.Stream) -> bool:
