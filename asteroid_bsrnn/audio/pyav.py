@@ -132,6 +132,9 @@ class PyAVDecoder:
 
     def _convert(self, frames: Generator[av.AudioFrame, None, None]) -> Iterator[np.ndarray]:
         """Float32 arrays (C, L) at the track's rate, also where rate or channels change in it."""
+        # Interleaved, for PyAV 18 crashes on eight planes and more; most codecs need no conversion.
+        wanted = "flt", self._layout, self.sample_rate
+        plain = ("fltp", *wanted[1:]) if self.channels < 8 else None
         converter = kind = None
         seconds = 0.0
         with closing(frames):
@@ -142,15 +145,16 @@ class PyAVDecoder:
                     if kind != before:
                         if converter is not None:
                             yield from self._resample(converter, None, seconds)
-                        converter = av.AudioResampler("flt", self._layout, self.sample_rate)
+                        converter = None if kind == plain else av.AudioResampler(*wanted)
                 if converter is not None:
                     yield from self._resample(converter, frame, seconds)
+                elif frame is not None:
+                    yield frame.to_ndarray()
 
     def _resample(
         self, converter: av.AudioResampler, frame: av.AudioFrame | None, seconds: float
     ) -> Iterator[np.ndarray]:
         try:
-            # Interleaved: PyAV 18 crashes on eight planes and more.
             for part in converter.resample(frame):
                 yield part.to_ndarray().reshape(-1, self.channels).T
         except av.FFmpegError as error:
