@@ -17,7 +17,7 @@
 # conf/real.yml. Its options:
 #   minutes     from the command's start to its end, with a tenth to spare (8)
 #   out         gets model.pth in float16, ledger.json, conf.yml, manifest.json and train.log (gpu_job_out)
-#   work        folder of the decoded data and the run, best in memory (/dev/shm/gpu_job)
+#   work        new folder of the decoded data and the run, best in memory (/dev/shm/gpu_job)
 #   row         configuration (conf/real.yml)
 #   start_from  weights to start from (random)
 #   batch       examples a step (32)
@@ -81,6 +81,10 @@ if [[ $command == pack ]]; then
     exit 0
 fi
 
+if [[ -e $work ]]; then
+    echo "$0: error: $work exists already; remove it, or name another --work" >&2
+    exit 2
+fi
 out=$(realpath -m "$out")
 mkdir -p "$out" "$work"
 exec > >(tee "$out/train.log") 2>&1
