@@ -149,6 +149,8 @@ def obstacles(challenger: Figures, incumbent: Figures) -> list[str]:
     for column in (*STEMS, FALSE_VOCALS):
         found, p = difference(challenger, incumbent, column)
         behind = found.value if column == FALSE_VOCALS else -found.value
-        if np.isnan(behind) or behind > TOLERANCE or (behind > 0 and p < P_VALUE):
+        if np.isnan(behind):
+            problems.append(f"{column}: not scored")
+        elif behind > TOLERANCE or (behind > 0 and p < P_VALUE):
             problems.append(f"{column}: {found.value:+.2f} dB, p = {p:.2g}")
     return problems
