@@ -50,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
         "--selection", type=Path, required=True, help="of stage 1 of ../musdb18hq/finetune"
     )
     units = {
-        "megabytes": "2^20 bytes, of all files together",
+        "megabytes": "2^20 bytes, of all files together, to about a song",
         "kbps": "kilobits a second of a stereo file",
         "seconds": "of a song with a teacher's estimates",
         "silent_seconds": "of a song that lacks a source",
