@@ -138,3 +138,16 @@ def test_a_time_layer_in_pieces(monkeypatch):
         whole = layer(x)
         monkeypatch.setattr(kernels.cpu, "STATES", 30 * 32 * 4 * 8)  # four bands in stereo
         torch.testing.assert_close(layer(x), whole, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("bfloat16", [False, True])
+def test_layers_that_may_overwrite_their_input(bfloat16):
+    network = presets.build("obsrnn", "vocals", feature_dim=16, n_repeats=1).eval()
+    block, x = network.masker.separator.blocks[0], torch.randn(30, 41, 2, 16)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+        kept = x.clone()
+        expected = block(x, 2)
+        assert torch.equal(x, kept)
+        y = block(x, 2, overwrite=True)
+    torch.testing.assert_close(y, expected, rtol=0, atol=1e-6)
+    assert y.data_ptr() == x.data_ptr()

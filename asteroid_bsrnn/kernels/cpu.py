@@ -56,6 +56,7 @@ def in_pieces(
     dim: int,
     size: int,
     residual: bool = False,
+    overwrite: bool = False,
 ) -> torch.Tensor:
     """`function(x)`, or `x + function(x)`, by pieces along a dimension where that pays.
 
@@ -65,11 +66,14 @@ def in_pieces(
         dim: along which `x` may be cut, from the front.
         size: rows of one piece, counted over `dim` and those behind it but for the last one.
         residual: whether `x` is added to what the function makes of it.
+        overwrite: whether that sum may take the place of `x`, which saves its memory.
     """
     length = max(size // max(x.shape[dim + 1 : -1].numel(), 1), 1)
     if not serves(x) or x.shape[dim] < 2 * length - 1:
+        if residual and overwrite and serves(x):
+            return x.add_(function(x))
         return x + function(x) if residual else function(x)
-    output = None
+    output = x if residual and overwrite else None
     for piece, start in zip(x.split(length, dim), range(0, x.shape[dim], length), strict=True):
         result = function(piece)
         if output is None:

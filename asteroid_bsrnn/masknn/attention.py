@@ -107,12 +107,12 @@ class FullBandAttention(nn.Module):
         self.value = HeadProjection(n_features, n_heads, n_features // n_heads, n_bands, eps)
         self.output = HeadProjection(n_features, 1, n_features, n_bands, eps)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Let the frames of `x` attend to each other."""
+    def forward(self, x: torch.Tensor, *, overwrite: bool = False) -> torch.Tensor:
+        """Let the frames of `x`, which may be overwritten, attend to each other."""
         kind = computing_type(x)
         if kind is not None:
             with torch.autocast("cpu", enabled=False):
-                return self._by_frames(x, kind)
+                return self._by_frames(x, kind, overwrite)
         query, key, value = (
             project(x).permute(2, 3, 0, 1, 4).flatten(3)  # (B, heads, T, K * dim)
             for project in (self.query, self.key, self.value)
@@ -121,7 +121,7 @@ class FullBandAttention(nn.Module):
         attended = attended.unflatten(3, (x.shape[1], -1)).permute(2, 3, 0, 1, 4)
         return x + self.output(attended.flatten(3)).squeeze(3)
 
-    def _by_frames(self, x: torch.Tensor, kind: torch.dtype) -> torch.Tensor:
+    def _by_frames(self, x: torch.Tensor, kind: torch.dtype, overwrite: bool) -> torch.Tensor:
         """`forward`, projecting a few frames at a time straight to where attention reads them."""
         n_frames, n_bands, n_batch, n_features = x.shape
         frames = max(ROWS // (n_bands * n_batch), 1)
@@ -136,7 +136,7 @@ class FullBandAttention(nn.Module):
         attended = attention(*inputs, is_causal=self.causal)
         del inputs, rows, places, place
         attended = attended.unflatten(3, (n_bands, -1)).permute(2, 3, 0, 1, 4)
-        output = torch.empty_like(x, memory_format=torch.contiguous_format)
+        output = x if overwrite else torch.empty(x.shape, dtype=x.dtype)
         parts = (tensor.split(frames) for tensor in (output, x, attended))
         for place, piece, update in zip(*parts, strict=True):
             update = self.output.project(update.flatten(3).to(self.output.weight.dtype))

@@ -76,8 +76,8 @@ class ResidualConv(nn.Module):
         self.conv = SequenceConv(n_features, n_hidden, kernel_size, causal=causal)
         self.linear = nn.Linear(n_hidden, n_features)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Process every sequence of `x` along its first dimension."""
+    def forward(self, x: torch.Tensor, *, overwrite: bool = False) -> torch.Tensor:
+        """Process every sequence of `x` along its first dimension; `x` is never overwritten."""
         return x + self.linear(F.relu(self.conv(self.norm(x))))
 
 
@@ -167,8 +167,8 @@ class ResidualDilatedConvs(nn.Module):
         """The item at `index` with the one before and the one after, where there are such."""
         return items[max(index - 1, 0) : index + 2]
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Process every sequence of `x` along its first dimension."""
+    def forward(self, x: torch.Tensor, *, overwrite: bool = False) -> torch.Tensor:
+        """Process every sequence of `x` along its first dimension; `x` is never overwritten."""
         scales = [self.input(x)]
         for layer in self.dilated:
             scales.append(layer(scales[-1]))

@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ..bands import runs_of_equal_width
-from ..kernels import affine, computing_type, linear
+from ..kernels import affine, computing_type, estimates_in_bfloat16, linear
 from .linear import BandLinear, band_linear
 from .norm import normalisation
 
@@ -66,10 +66,17 @@ class MaskEstimator(nn.Module):
         hidden = torch.tanh(self.hidden(hidden))  # (K, S, T * B, n_hidden)
         masks = []
         for run, layer in zip(self.bands, self.runs, strict=True):
-            mask = F.glu(layer(hidden[run.bands]), dim=-1)
+            mask = F.glu(self._last(layer, hidden[run.bands]), dim=-1)
             mask = mask.unflatten(-1, (self.n_planes, -1)).unflatten(2, (n_frames, n_batch))
             masks.append(mask.permute(3, 1, 4, 0, 5, 2).flatten(3, 4))
         return torch.cat(masks, dim=3)
+
+    def _last(self, layer: BandLinear, hidden: torch.Tensor) -> torch.Tensor:
+        """The last layer, without gradients in float32 even under autocast in bfloat16."""
+        if not estimates_in_bfloat16(hidden):
+            return layer(hidden)
+        with torch.autocast(hidden.device.type, enabled=False):
+            return layer(hidden.to(layer.weight.dtype))
 
     def _normalised_input(self, features: torch.Tensor) -> torch.Tensor:
         """Normalise (K, T, B, N) and apply the first layer: (K, S, T * B, n_hidden).

@@ -43,7 +43,8 @@ class BandSplitMasker(nn.Module):
         n_channels = 1 if self.channels_as_features else spectrogram.shape[1]
         planes = spectrogram.unflatten(2, (2, -1))  # (B, C, 2, F, T)
         planes = planes.flatten(1, 2) if self.channels_as_features else planes.flatten(0, 1)
-        features = self.separator(self.band_split(planes), n_channels)
+        overwrite = not torch.is_grad_enabled()
+        features = self.separator(self.band_split(planes), n_channels, overwrite=overwrite)
         masks = self.mask_estimator(features).to(spectrogram.dtype)
         if self.channels_as_features:
             return masks.unflatten(2, (-1, 2)).flatten(3, 4)

@@ -46,10 +46,10 @@ class ResidualRecurrent(nn.Module):
         self.rnn = RECURRENT[cell](n_features, n_hidden, bidirectional=bidirectional)
         self.linear = nn.Linear(2 * n_hidden if bidirectional else n_hidden, n_features)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Process every sequence of `x` along its first dimension."""
+    def forward(self, x: torch.Tensor, *, overwrite: bool = False) -> torch.Tensor:
+        """Process every sequence of `x`, which may be overwritten, along its first dimension."""
         size = sequences_at_once(x, self.rnn.hidden_size, computing_type(x) or x.dtype)
-        return in_pieces(self._update, x, dim=1, size=size, residual=True)
+        return in_pieces(self._update, x, dim=1, size=size, residual=True, overwrite=overwrite)
 
     def _update(self, x: torch.Tensor) -> torch.Tensor:
         sequences = self.norm(x).flatten(1, -2)

@@ -10,6 +10,8 @@ from torch.utils.checkpoint import checkpoint
 class DualPathBlock(nn.Module):
     """A layer along time, one along bands, then channels (TAC) and attention where given.
 
+    Where the input may be overwritten, layers are called with `overwrite=True`.
+
     Args:
         time_layer: processes (steps, ..., N) along time; None leaves it out.
         band_layer: the same along bands.
@@ -36,18 +38,20 @@ class DualPathBlock(nn.Module):
         self.tac, self.attention = tac, attention
         self.feature_groups = feature_groups
 
-    def forward(self, x: torch.Tensor, n_channels: int) -> torch.Tensor:
-        """Process features of `n_channels` channels."""
+    def forward(self, x: torch.Tensor, n_channels: int, *, overwrite: bool = False) -> torch.Tensor:
+        """Process features of `n_channels` channels, which may be overwritten."""
+        options = {"overwrite": True} if overwrite else {}
         grouped = x.unflatten(-1, (self.feature_groups, -1))
         if self.time_layer is not None:
-            grouped = self.time_layer(grouped)
+            grouped = self.time_layer(grouped, **options)
         if self.band_layer is not None:
-            grouped = self.band_layer(grouped.transpose(0, 1)).transpose(0, 1)
+            grouped = self.band_layer(grouped.transpose(0, 1), **options)
+            grouped = grouped.transpose(0, 1)
         x = grouped.flatten(-2)
         if self.tac is not None:
-            x = self.tac(x.unflatten(2, (-1, n_channels))).flatten(2, 3)
+            x = self.tac(x.unflatten(2, (-1, n_channels)), **options).flatten(2, 3)
         if self.attention is not None:
-            x = self.attention(x)
+            x = self.attention(x, **options)
         return x
 
 
@@ -70,14 +74,14 @@ class DualPathSeparator(nn.Module):
         self.blocks = nn.ModuleList(blocks)
         self.activation_checkpointing = False
 
-    def forward(self, x: torch.Tensor, n_channels: int) -> torch.Tensor:
-        """Process features of `n_channels` channels."""
+    def forward(self, x: torch.Tensor, n_channels: int, *, overwrite: bool = False) -> torch.Tensor:
+        """Process features of `n_channels` channels, which may be overwritten."""
         for block in self.blocks:
             if self.activation_checkpointing and torch.is_grad_enabled():
                 # Nothing in a block is random, so no generator's state has to be kept.
                 x = checkpoint(block, x, n_channels, use_reentrant=False, preserve_rng_state=False)
             else:
-                x = block(x, n_channels)
+                x = block(x, n_channels, overwrite=overwrite)
         return x
 
 

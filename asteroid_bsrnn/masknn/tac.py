@@ -41,11 +41,11 @@ class TAC(nn.Module):
         self.concatenate = nn.Linear(2 * n_hidden, n_features)
         self.activation = ACTIVATIONS[activation]()
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Exchange information between the channels of `x`."""
+    def forward(self, x: torch.Tensor, *, overwrite: bool = False) -> torch.Tensor:
+        """Exchange information between the channels of `x`, which may be overwritten."""
         kind = computing_type(x)
         exchange = self._exchange if kind is None else self._fused(kind)
-        return in_pieces(exchange, x, dim=0, size=ROWS, residual=True)
+        return in_pieces(exchange, x, dim=0, size=ROWS, residual=True, overwrite=overwrite)
 
     def _exchange(self, x: torch.Tensor) -> torch.Tensor:
         transformed = self.activation(self.transform(x))
