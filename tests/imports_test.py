@@ -40,7 +40,7 @@ LADDER: dict[str, set[str]] = {
     "presets": {"models"},
     "checkpoint": {"models"},
     "reference": {"checkpoint", "models", "bands", "memory"},
-    "weights": {"checkpoint", "presets", "reference", "models", "peers"},
+    "weights": {"memory", "checkpoint", "presets", "reference", "models", "peers"},
     "zoo": {"checkpoint", "reference", "models", "weights"},
     "engine": {"kernels", "losses", "metrics", "inference", "transfers"},
     "registration": {"models", "peers", "filterbank", "inference", "audio", "files"},

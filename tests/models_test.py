@@ -298,7 +298,9 @@ def test_operations_do_not_grow_with_the_number_of_bands(name):
     for n_bands in (10, 40):
         model = build(name, n_filters=2048, stride=512, bands=[(n_bands, 10000 / n_bands)])
         assert len(model.masker.band_split.runs) == 2
-        with CountOperations() as operations:
+        # As in training and on GPUs; without gradients a CPU makes masks band by band, which
+        # takes a fraction of the memory.
+        with torch.enable_grad(), CountOperations() as operations:
             model(mixture(1, 2, 3000))
         counts.append(operations.count)
     assert counts[0] == counts[1] > 50
@@ -425,7 +427,7 @@ def test_a_separator_transforms_the_mixture_once_for_all_networks():
             module.register_forward_hook(lambda module, *_: calls.append(type(module)))
     x = mixture(2, 2, 1000)
     estimates = separator(x)
-    assert calls == [Encoder, Decoder]
+    assert calls.count(Encoder) == 1 and calls[0] is Encoder
     alone = torch.cat([part(x) for part in parts], dim=1)
     torch.testing.assert_close(estimates, alone, rtol=0, atol=1e-6)
 

@@ -171,7 +171,7 @@ class TestFiles:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             network.separate(str(path))
-        stems = Separator(network).separate(samples)
+        stems = Separator(network, precision="32").separate(samples)
         assert sorted(p.name for p in tmp_path.iterdir()) == [
             "song.wav",
             "song_est1.wav",
@@ -212,7 +212,7 @@ class TestFiles:
             network.separate(path)
         assert [p.name for p in tmp_path.iterdir()] == ["song.wav"]
         network.separate(path, resample=True)
-        stems = Separator(network).separate(samples, 48000)
+        stems = Separator(network, precision="32").separate(samples, 48000)
         for estimate, stem in zip(self.estimates(tmp_path), stems.values(), strict=True):
             assert (estimate.sample_rate, estimate.frames) == (48000, 48000)
             assert estimate.subtype == "FLOAT"
@@ -233,7 +233,7 @@ class TestFiles:
                 name = f"song{in_channels}{channels}"
                 samples = noise(8000, channels)
                 network.separate(str(write(tmp_path / f"{name}.wav", samples)))
-                stems = Separator(network).separate(samples)
+                stems = Separator(network, precision="32").separate(samples)
                 estimates = self.estimates(tmp_path, name)
                 for estimate, stem in zip(estimates, stems.values(), strict=True):
                     np.testing.assert_allclose(estimate.read(), stem, rtol=0, atol=2**-15)

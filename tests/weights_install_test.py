@@ -230,7 +230,7 @@ def test_evaluate_downloads_too(cache, tmp_path, capsys):
 
 def test_one_stem_downloads_builds_and_runs_one_network(cache, server, archives, tmp_path):
     size = archives["obsrnn"].stat().st_size
-    separator = Separator("obsrnn", stems="bass")
+    separator = Separator("obsrnn", stems="bass", precision="32")
     assert separator.sources == ("bass",) and isinstance(separator.model, BSRNN)
     assert names(cache / "obsrnn") == {"bass.pth", "source.json"}
     asked = [re.match(r"bytes=(\d+)-(\d+)", w).groups() for w in server.asked("bsrnn-opt.zip")]

@@ -17,6 +17,7 @@ import torch
 from .. import checkpoint, presets, reference
 from ..checkpoint import check_stems
 from ..errors import UserError
+from ..memory import release_kept_memory
 from ..models import SourceModel
 from . import packaged
 from .archive import RangedFile, extract, find, opened, span_of
@@ -288,6 +289,8 @@ def _convert(entry: Pretrained, folder: Path, member: Member, path: Path, origin
             f"{', '.join(member.sources)}; it is not used"
         )
     _store(entry, folder, member, model, path, origin)
+    del model
+    release_kept_memory()
 
 
 def _store(
