@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from itertools import count
+from itertools import count, islice
 from typing import NamedTuple
 
 import torch
@@ -267,10 +267,12 @@ def separate_blocks(
     if stream.length_up_to(0) is not None:
         raise UserError("the recording has no samples; there is nothing to separate")
     stream.forgets = smaller is None
+    # Where memory is short, the second batch counts too: its chunks fade in and are longer.
+    proofs = 1
     while True:
         separated = _separate_stream(network, stream, schedule, batch_size)
         try:
-            first = next(separated)
+            first = list(islice(separated, proofs))
             break
         except (MemoryError, RuntimeError) as error:
             attempt = smaller(error) if smaller and is_out_of_memory(error) else None
@@ -278,8 +280,9 @@ def separate_blocks(
                 raise
         # The error, which refers to the tensors of the chunk that did not fit, is gone here.
         schedule, batch_size = attempt
+        proofs = 2
     stream.forgets = True
-    yield first
+    yield from first
     yield from separated
 
 
