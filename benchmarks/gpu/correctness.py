@@ -53,7 +53,7 @@ def check_separator(section: Section, cuda_graphs: bool) -> dict:
     size = {"n_repeats": 1, **({"feature_dim": 16} if section.quick else {})}
     network = presets.build("bsrnn", "vocals", **size)
     mixture = 0.1 * torch.randn(2, 44100 * (3 if section.quick else 12))
-    options = {"segment": 1.0, "batch_size": 2}
+    options = {"segment": 1.0, "batch_size": 2, "precision": "32"}
     expected = Separator(network, device="cpu", **options).separate(mixture)["vocals"]
     separator = Separator(network, device=section.device, cuda_graphs=cuda_graphs, **options)
     # Graphs are recorded in the second batch of a shape, and buffers used again from the third on.
