@@ -13,9 +13,8 @@ from . import checkpoint, reference
 from .errors import UserError
 from .models import PerSourceSeparator, SourceModel
 from .weights import hub, install
-from .weights.cache import cache_directory
 from .weights.download import fetch_url
-from .weights.registry import FOLDER, Pretrained, registry
+from .weights.registry import Pretrained, registry
 
 DEFAULT = "small"
 
@@ -54,10 +53,10 @@ def load(
     Raises:
         UserError: if there are no such weights, or they can't be downloaded, verified or loaded.
     """
-    path = find(name_or_path_or_url, stems)
+    wanted = os.fspath(name_or_path_or_url)
     # What the user may overwrite at any time is read at once.
-    ours = any(folder in path.resolve().parents for folder in (cache_directory().resolve(), FOLDER))
-    return checkpoint.load_model(path, stems=stems, mmap=ours, **overrides)
+    ours = wanted in registry() or "://" in wanted
+    return checkpoint.load_model(find(wanted, stems), stems=stems, mmap=ours, **overrides)
 
 
 def find(name_or_path_or_url: str | os.PathLike, stems: str | Sequence[str] | None = None) -> Path:

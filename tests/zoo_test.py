@@ -163,6 +163,15 @@ def test_load_by_path(as_type, small):
         zoo.load(as_type(small), feature_dim=16)
 
 
+def test_what_needs_no_cache_makes_none(small, tmp_path, monkeypatch):
+    """As where the home folder is read-only."""
+    monkeypatch.delenv("ASTEROID_CACHE")
+    (tmp_path / "file").touch()
+    monkeypatch.setattr("asteroid.utils.hub_utils.CACHE_DIR", str(tmp_path / "file" / "cache"))
+    assert_small(zoo.load(small))
+    assert zoo.load().sources == presets.SOURCES
+
+
 def test_load_by_a_path_without_suffix_or_folder(small, monkeypatch):
     monkeypatch.chdir(small.parent)
     small.rename("weights")
