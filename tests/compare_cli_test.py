@@ -266,7 +266,8 @@ class TestCosts:
         )
         # Both channels, each on its own.
         expected = 2 * n_frames * (split + 2 * layer + masks) / 10
-        # What a norm adds goes through the linear layer behind it once, which is not counted.
+        # What a norm adds goes through the linear layer behind it once, not for every frame.
+        expected += n_bands * n_features * inside / 10
         assert count_macs(network) == pytest.approx(expected)
 
     def test_what_fails_is_said_in_one_line(self, tmp_path):

@@ -27,7 +27,7 @@ import torch
 from .. import kernels
 from ..errors import UserError
 from ..models import SourceModel
-from ..separator import Separator
+from ..separator import SCORING, Separator
 
 # Slow networks on slow devices are not run as often as asked for, but more than once.
 _ENOUGH_SECONDS = 120.0
@@ -54,7 +54,10 @@ def count_macs(model: SourceModel, seconds: float = 10.0, channels: int = 2) -> 
     twin = copy.deepcopy(model).cpu().float().eval()
     length = round(seconds * float(model.sample_rate))
     mixture = torch.zeros(1, model.in_channels or channels, length)
-    formulas = {torch.ops.aten.mkldnn_rnn_layer: _recurrent_flops}
+    formulas = {
+        torch.ops.aten.mkldnn_rnn_layer: _recurrent_flops,
+        torch.ops.aten.addmv: _matrix_vector_flops,
+    }
     if hasattr(torch.ops.mkldnn, "_linear_pointwise"):
         formulas[torch.ops.mkldnn._linear_pointwise] = _linear_flops
     fast_attention = torch.backends.mha.get_fastpath_enabled()
@@ -78,6 +81,11 @@ def _recurrent_flops(x_shape, input_weight_shape, hidden_weight_shape, *_, **__)
     """One layer and direction of an LSTM, which torch's own counter does not know on a CPU."""
     steps = x_shape[0] * x_shape[1]
     return 2 * steps * (prod(input_weight_shape) + prod(hidden_weight_shape))
+
+
+def _matrix_vector_flops(_, matrix_shape, *__, **___) -> int:
+    """A matrix times a vector, which torch's counter leaves out."""
+    return 2 * prod(matrix_shape)
 
 
 def _linear_flops(x_shape, weight_shape, *_, **__) -> int:
@@ -134,8 +142,7 @@ def measure(
 def _measure_here(task: Mapping[str, Any]) -> dict:
     """The work of the process."""
     before = _reset_peak()
-    scoring = {"precision": "32", "smaller_chunks": False}
-    separator = Separator(task["path"], **{**scoring, **task["separator"]})
+    separator = Separator(task["path"], **{**SCORING, **task["separator"]})
     on_gpu = separator.device.type == "cuda"
     channels = separator.model.in_channels or 2
     length = round(task["seconds"] * separator.sample_rate)
