@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from .errors import UserError
+from .files import choose_stems
 from .models import BandSplitModel, PerSourceSeparator, SourceModel, build_network
 from .models.arguments import plain
 
@@ -116,18 +117,6 @@ def load_model(
         raise UserError(f"{path}: the model can't be made from it: {_one_line(error)}") from error
 
 
-def check_stems(stems: Sequence[str] | None, sources: Sequence[str]) -> None:
-    """Refuse stems that are not among a model's sources; None, which means all, is right.
-
-    Raises:
-        UserError: if a name is unknown, or there is none.
-    """
-    unknown = [stem for stem in stems or () if stem not in sources]
-    if unknown or (stems is not None and not stems):
-        what = f"unknown stem {unknown[0]!r}" if unknown else "no stem is named"
-        raise UserError(f"{what}; this model separates {', '.join(sources)}")
-
-
 def files_of(path: str | os.PathLike) -> list[Path]:
     """`path` itself, or the published files (*.pth) in the folder that it is, in a fixed order.
 
@@ -169,10 +158,9 @@ def _build(conf: Mapping, stems: str | Sequence[str] | None) -> SourceModel:
     # On no device: random weights would be made only to be replaced.
     with torch.device("meta"):
         model = build_network(conf)
-    wanted = [stems] if isinstance(stems, str) else stems
-    check_stems(wanted, model.sources)
-    if wanted is not None and isinstance(model, PerSourceSeparator):
-        used = [i for i, net in enumerate(model.networks) if {*net.sources} & {*wanted}]
+    wanted = set(choose_stems(model.sources, stems))
+    if isinstance(model, PerSourceSeparator):
+        used = [i for i, net in enumerate(model.networks) if wanted & set(net.sources)]
         if len(used) < len(model.networks):
             return _build(_selected(conf, used), None)
     if not all(isinstance(net, BandSplitModel) for net in getattr(model, "networks", [model])):

@@ -74,6 +74,20 @@ def check_directory(directory: str | os.PathLike) -> None:
         raise UserError(f"{existing}: nothing may be written there; choose another output folder")
 
 
+def choose_stems(sources: Sequence[str], stems: str | Sequence[str] | None) -> list[str]:
+    """The sources that `stems` names, each once; None means all.
+
+    Raises:
+        UserError: if a name is not among the sources, or there is none.
+    """
+    wanted = [stems] if isinstance(stems, str) else sources if stems is None else stems
+    unknown = [name for name in wanted if name not in sources]
+    if unknown or not wanted:
+        what = f"unknown stem {unknown[0]!r}" if unknown else "no stem is named"
+        raise UserError(f"{what}; this model separates {', '.join(sources)}")
+    return list(dict.fromkeys(wanted))
+
+
 def check_stems(
     sources: Sequence[str], stems: str | Sequence[str] | None, two_stems: str | None
 ) -> tuple[list[str], str | None]:
@@ -86,15 +100,11 @@ def check_stems(
         raise UserError("choose either stems or two_stems, not both")
     if two_stems is not None:
         stems = two_stems
-    wanted = [stems] if isinstance(stems, str) else sources if stems is None else stems
+    wanted = choose_stems(sources, stems)
     for name in wanted:
-        if name not in sources:
-            raise UserError(f"unknown stem {name!r}; this model separates {', '.join(sources)}")
         if Path(name).name != name:
             raise UserError(f"stem {name!r} can't be the name of a file; use another model")
-    if not wanted:
-        raise UserError(f"no stem is named; this model separates {', '.join(sources)}")
-    return list(dict.fromkeys(wanted)), None if two_stems is None else f"no_{two_stems}"
+    return wanted, None if two_stems is None else f"no_{two_stems}"
 
 
 def plan(

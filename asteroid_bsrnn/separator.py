@@ -24,6 +24,9 @@ from .transfers import arriving, send
 
 Progress = Callable[[int, int], None]
 
+# Arguments for scoring: figures depend neither on what a machine computes in nor on its memory.
+SCORING = {"precision": "32", "smaller_chunks": False}
+
 _SHORTEST = 1.0
 """Seconds below which chunks are not halved any more where they do not fit in memory."""
 
@@ -110,8 +113,7 @@ class Separator:
         precision = resolve_precision(precision, model, self.device)
         self._dtype = TYPES[precision]
         self._graphs = _graphs(self.model, self.device) if cuda_graphs else None
-        wanted = model.sources if stems is None else [stems] if isinstance(stems, str) else stems
-        self.sources: tuple[str, ...] = tuple(files.check_stems(model.sources, wanted, None)[0])
+        self.sources: tuple[str, ...] = tuple(files.choose_stems(model.sources, stems))
         self._rows = [list(model.sources).index(source) for source in self.sources]
         self.sample_rate = int(model.sample_rate)
         network = inference.shifted(self._forward, shifts, _stride(model) if shifts > 1 else 1)

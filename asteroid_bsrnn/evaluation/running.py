@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from ..errors import UserError
-from ..separator import Separator
+from ..separator import SCORING, Separator
 from .candidates import Candidate, safe_name
 from .datasets import EvaluationTracks
 from .oracles import Oracle, description
@@ -49,8 +49,7 @@ def evaluate_model(
     Raises:
         UserError: if the model can't be loaded or estimates none of the data's sources.
     """
-    scoring = {"precision": "32", "smaller_chunks": False}
-    made = Separator(model.path, **{**scoring, **(separator or {})})
+    made = Separator(model.path, **{**SCORING, **(separator or {})})
     if not scorable(data.sources, made.sources):
         raise UserError(
             f"{model.label}: separates {', '.join(made.sources)}, but the data have "

@@ -9,6 +9,7 @@ from .cpu import (
     has_bfloat16,
     in_pieces,
     sequences_at_once,
+    serves,
     var_mean,
 )
 from .linear_onednn import computing_type, linear
@@ -25,6 +26,7 @@ __all__ = [
     "linear",
     "lstm",
     "sequences_at_once",
+    "serves",
     "use",
     "var_mean",
 ]

@@ -18,6 +18,10 @@ from .download import Download
 PIECE_BYTES = 1 << 16  # the least that is asked for: a zip's directory is read in small steps
 
 
+class DamagedError(UserError):
+    """A member of an archive does not have its length or checksum."""
+
+
 class RangedFile(io.RawIOBase):
     """A file on a server that is downloaded as far as it is read.
 
@@ -95,7 +99,7 @@ def extract(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path) -> 
     """Write a member to `target`, and check its length and CRC-32.
 
     Raises:
-        UserError: if it is damaged; then `target` is deleted.
+        DamagedError: if it is damaged; then `target` is deleted.
         OSError: if it can't be stored.
     """
     try:
@@ -103,4 +107,4 @@ def extract(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path) -> 
             shutil.copyfileobj(stream, file, BLOCK_BYTES)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         target.unlink(missing_ok=True)
-        raise UserError(f"{member.filename}: damaged: {error}") from error
+        raise DamagedError(f"{member.filename}: damaged: {error}") from error

