@@ -19,6 +19,7 @@ from statistics import median
 import soundfile
 import torch
 from cpu_form import KINDS, OTHER, Form
+from printing import print_and_write
 
 from asteroid_bsrnn import __version__, zoo
 from asteroid_bsrnn.engine.environment import GIGABYTE, hardware
@@ -155,12 +156,7 @@ def main() -> None:
     parser.add_argument("--file-seconds", type=float, default=60.0, help="0 leaves the file out")
     parser.add_argument("--output", type=Path, help="Markdown file to write too")
     options = parser.parse_args()
-    lines = []
-    for line in report(options):
-        print(line, flush=True)
-        lines.append(line)
-    if options.output:
-        options.output.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    print_and_write(report(options), options.output)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import stempeg
 import torch
+from printing import print_and_write
 from torch import nn
 
 from asteroid_bsrnn import Separator, presets, zoo
@@ -82,12 +83,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--output", type=Path, help="Markdown file to write too")
     options = parser.parse_args()
-    lines = []
-    for line in report(options):
-        print(line, flush=True)
-        lines.append(line)
-    if options.output:
-        options.output.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    print_and_write(report(options), options.output)
 
 
 if __name__ == "__main__":

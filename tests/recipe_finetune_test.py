@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -16,6 +15,7 @@ import torch
 from asteroid_bsrnn import UserError, checkpoint, presets, zoo
 from asteroid_bsrnn.engine import ledger
 
+from . import processes
 from .recipe_rows_test import recipe
 from .recipe_run_test import assert_equal, latest
 from .tiny_musdb import SOURCES, make_tiny_musdb, validation_names
@@ -84,26 +84,13 @@ def start(tiny, folder, *options, **kwargs):
     command += ["--estimates", folder / "estimates", "--exp", folder / "exp"]
     command += ["--musdb18hq", "false", "--python", sys.executable, "--accelerator", "cpu"]
     command += ["--device", "cpu", *options]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
     folder.mkdir(exist_ok=True)
-    with open(folder / "log", "ab") as log:
-        return subprocess.Popen(
-            list(map(str, command)),
-            cwd=tiny,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            **kwargs,
-        )
+    return processes.start(command, folder / "log", tiny, **kwargs)
 
 
 def finish(process, folder):
     """Wait for a run, which must end well; its output."""
-    code = process.wait(timeout=300)
-    output = (folder / "log").read_text()
-    assert code == 0, output
-    return output
+    return processes.finish(process, folder / "log")
 
 
 def kill(process, condition):

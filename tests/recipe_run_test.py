@@ -18,7 +18,7 @@ from asteroid_bsrnn.data import find_tracks
 from asteroid_bsrnn.engine import ledger
 from asteroid_bsrnn.engine.checkpoints import best_checkpoint, resumable
 
-from . import hub_server
+from . import hub_server, processes
 from .recipe_rows_test import recipe
 from .tiny_musdb import make_tiny_musdb, validation_names
 
@@ -45,26 +45,12 @@ def train(tiny, folder, *changes, row="bsrnn", source="vocals", options=(), **kw
     command += ["--source", source] if source else []
     command += ["--exp_dir", folder, "--accelerator", "cpu", *options]
     command += ["--set", *settings(tiny, *changes)]
-    # One thread a process: two of them run side by side, and the order of sums is fixed.
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
-    with open(f"{folder}.log", "ab") as log:
-        return subprocess.Popen(
-            list(map(str, command)),
-            cwd=FOLDER,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            **kwargs,
-        )
+    return processes.start(command, Path(f"{folder}.log"), FOLDER, **kwargs)
 
 
 def finish(process, folder):
     """Wait for a run, which must end well; its output."""
-    code = process.wait(timeout=300)
-    output = Path(f"{folder}.log").read_text()
-    assert code == 0, output
-    return output
+    return processes.finish(process, Path(f"{folder}.log"))
 
 
 def latest(folder):

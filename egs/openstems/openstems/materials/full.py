@@ -1,22 +1,14 @@
 """What the profile "full" adds: GPL and CC-BY-SA material, for local use."""
 
-from .material import Item, Material
+from .material import Item, Material, debian_package
 
 
 def _apt(
     name: str, version: str, holds: str, path: str, licence: str, credit: str, megabytes: float
 ) -> Material:
     """A Debian package used under one licence."""
-    return Material(
-        name=name,
-        client="apt",
-        package=name,
-        version=version,
-        holds=holds,
-        items=(Item(path, licence, credit, profile="full"),),
-        licence_files=(f"usr/share/doc/{name}/copyright",),
-        megabytes=megabytes,
-    )
+    items = (Item(path, licence, credit, profile="full"),)
+    return debian_package(name, version, holds, items, megabytes)
 
 
 FULL = (

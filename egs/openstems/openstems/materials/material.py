@@ -90,3 +90,25 @@ class Material:
     def licences(self, profile: str) -> tuple[str, ...]:
         """The licences of what a profile uses, each once."""
         return tuple(dict.fromkeys(item.licence for item in self.used(profile)))
+
+
+def debian_package(
+    name: str, version: str, holds: str, items: tuple[Item, ...], megabytes: float, **more
+) -> Material:
+    """The material of a Debian package of its own name, with Debian's copyright file.
+
+    Args:
+        name, version, holds, items, megabytes: as of `Material`.
+        **more: other fields of `Material`.
+    """
+    return Material(
+        name=name,
+        client="apt",
+        package=name,
+        version=version,
+        holds=holds,
+        items=items,
+        licence_files=(f"usr/share/doc/{name}/copyright",),
+        megabytes=megabytes,
+        **more,
+    )

@@ -3,7 +3,7 @@
 Validation has four songs of the band with a singer, and all instrumental pieces of some authors.
 """
 
-from .material import Item, Material
+from .material import Item, Material, debian_package
 
 _UFO = "usr/share/games/ufoai/base/0music/music"
 _MARS = "usr/share/games/marsshooter/audio"
@@ -22,18 +22,7 @@ def _apt(
     archives: tuple[str, ...] = (),
 ) -> Material:
     """A Debian package with music in it."""
-    return Material(
-        name=name,
-        client="apt",
-        package=name,
-        version=version,
-        holds=holds,
-        items=items,
-        licence_files=(f"usr/share/doc/{name}/copyright",),
-        megabytes=megabytes,
-        archives=archives,
-        kind="songs",
-    )
+    return debian_package(name, version, holds, items, megabytes, archives=archives, kind="songs")
 
 
 def _ufo(
