@@ -10,7 +10,7 @@ from .errors import UserError
 from .filterbank import FFTSTFTFB
 from .models import BSCNN, BSRNN, PerSourceSeparator
 from .registration import register
-from .separator import Separator
+from .separation.separator import Separator
 
 __all__ = [
     "BSCNN",

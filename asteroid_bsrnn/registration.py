@@ -17,12 +17,12 @@ import torch
 from asteroid import models
 from asteroid import separate as asteroid_separate
 
-from . import files
 from .audio import AudioFile, default_subtype, resample_blocks
+from .audio import stems as files
 from .filterbank import FFTSTFTFB
-from .inference import CrossFade, any_channels, separate_blocks
 from .models import BSCNN, BSRNN, PerSourceSeparator, SourceModel
 from .peers import AsteroidPeer, OpenUnmixPeer, SpleeterPeer, XUMXPeer
+from .separation.chunks import CrossFade, any_channels, separate_blocks
 
 
 def register() -> None:

@@ -9,10 +9,9 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from . import checkpoint, reference
 from .errors import UserError
 from .models import PerSourceSeparator, SourceModel
-from .weights import hub, install
+from .weights import checkpoint, hub, install, reference
 from .weights.download import fetch_url
 from .weights.registry import Pretrained, registry
 

@@ -22,7 +22,7 @@ from cpu_form import KINDS, OTHER, Form
 from printing import print_and_write
 
 from asteroid_bsrnn import __version__, zoo
-from asteroid_bsrnn.engine.environment import GIGABYTE, hardware
+from asteroid_bsrnn.costs.environment import GIGABYTE, hardware
 
 # How many times as fast as the plain form a network should be, and seconds of audio a second of a
 # separation from file to files.

@@ -20,7 +20,7 @@ from printing import print_and_write
 from torch import nn
 
 from asteroid_bsrnn import Separator, presets, zoo
-from asteroid_bsrnn.engine.environment import hardware
+from asteroid_bsrnn.costs.environment import hardware
 
 PREVIEW = Path(__file__).parents[1] / "egs" / "openstems" / "results" / "preview" / "model.pth"
 PRESETS = ("obsrnn_simo", "obsrnn", "bsrnn_large", "bsrnn", "bscnn")

@@ -25,8 +25,9 @@ import pytest
 import torch
 from asteroid.models import BaseModel
 
-from asteroid_bsrnn import BSCNN, BSRNN, PerSourceSeparator, UserError, checkpoint
+from asteroid_bsrnn import BSCNN, BSRNN, PerSourceSeparator, UserError
 from asteroid_bsrnn.models.arguments import plain
+from asteroid_bsrnn.weights import checkpoint
 
 from .models_test import NAMES, SMALL, build, mixture, one_thread  # noqa: F401
 from .study import omegaconf_lookalikes, wrap

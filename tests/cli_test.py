@@ -14,8 +14,9 @@ import stempeg
 import torch
 from asteroid.models import ConvTasNet
 
-from asteroid_bsrnn import BSRNN, checkpoint, cli, presets, zoo
+from asteroid_bsrnn import BSRNN, cli, presets, zoo
 from asteroid_bsrnn.audio import AudioFile
+from asteroid_bsrnn.weights import checkpoint
 
 from .sounds import RATE, noise, write
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from asteroid_bsrnn import UserError, cli, peers, zoo
-from asteroid_bsrnn.engine import ledger
+from asteroid_bsrnn.costs import ledger
 
 from .tiny_musdb import SOURCES, make_tiny_musdb, validation_names
 

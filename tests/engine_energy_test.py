@@ -10,10 +10,10 @@ import time
 
 import pytest
 
-from asteroid_bsrnn.engine.design_power import cpu_power_per_core, gpu_power
-from asteroid_bsrnn.engine.energy import EnergyMeter
-from asteroid_bsrnn.engine.environment import hardware
-from asteroid_bsrnn.engine.green_algorithms import estimate, green_algorithms_kwh
+from asteroid_bsrnn.costs.design_power import cpu_power_per_core, gpu_power
+from asteroid_bsrnn.costs.energy import EnergyMeter
+from asteroid_bsrnn.costs.environment import hardware
+from asteroid_bsrnn.costs.green_algorithms import estimate, green_algorithms_kwh
 from asteroid_bsrnn.errors import UserError
 
 MACHINE = {
@@ -263,7 +263,7 @@ def test_a_users_own_use_of_codecarbons_log_is_left_alone():
 
 SCRIPT = """
 import sys
-from asteroid_bsrnn.engine.energy import EnergyMeter
+from asteroid_bsrnn.costs.energy import EnergyMeter
 from asteroid_bsrnn.errors import UserError
 
 with EnergyMeter(enabled=False):

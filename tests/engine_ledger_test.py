@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 import torch
 
-from asteroid_bsrnn.engine import environment
-from asteroid_bsrnn.engine.energy import EnergyMeter, EnergyReading
-from asteroid_bsrnn.engine.green_algorithms import estimate
-from asteroid_bsrnn.engine.ledger import Ledger, extrapolate, read
+from asteroid_bsrnn.costs import environment
+from asteroid_bsrnn.costs.energy import EnergyMeter, EnergyReading
+from asteroid_bsrnn.costs.green_algorithms import estimate
+from asteroid_bsrnn.costs.ledger import Ledger, extrapolate, read
 from asteroid_bsrnn.errors import UserError
 
 RUN = {
@@ -162,8 +162,8 @@ def test_sessions_add_up(tmp_path):
 
 KILLED = """
 import sys, time
-from asteroid_bsrnn.engine.energy import EnergyMeter
-from asteroid_bsrnn.engine.ledger import Ledger
+from asteroid_bsrnn.costs.energy import EnergyMeter
+from asteroid_bsrnn.costs.ledger import Ledger
 
 meter = EnergyMeter(force_cpu_power=100, force_ram_power=50).start()
 ledger = Ledger(sys.argv[1])

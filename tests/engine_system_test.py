@@ -10,8 +10,8 @@ from torch.utils.data import DataLoader
 from asteroid_bsrnn import BSRNN, metrics
 from asteroid_bsrnn.data import Augmentations, peak_normalise
 from asteroid_bsrnn.engine.system import NotFiniteLossError, SeparationSystem
-from asteroid_bsrnn.inference import CrossFade
 from asteroid_bsrnn.losses import L1Loss
+from asteroid_bsrnn.separation.chunks import CrossFade
 
 STEMS = ("vocals", "bass", "drums", "other")
 RATE = 44100

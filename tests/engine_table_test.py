@@ -6,10 +6,10 @@ import io
 import pytest
 
 from asteroid_bsrnn import presets
-from asteroid_bsrnn.engine.energy import EnergyReading
-from asteroid_bsrnn.engine.ledger import Ledger, read
-from asteroid_bsrnn.engine.table import Figure, collect, paper_figures
-from asteroid_bsrnn.engine.table_formats import to_csv, to_latex, to_markdown, write
+from asteroid_bsrnn.costs.energy import EnergyReading
+from asteroid_bsrnn.costs.ledger import Ledger, read
+from asteroid_bsrnn.costs.table import Figure, collect, paper_figures
+from asteroid_bsrnn.costs.table_formats import to_csv, to_latex, to_markdown, write
 from asteroid_bsrnn.errors import UserError
 
 PARAMETERS = {"vocals": 8020296, "bass": 7111432, "drums": 9177032, "other": 8020296}

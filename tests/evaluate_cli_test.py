@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from asteroid_bsrnn import BSRNN, checkpoint, cli, metrics, peers, zoo
+from asteroid_bsrnn import BSRNN, cli, metrics, peers, zoo
 from asteroid_bsrnn.evaluation import oracles, scores
 from asteroid_bsrnn.evaluation.datasets import EvaluationTracks
+from asteroid_bsrnn.weights import checkpoint
 from asteroid_bsrnn.weights.cache import sha256_of
 
 from .sounds import refused

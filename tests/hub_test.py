@@ -15,7 +15,8 @@ import pytest
 import torch
 
 import asteroid_bsrnn
-from asteroid_bsrnn import checkpoint, presets, zoo
+from asteroid_bsrnn import presets, zoo
+from asteroid_bsrnn.weights import checkpoint
 
 from . import study
 from .models_test import build

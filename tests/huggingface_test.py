@@ -15,8 +15,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from asteroid_bsrnn import checkpoint
-from asteroid_bsrnn.weights import hub
+from asteroid_bsrnn.weights import checkpoint, hub
 from asteroid_bsrnn.weights.cache import sha256_of
 
 from .hub_server import Repository, environment, serve

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from asteroid_bsrnn.errors import UserError
-from asteroid_bsrnn.inference import (
+from asteroid_bsrnn.separation.chunks import (
     CrossFade,
     OverlapAdd,
     Whole,

@@ -7,9 +7,10 @@ import copy
 import pytest
 import torch
 
-from asteroid_bsrnn import checkpoint, presets
+from asteroid_bsrnn import presets
 from asteroid_bsrnn.masknn import SequenceNorm
 from asteroid_bsrnn.masknn.separator import set_activation_checkpointing
+from asteroid_bsrnn.weights import checkpoint
 
 from .models_test import one_thread  # noqa: F401
 from .recipe_rows_test import recipe

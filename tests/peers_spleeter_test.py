@@ -11,9 +11,10 @@ import soundfile
 import stempeg
 import torch
 
-from asteroid_bsrnn import Separator, UserError, checkpoint, cli, zoo
+from asteroid_bsrnn import Separator, UserError, cli, zoo
 from asteroid_bsrnn.metrics import usdr
 from asteroid_bsrnn.peers import SpleeterPeer, spleeter, spleeter_weights
+from asteroid_bsrnn.weights import checkpoint
 from asteroid_bsrnn.weights.cache import sha256_of
 
 from .sounds import noise, refused, write

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from asteroid_bsrnn import Separator, checkpoint, peers
+from asteroid_bsrnn import Separator, peers
 from asteroid_bsrnn.losses import L1Loss
+from asteroid_bsrnn.weights import checkpoint
 
 from .sounds import noise, refused
 

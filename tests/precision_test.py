@@ -9,7 +9,7 @@ from asteroid_bsrnn import Separator, presets, zoo
 from asteroid_bsrnn.audio import AudioFile
 from asteroid_bsrnn.errors import UserError
 from asteroid_bsrnn.kernels import has_bfloat16
-from asteroid_bsrnn.precision import resolve_precision
+from asteroid_bsrnn.separation.precision import resolve_precision
 
 from .sounds import decibels
 

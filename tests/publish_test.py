@@ -11,9 +11,10 @@ import pytest
 import yaml
 from huggingface_hub import ModelCard
 
-from asteroid_bsrnn import checkpoint, zoo
+from asteroid_bsrnn import zoo
 from asteroid_bsrnn.data import MUSDB18HQ_INFOS
 from asteroid_bsrnn.engine import config as configuration
+from asteroid_bsrnn.weights import checkpoint
 
 from .hub_server import Repository, card_problems, environment, serve
 from .models_test import build

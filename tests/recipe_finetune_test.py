@@ -12,8 +12,9 @@ import pytest
 import soundfile
 import torch
 
-from asteroid_bsrnn import UserError, checkpoint, presets, zoo
-from asteroid_bsrnn.engine import ledger
+from asteroid_bsrnn import UserError, presets, zoo
+from asteroid_bsrnn.costs import ledger
+from asteroid_bsrnn.weights import checkpoint
 
 from . import processes
 from .recipe_rows_test import recipe

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from asteroid_bsrnn import BSCNN, BSRNN, UserError, checkpoint, presets
+from asteroid_bsrnn import BSCNN, BSRNN, UserError, presets
 from asteroid_bsrnn.engine import config as configuration
 from asteroid_bsrnn.engine.trainer import (
     batches_per_step,
@@ -15,6 +15,7 @@ from asteroid_bsrnn.engine.trainer import (
     monitored,
     scaled_learning_rate,
 )
+from asteroid_bsrnn.weights import checkpoint
 
 FOLDER = Path(__file__).parent.parent / "egs" / "musdb18hq" / "BSRNN"
 sys.path.insert(0, str(FOLDER))

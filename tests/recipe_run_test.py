@@ -14,8 +14,8 @@ import pytest
 import torch
 
 from asteroid_bsrnn import BSRNN, UserError, kernels, zoo
+from asteroid_bsrnn.costs import ledger
 from asteroid_bsrnn.data import find_tracks
-from asteroid_bsrnn.engine import ledger
 from asteroid_bsrnn.engine.checkpoints import best_checkpoint, resumable
 
 from . import hub_server, processes

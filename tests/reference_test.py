@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from asteroid_bsrnn import inference, reference, zoo
+from asteroid_bsrnn import zoo
 from asteroid_bsrnn.errors import UserError
+from asteroid_bsrnn.separation import chunks as inference
+from asteroid_bsrnn.weights import reference
 
 FOLDER = os.environ.get("BSRNN_GOLDEN")
 

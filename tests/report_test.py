@@ -15,11 +15,12 @@ import soundfile
 import torch
 from PIL import Image
 
-from asteroid_bsrnn import BSRNN, checkpoint, cli
-from asteroid_bsrnn.engine.energy import EnergyReading
-from asteroid_bsrnn.engine.ledger import Ledger
+from asteroid_bsrnn import BSRNN, cli
+from asteroid_bsrnn.costs.energy import EnergyReading
+from asteroid_bsrnn.costs.ledger import Ledger
 from asteroid_bsrnn.evaluation.records import find_records, read_record
 from asteroid_bsrnn.report import clips, drawing, excerpts, inputs, pareto
+from asteroid_bsrnn.weights import checkpoint
 
 from .sounds import refused
 from .tiny_musdb import make_tiny_musdb

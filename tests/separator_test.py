@@ -14,8 +14,9 @@ from asteroid.models import ConvTasNet
 from torch import nn
 
 import asteroid_bsrnn
-from asteroid_bsrnn import BSRNN, Separator, checkpoint, kernels, zoo
+from asteroid_bsrnn import BSRNN, Separator, kernels, zoo
 from asteroid_bsrnn.audio import AudioFile
+from asteroid_bsrnn.weights import checkpoint
 
 from .sounds import RATE, decibels, noise, refused, write
 

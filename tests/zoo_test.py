@@ -18,11 +18,10 @@ from asteroid_bsrnn import (
     PerSourceSeparator,
     Separator,
     UserError,
-    checkpoint,
     presets,
     zoo,
 )
-from asteroid_bsrnn.weights import install
+from asteroid_bsrnn.weights import checkpoint, install
 from asteroid_bsrnn.weights.registry import FOLDER
 
 from . import study

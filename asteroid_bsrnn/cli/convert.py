@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from .. import checkpoint, zoo
+from .. import zoo
 from ..errors import UserError
 from ..models import SourceModel
-from ..weights import install
+from ..weights import checkpoint, install
 from .values import name
 
 

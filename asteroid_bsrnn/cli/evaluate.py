@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..engine import table_formats
+from ..costs import table_formats
 from ..errors import UserError
 from ..evaluation import (
     candidates,

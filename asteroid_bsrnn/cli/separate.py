@@ -8,12 +8,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from .. import files, zoo
+from .. import zoo
 from ..audio import check_output, find_inputs
+from ..audio import stems as files
 from ..errors import UserError
 from ..memory import is_out_of_memory
-from ..precision import PRECISIONS
-from ..separator import Separator
+from ..separation.precision import PRECISIONS
+from ..separation.separator import Separator
 from ..weights.cache import megabytes
 from .terminal import (
     OUT_OF_MEMORY,

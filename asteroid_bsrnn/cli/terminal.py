@@ -12,7 +12,7 @@ from contextlib import contextmanager, redirect_stderr
 
 from tqdm import tqdm
 
-from ..separator import Progress
+from ..separation.separator import Progress
 
 OUT_OF_MEMORY = (
     "out of memory: use a smaller --segment or --batch-size, or --device cpu on a small GPU"

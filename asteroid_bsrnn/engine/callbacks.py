@@ -9,8 +9,8 @@ from pathlib import Path
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Callback, TQDMProgressBar
 
-from .energy import EnergyMeter, EnergyReading
-from .ledger import Ledger
+from ..costs.energy import EnergyMeter, EnergyReading
+from ..costs.ledger import Ledger
 
 
 class RunLedger(Callback):

@@ -8,8 +8,6 @@ nothing else, but for the groups whose keys are another's arguments (`OPEN_GROUP
 from __future__ import annotations
 
 import copy
-import hashlib
-import json
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -105,11 +103,6 @@ def parse_changes(assignments: Sequence[str]) -> dict[str, dict[str, Any]]:
             value = float(value)
         changes.setdefault(group, {})[key] = value
     return changes
-
-
-def fingerprint(config: Mapping) -> str:
-    """SHA-256 of a configuration, independent of the order of its keys."""
-    return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
 
 
 def dump(config: Mapping) -> str:

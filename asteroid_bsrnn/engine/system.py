@@ -10,9 +10,9 @@ from pathlib import Path
 import torch
 from asteroid.engine.system import System
 
-from ..inference import Schedule, any_channels, separate
 from ..losses import L1Loss
 from ..metrics import usdr
+from ..separation.chunks import Schedule, any_channels, separate
 from ..transfers import Arrival
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..engine.record import read as read_ledger
+from ..costs.record import read as read_ledger
 from ..errors import UserError
 from . import oracles
 from .records import Record

@@ -27,7 +27,7 @@ import torch
 from .. import kernels
 from ..errors import UserError
 from ..models import SourceModel
-from ..separator import SCORING, Separator
+from ..separation.separator import SCORING, Separator
 
 # Slow networks on slow devices are not run as often as asked for, but more than once.
 _ENOUGH_SECONDS = 120.0

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from ..errors import UserError
-from ..separator import SCORING, Separator
+from ..separation.separator import SCORING, Separator
 from .candidates import Candidate, safe_name
 from .datasets import EvaluationTracks
 from .oracles import Oracle, description

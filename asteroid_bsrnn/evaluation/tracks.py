@@ -22,7 +22,7 @@ import torch
 from .. import metrics
 from .._version import __version__
 from ..errors import UserError
-from ..separator import Separator
+from ..separation.separator import Separator
 from .scores import estimate_of, scorable
 from .writing import write_json, write_scores
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..engine import table_formats
+from ..costs import table_formats
 from ..errors import UserError
 from ..evaluation import comparison_formats
 from ..evaluation.comparison import MEASURES, Comparison, Row

@@ -14,7 +14,7 @@ from ..errors import UserError
 from ..evaluation.candidates import weights_of
 from ..evaluation.comparison import Comparison, Row
 from ..evaluation.datasets import SPLITS, EvaluationTracks
-from ..separator import Separator
+from ..separation.separator import Separator
 from .inputs import Group
 
 Progress = Callable[[int, int], None]

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..engine.record import FILE_NAME as LEDGER
-from ..engine.runs import Run
+from ..costs.record import FILE_NAME as LEDGER
+from ..costs.runs import Run
 from ..errors import UserError
 from ..evaluation.comparison import Comparison, compare, read_costs
 from ..evaluation.records import SUMMARY, Record, read_record

@@ -9,9 +9,9 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from ..costs.runs import Run
+from ..costs.table import Figure, Table, collect, paper_figures
 from ..data.verification import MUSDB18HQ_COUNTS
-from ..engine.runs import Run
-from ..engine.table import Figure, Table, collect, paper_figures
 from ..evaluation.records import SUMMARY
 from .charts import Point, draw_costs
 from .drawing import MUTED, PALETTE, Chart

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..engine.runs import Run
+from ..costs.runs import Run
 from ..errors import UserError
 
 VALIDATION = "val_usdr"

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
-from .. import checkpoint
 from .._version import __version__
 from ..errors import UserError
+from . import checkpoint
 
 PREFIX = "hf:"
 # The name that `publish` gives the file of weights.

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import torch
 
-from .. import checkpoint, presets, reference
+from .. import presets
+from ..audio.stems import choose_stems
 from ..errors import UserError
-from ..files import choose_stems
 from ..memory import release_kept_memory
 from ..models import SourceModel
-from . import packaged
+from . import checkpoint, packaged, reference
 from .archive import DamagedError, RangedFile, extract, find, opened, span_of
 from .cache import cache_directory, check_room, exclusive, fault_of, megabytes, sha256_of, verify
 from .download import Download, check_url, storing

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from .. import checkpoint
 from ..peers import spleeter_weights
+from . import checkpoint
 from .cache import cache_directory, exclusive, sha256_of
 from .download import storing
 from .record import is_whole, write_record

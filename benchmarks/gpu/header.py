@@ -25,7 +25,7 @@ def main() -> None:
         triton_version = None
     versions = {"package": __version__, "torch": torch.__version__, "triton": triton_version}
     if section.device == "cpu":
-        from asteroid_bsrnn.engine.environment import hardware
+        from asteroid_bsrnn.costs.environment import hardware
 
         section.add("machine", device=hardware()["cpu_model"] or "CPU", **versions)
         return

@@ -132,7 +132,7 @@ run=$work/exp/train_${name}_full
 "$python" - "$run/best_model.pth" "$out/model.pth" <<'END'
 import sys
 
-from asteroid_bsrnn import checkpoint
+from asteroid_bsrnn.weights import checkpoint
 
 model = checkpoint.load_dict(sys.argv[1])
 model["state_dict"] = {name: value.half() for name, value in model["state_dict"].items()}

@@ -26,8 +26,8 @@ import numpy as np
 import soundfile
 
 from asteroid_bsrnn import UserError, zoo
-from asteroid_bsrnn.engine import ledger
-from asteroid_bsrnn.engine.environment import hardware
+from asteroid_bsrnn.costs import ledger
+from asteroid_bsrnn.costs.environment import hardware
 from asteroid_bsrnn.evaluation.costs import count_macs
 from asteroid_bsrnn.evaluation.datasets import EvaluationTracks
 from asteroid_bsrnn.evaluation.running import evaluate_oracle

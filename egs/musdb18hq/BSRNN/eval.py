@@ -13,7 +13,7 @@ from asteroid_bsrnn import Separator, UserError
 from asteroid_bsrnn.data import WholeTracks, fingerprint
 from asteroid_bsrnn.evaluation import evaluate
 from asteroid_bsrnn.memory import keep_freed_memory
-from asteroid_bsrnn.separator import SCORING
+from asteroid_bsrnn.separation.separator import SCORING
 from asteroid_bsrnn.weights.cache import sha256_of
 
 

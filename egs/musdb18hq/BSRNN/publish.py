@@ -10,9 +10,9 @@ from asteroid.models import save_publishable
 
 import model_card
 import recipe
-from asteroid_bsrnn import UserError, checkpoint
+from asteroid_bsrnn import UserError
 from asteroid_bsrnn.engine import config as configuration
-from asteroid_bsrnn.weights import hub
+from asteroid_bsrnn.weights import checkpoint, hub
 
 # Of the configuration, by group.
 FILES = {

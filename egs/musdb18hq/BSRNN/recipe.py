@@ -11,7 +11,7 @@ import torch
 from torch.utils.data import DataLoader
 
 import unlabelled
-from asteroid_bsrnn import UserError, inference, presets, zoo
+from asteroid_bsrnn import UserError, presets, zoo
 from asteroid_bsrnn.data import (
     MUSDB18HQ_INFOS,
     Augmentations,
@@ -26,6 +26,7 @@ from asteroid_bsrnn.data import (
 from asteroid_bsrnn.engine import config as configuration
 from asteroid_bsrnn.losses import L1Loss
 from asteroid_bsrnn.masknn.separator import set_activation_checkpointing
+from asteroid_bsrnn.separation import chunks as inference
 
 HERE = Path(__file__).parent
 STEMS = presets.SOURCES

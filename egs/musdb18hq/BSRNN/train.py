@@ -11,7 +11,7 @@ from pytorch_lightning.utilities import rank_zero_info
 
 import recipe
 import unlabelled
-from asteroid_bsrnn import UserError, checkpoint
+from asteroid_bsrnn import UserError
 from asteroid_bsrnn.data import fingerprint
 from asteroid_bsrnn.engine import config as configuration
 from asteroid_bsrnn.engine.callbacks import ProgressBar, RunLedger
@@ -19,6 +19,7 @@ from asteroid_bsrnn.engine.checkpoints import best_checkpoint, checkpoint_callba
 from asteroid_bsrnn.engine.system import NotFiniteLossError, SeparationSystem
 from asteroid_bsrnn.engine.trainer import make_optimization, make_trainer, monitored
 from asteroid_bsrnn.memory import keep_freed_memory
+from asteroid_bsrnn.weights import checkpoint
 
 
 def main() -> int:

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .audio import (
+from ..errors import UserError
+from . import (
     AudioFile,
     AudioWriter,
     OutputDirectory,
@@ -22,7 +23,6 @@ from .audio import (
     default_subtype,
     resample_blocks,
 )
-from .errors import UserError
 
 CLIP = ("rescale", "clamp", "none")
 

@@ -39,6 +39,7 @@ known is null.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Mapping
@@ -249,3 +250,8 @@ def _check(mapping: Mapping, form: Mapping[str, Any], where: str) -> None:
         if not isinstance(mapping[key], types) or isinstance(mapping[key], bool):
             got = type(mapping[key]).__name__
             raise DamagedLedger(f"{where}: {key!r} is of type {got}; the ledger is damaged")
+
+
+def fingerprint(config: Mapping) -> str:
+    """SHA-256 of a configuration, independent of the order of its keys."""
+    return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()

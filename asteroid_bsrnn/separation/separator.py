@@ -13,14 +13,16 @@ import numpy as np
 import torch
 from torch import nn
 
-from . import files, inference, zoo
-from .audio import resample_blocks
-from .errors import UserError
-from .kernels import has_bfloat16
-from .kernels.cuda_graphs import GraphedCall
-from .memory import release_kept_memory
+from .. import zoo
+from ..audio import resample_blocks
+from ..audio import stems as files
+from ..errors import UserError
+from ..kernels import has_bfloat16
+from ..kernels.cuda_graphs import GraphedCall
+from ..memory import release_kept_memory
+from ..transfers import arriving, send
+from . import chunks as inference
 from .precision import TYPES, check_precision, resolve_precision
-from .transfers import arriving, send
 
 Progress = Callable[[int, int], None]
 

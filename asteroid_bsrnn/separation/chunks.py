@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 import torch
 
-from .errors import UserError
-from .memory import is_out_of_memory
+from ..errors import UserError
+from ..memory import is_out_of_memory
 
 Network = Callable[[torch.Tensor], torch.Tensor]
 

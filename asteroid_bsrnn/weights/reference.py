@@ -13,10 +13,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import torch
 
+from ..errors import UserError
+from ..memory import release_pages
+from ..models import BSCNN, BSRNN, BandSplitModel
 from . import checkpoint
-from .errors import UserError
-from .memory import release_pages
-from .models import BSCNN, BSRNN, BandSplitModel
 
 State = Mapping[str, torch.Tensor]
 

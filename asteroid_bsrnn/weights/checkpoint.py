@@ -16,10 +16,10 @@ from typing import Any
 
 import torch
 
-from .errors import UserError
-from .files import choose_stems
-from .models import BandSplitModel, PerSourceSeparator, SourceModel, build_network
-from .models.arguments import plain
+from ..audio.stems import choose_stems
+from ..errors import UserError
+from ..models import BandSplitModel, PerSourceSeparator, SourceModel, build_network
+from ..models.arguments import plain
 
 
 def save_model(model: SourceModel, path: str | os.PathLike, infos: Mapping | None = None) -> Path:

@@ -20,10 +20,18 @@ from typing import Any
 from ..errors import UserError
 from . import environment
 from .accounting import extrapolate, totals
-from .config import fingerprint
 from .energy import EnergyReading
 from .green_algorithms import DEFAULT_PUE, estimate
-from .record import DamagedLedger, ledger_path, new_record, new_session, now, plain, read
+from .record import (
+    DamagedLedger,
+    fingerprint,
+    ledger_path,
+    new_record,
+    new_session,
+    now,
+    plain,
+    read,
+)
 
 __all__ = ["Ledger", "extrapolate", "read"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from .errors import UserError
-from .kernels import has_bfloat16
+from ..errors import UserError
+from ..kernels import has_bfloat16
 
 PRECISIONS = ("auto", "32", "bf16", "16")
 TYPES = {"32": None, "bf16": torch.bfloat16, "16": torch.float16}

@@ -1,0 +1,1 @@
+"""What a training costs: its energy, its ledger, and the table of runs."""

@@ -1,0 +1,1 @@
+"""Separation of recordings: chunks of any length, the device, and the user's `Separator`."""
