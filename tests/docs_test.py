@@ -37,7 +37,9 @@ WITH_EXAMPLES = [name for name in NAMES if examples(name)]
 
 
 def test_there_are_examples():
-    assert {"bands.py", "models/bsrnn.py", "presets.py", "separation/separator.py"} <= set(WITH_EXAMPLES)
+    assert {"bands.py", "models/bsrnn.py", "presets.py", "separation/separator.py"} <= set(
+        WITH_EXAMPLES
+    )
 
 
 @pytest.mark.parametrize("name", WITH_EXAMPLES)
