@@ -13,6 +13,9 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby, repeat
 from typing import NamedTuple
 
+SOURCES = ("vocals", "bass", "drums", "other")
+"""The sources of MUSDB18, in this project's order."""
+
 BandTable = Sequence[Sequence[float]]
 
 TABLES: dict[str, tuple[tuple[int, float], ...]] = {

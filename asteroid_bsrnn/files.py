@@ -145,7 +145,13 @@ def write_json(path: str | os.PathLike, value: Any, indent: int | None = 2) -> N
 
     Args:
         path: the file.
-        value: of plain types; keys keep their order, and text is not escaped to ASCII.
+        value: of plain types; keys keep their order. Text is escaped to ASCII only where it
+            holds file names that are not valid Unicode.
         indent: spaces of each level; None writes one line.
     """
-    write_text(path, json.dumps(value, indent=indent, ensure_ascii=False) + "\n")
+    text = json.dumps(value, indent=indent, ensure_ascii=False)
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        text = json.dumps(value, indent=indent)
+    write_text(path, text + "\n")

@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from .bands import SOURCES
 from .models import BSCNN, BSRNN, BandSplitModel, PerSourceSeparator, SourceModel
-
-SOURCES = ("vocals", "bass", "drums", "other")
 
 _NAIVE = {"stereo": "naive"}
 _LARGE = {"feature_dim": 128, "n_repeats": 12}

@@ -10,11 +10,11 @@ import pytest
 import soundfile
 import torch
 
+from asteroid_bsrnn import files
 from asteroid_bsrnn.data import (
     active_segments,
     active_segments_of_file,
     activity,
-    activity_cache,
     detect_activity,
     find_tracks,
 )
@@ -229,7 +229,7 @@ def test_no_half_written_cache_is_left(tiny, monkeypatch):
     def full_disk(source, target):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(activity_cache.os, "replace", full_disk)
+    monkeypatch.setattr(files.os, "replace", full_disk)
     with pytest.raises(UserError, match="No space left"):
         detect_activity(root, tracks)
     assert (root / "activity.json").read_bytes() == before

@@ -241,7 +241,7 @@ def test_silence_stops_nan():
         ),
         (lambda: augmentation("stereo_width", low=2), "low must be below high, got 2 and 1.0"),
         (lambda: augmentation("shift", high=2), "shift: -1 <= low < high <= 1, got -0.5 and 2"),
-        (lambda: augmentation("silent_target"), "silent_target needs to know"),
+        (lambda: augmentation("silent_target"), "silent_target needs the indices"),
         (lambda: Augmentations([{"gain_db": {}, "channel_swap": {}}]), "one name and its options"),
         (lambda: Augmentations([3]), "got 3"),
         (lambda: Augmentations([{"gain_db": 3}]), "got {'gain_db': 3}"),

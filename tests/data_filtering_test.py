@@ -13,7 +13,7 @@ from asteroid_bsrnn.data import (
     selection_table,
 )
 from asteroid_bsrnn.data.filtering import together
-from asteroid_bsrnn.data.selection_summary import licences, windows_together
+from asteroid_bsrnn.data.selection import licences, windows_together
 from asteroid_bsrnn.errors import UserError
 
 from .tiny_songs import RATE, SOURCES, make_selection, noise, teacher, write_parts, write_song
@@ -215,7 +215,7 @@ def test_parts_of_different_lengths_are_refused(tmp_path):
 )
 def test_files_that_are_no_selection_are_refused(tmp_path, text, words):
     path = tmp_path / "selection.json"
-    with pytest.raises(UserError, match="can't be read"):
+    with pytest.raises(UserError, match="cannot be read"):
         read_selection(path)
     path.write_text(text)
     with pytest.raises(UserError, match=words):

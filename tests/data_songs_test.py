@@ -5,8 +5,8 @@ import json
 import pytest
 
 from asteroid_bsrnn.data import read_songs
-from asteroid_bsrnn.data.estimates import read_record, song_checksum, song_folder
-from asteroid_bsrnn.data.parts import adding_up_to, parse_part, parse_parts
+from asteroid_bsrnn.data.filtering import adding_up_to
+from asteroid_bsrnn.data.songs import parse_part, parse_parts, read_record, song_folder
 from asteroid_bsrnn.errors import UserError
 
 from .tiny_songs import SOURCES, noise, teacher, write_parts, write_song
@@ -89,7 +89,7 @@ def test_what_is_wrong_with_a_list_is_named(folder, text, words):
 
 
 def test_missing_lists_are_named(folder):
-    with pytest.raises(UserError, match="none.yml: can't be read"):
+    with pytest.raises(UserError, match="none.yml: cannot be read"):
         read_songs(folder / "none.yml", SOURCES)
 
 
@@ -105,7 +105,7 @@ def test_parts_are_sums_of_sources():
 
 def test_a_song_counts_as_separated_only_with_all_its_files(folder):
     song = read_songs(folder / "songs", SOURCES)[0]
-    checksum = song_checksum(song)
+    checksum = song.checksum()
     place = write_parts(folder / "teacher", song, {"vocals": noise(0.1, 1)}, teacher())
     assert place == song_folder(folder / "teacher", song, checksum)
     assert read_record(place, checksum)["teacher"]["label"] == "teacher"
@@ -119,5 +119,5 @@ def test_a_song_counts_as_separated_only_with_all_its_files(folder):
         (place / "record.json").write_text(damaged)
         assert read_record(place, checksum) is None
     (place / "record.json").write_text(text.replace('"version": 1', '"version": 2'))
-    with pytest.raises(UserError, match="of version 2, this package knows 1"):
+    with pytest.raises(UserError, match="version 2, but this package reads 1"):
         read_record(place, checksum)

@@ -106,6 +106,12 @@ def test_the_longest_name_that_the_file_system_takes(tmp_path):
     assert path.read_text() == "text"
 
 
+def test_json_takes_file_names_of_any_bytes(tmp_path):
+    value = {"file": os.fsdecode(b"caf\xe9.wav")}
+    write_json(tmp_path / "value.json", value)
+    assert json.loads((tmp_path / "value.json").read_text(encoding="utf-8")) == value
+
+
 def test_json_keeps_order_and_letters(tmp_path):
     value = {"voix": "é", "b": [1, 2.5, None], "a": {}}
     write_json(tmp_path / "value.json", value)

@@ -218,14 +218,14 @@ def test_one_damaged_song_does_not_end_a_nights_work(tiny, tmp_path):
     [
         (["--songs", ""], "--songs is missing"),
         (["--root", ""], "--root is missing"),
-        (["--songs", "nowhere.yml"], "nowhere.yml: can't be read"),
+        (["--songs", "nowhere.yml"], "nowhere.yml: cannot be read"),
         (["--stop_stage", "0"], "song1.flac: nothing is known of the song; give a teacher"),
         (["--teacher", "nobody"], "unknown model 'nobody'"),
         (["--teacher", "voice.pth", "--two_stems", "drums"], "voice: does not estimate drums"),
         (["--stage", "1", "--teacher", "four.pth"], "not separated yet"),
         (["--stage", "1"], "song1.flac: nothing is known of the song; give a teacher"),
         (["--teacher", "four.pth", "--stage", "1", "--share", "3"], "share must be below 0"),
-        (["--stage", "2"], "selection.json: can't be read"),
+        (["--stage", "2"], "selection.json: cannot be read"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(tiny, tmp_path, options, words):

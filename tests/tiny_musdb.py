@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-SOURCES = ("vocals", "bass", "drums", "other")
+from asteroid_bsrnn.data import SOURCES
 
 
 def make_tiny_musdb(

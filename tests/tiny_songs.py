@@ -5,10 +5,9 @@ import json
 import numpy as np
 import soundfile
 
-from asteroid_bsrnn.data import Filter, Song, select
-from asteroid_bsrnn.data.estimates import FORMAT, VERSION, song_checksum, song_folder
+from asteroid_bsrnn.data import SOURCES, Filter, Song, select
+from asteroid_bsrnn.data.songs import FORMAT, VERSION, song_folder
 
-SOURCES = ("vocals", "bass", "drums", "other")
 RATE = 8000
 # Songs of tests are short and of a low rate.
 SETTINGS = {"window": 1.0, "sample_rate": RATE}
@@ -46,7 +45,7 @@ def write_song(folder, title, samples, rate=RATE, **facts):
 
 def write_parts(folder, song, parts, by=None, rate=RATE):
     """Write parts of a song as a teacher's estimates, or as known ones, with their record."""
-    checksum = song_checksum(song)
+    checksum = song.checksum()
     place = song_folder(folder, song, checksum)
     place.mkdir(parents=True)
     files = {}

@@ -16,10 +16,10 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from ..bands import SOURCES
 from ..errors import UserError
 from .runs import PER_RUN_KEYS, Run, Value, check_alike
 
-SOURCES = ("vocals", "bass", "drums", "other")
 SCORES = (*SOURCES, "mean")
 COSTS: Mapping[str, Callable[[Run], Value | None]] = {
     "parameters": Run.parameters,

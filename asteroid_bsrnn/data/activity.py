@@ -1,18 +1,20 @@
-"""Source activity detection: where in a stem something is to be heard.
+"""Source activity detection: the windows of a stem in which the source sounds.
 
-A window of 6 s consists of 10 chunks, and follows the one before by half its length. A chunk
-sounds where its RMS is over the window's threshold: the 0.15 quantile of the RMS of the window's
-chunks, but at least 0.001. A window is active where more than half its chunks sound in every
-channel.
+A window of 6 s consists of 10 chunks; windows overlap by half. A chunk sounds if its RMS is above
+the window's threshold: the 0.15 quantile of the RMS of the window's chunks, but at least 0.001. A
+window is active if more than half of its chunks sound in every channel.
 
-The quantile decides nothing in music, whose chunks differ in level; but where they are exactly
-alike, none is over the quantile of all, and a tone of constant level is not active.
+The quantile rarely matters in music, whose chunks differ in level. If all chunks are exactly
+alike, none is above their quantile: a tone of constant level is not active.
 """
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterable
+import tempfile
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 import numpy as np
@@ -21,29 +23,41 @@ import torch
 
 from ..audio.headers import sound_name
 from ..errors import UserError
+from ..files import write_text
+from .tracks import Track, relative_name, stamp
 
 CHUNK_SECONDS = 0.6
 CHUNKS_PER_WINDOW = 10
 CHUNKS_PER_STEP = 5
 QUANTILE = 0.15
 LEAST_RMS = 1e-3
-# Sums over chunks of equal level differ by rounding, which must not put them over each other.
+# Sums over chunks of equal level differ by rounding, which must not put one above another.
 ROUNDING = 1e-5
+
+# What cached results depend on besides the files; `version` counts changes of the algorithm.
+PARAMETERS = {
+    "version": 1,
+    "chunk_seconds": CHUNK_SECONDS,
+    "chunks_per_window": CHUNKS_PER_WINDOW,
+    "chunks_per_step": CHUNKS_PER_STEP,
+    "quantile": QUANTILE,
+    "least_rms": LEAST_RMS,
+}
 
 
 def active_segments(waveform: torch.Tensor | np.ndarray, sample_rate: int = 44100) -> list[int]:
-    """Finds the active windows of a signal.
+    """Find the active windows of a signal.
 
     Args:
-        waveform: `(C, L)` or `(L,)`, floating point, full scale being +-1.
+        waveform: `(C, L)` or `(L,)`, floating point; full scale is +-1.
         sample_rate: in hertz.
 
     Returns:
-        The first sample of each active window, in order. Windows that reach beyond the end are
+        The first sample of each active window, in order. Windows that extend beyond the end are
         left out; a signal shorter than a window is one window of its own length.
 
     Raises:
-        UserError: the waveform has another shape, is not of floating point, or not finite.
+        UserError: the waveform has another shape or type, or is not finite.
 
     Example:
         >>> seconds = torch.arange(12 * 8000) / 8000
@@ -68,7 +82,7 @@ def active_segments(waveform: torch.Tensor | np.ndarray, sample_rate: int = 4410
 
 
 def active_segments_of_file(path: str | os.PathLike) -> list[int]:
-    """Finds the active windows of a file, reading it chunk by chunk.
+    """Find the active windows of a file, reading it chunk by chunk.
 
     Args:
         path: an audio file that libsndfile reads, of any sample rate.
@@ -95,8 +109,62 @@ def active_segments_of_file(path: str | os.PathLike) -> list[int]:
 
 
 def window_frames(sample_rate: int, frames: int) -> int:
-    """Length in samples of the windows of a signal of `frames` samples."""
+    """Return the length in samples of the windows of a signal of `frames` samples."""
     return min(frames, CHUNKS_PER_WINDOW * round(CHUNK_SECONDS * sample_rate))
+
+
+def detect_activity(
+    root: str | os.PathLike,
+    tracks: Iterable[Track],
+    *,
+    cache_folder: str | os.PathLike | None = None,
+    workers: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[Path, list[int]]:
+    """Find the active windows of every stem, except those that the cache has already.
+
+    The cache is one JSON file for each data set. It identifies a stem by its path relative to the
+    root, its size and its time of modification; a stem that differs in one of these is read again.
+    A damaged cache is ignored and replaced. An interruption keeps the results found before it.
+
+    Args:
+        root: the data set's folder.
+        tracks: as returned by `find_tracks`; calls for several subsets share the cache.
+        cache_folder: folder of the cache; None writes `activity.json` in the root. In another
+            folder the file's name begins with the root's, so that data sets can share the folder.
+        workers: number of files to read at a time.
+        progress: called with the number of stems done and in total, after each stem that is read.
+
+    Returns:
+        The first samples of the active windows of each stem, by the path of the stem.
+
+    Raises:
+        UserError: the cache cannot be written (tested before anything is read), or a stem cannot
+            be read.
+    """
+    root = Path(os.path.abspath(os.path.expanduser(root)))
+    cache = _cache_path(root, cache_folder)
+    stems = {relative_name(root, path): path for track in tracks for path in track.stems()}
+    stamps = {key: stamp(path) for key, path in stems.items()}
+    known = _load(cache)
+    missing = [key for key in stems if not _is_valid(known.get(key), stamps[key])]
+    if missing:
+        _check_writable(cache.parent)
+        try:
+            with ThreadPoolExecutor(max(1, workers)) as pool:
+                jobs = {pool.submit(active_segments_of_file, stems[key]): key for key in missing}
+                try:
+                    for done, job in enumerate(as_completed(jobs), start=1):
+                        key = jobs[job]
+                        known[key] = {**stamps[key], "starts": job.result()}
+                        if progress is not None:
+                            progress(len(stems) - len(missing) + done, len(stems))
+                except BaseException:
+                    pool.shutdown(cancel_futures=True)
+                    raise
+        finally:
+            _save(cache, known)
+    return {path: list(known[key]["starts"]) for key, path in stems.items()}
 
 
 def _chunk_frames(sample_rate: int, frames: int) -> int:
@@ -104,7 +172,7 @@ def _chunk_frames(sample_rate: int, frames: int) -> int:
 
 
 def _active_starts(chunks: Iterable[np.ndarray], chunk_frames: int, name: str) -> list[int]:
-    """First samples of the active windows of what has this name, from its chunks `(L, C)`."""
+    """Return the first samples of the active windows of a signal, given its chunks `(L, C)`."""
     energies = [np.einsum("lc,lc->c", chunk, chunk, dtype=np.float64) for chunk in chunks]
     if len(energies) < CHUNKS_PER_WINDOW:
         raise UserError(f"{name}: ends before the length that its header gives; get a whole copy")
@@ -117,3 +185,52 @@ def _active_starts(chunks: Iterable[np.ndarray], chunk_frames: int, name: str) -
     sounding = windows > thresholds * (1 + ROUNDING)
     active = (sounding.mean(axis=2) > 0.5).all(axis=1)
     return [int(index) * CHUNKS_PER_STEP * chunk_frames for index in np.flatnonzero(active)]
+
+
+def _cache_path(root: Path, folder: str | os.PathLike | None) -> Path:
+    if folder is None:
+        return root / "activity.json"
+    return Path(folder).expanduser() / f"{root.name}-activity.json"
+
+
+def _is_valid(entry: object, stamp: dict[str, int]) -> bool:
+    if not isinstance(entry, dict) or not stamp.items() <= entry.items():
+        return False
+    starts = entry.get("starts")
+    return isinstance(starts, list) and all(type(start) is int for start in starts)
+
+
+def _load(path: Path) -> dict[str, object]:
+    """Return the cache's entries; none if it is missing, damaged or of other parameters."""
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    if not isinstance(content, dict) or content.get("parameters") != PARAMETERS:
+        return {}
+    files = content.get("files")
+    return files if isinstance(files, dict) else {}
+
+
+def _check_writable(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise _not_written(folder, error) from None
+
+
+def _save(path: Path, files: dict[str, object]) -> None:
+    content = {"parameters": PARAMETERS, "files": dict(sorted(files.items()))}
+    try:
+        write_text(path, json.dumps(content, indent=0))
+    except OSError as error:
+        raise _not_written(path.parent, error) from None
+
+
+def _not_written(folder: Path, error: OSError) -> UserError:
+    return UserError(
+        f"{folder}: the activity cache cannot be written here ({error.strerror}); make room, or"
+        " choose another folder for it (cache_folder)"
+    )

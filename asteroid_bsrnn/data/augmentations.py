@@ -1,9 +1,9 @@
-"""Augmentations of training batches by name, as configurations write them.
+"""Augmentations of training batches, by the names that configurations use, and normalisation.
 
-All take and give `(B, S, C, L)` on any device, with random numbers from torch's global generators.
-Every source of every example gets draws of its own, which its channels share; `shift` and
-`band_limit` alone treat all sources of an example alike. As with all of torch-audiomentations,
-nothing is changed in evaluation mode.
+Augmentations map `(B, S, C, L)` to the same shape on any device, with random numbers from torch's
+global generators. Each source of each example is drawn separately, its channels together; `shift`
+and `band_limit` draw once for all sources of an example. As in torch-audiomentations, nothing
+changes in evaluation mode.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ..errors import UserError
 
 
 class PerSource(nn.Module):
-    """Applies a transform of torch-audiomentations to each source by itself.
+    """A transform of torch-audiomentations applied to each source separately.
 
     Args:
         transform: from and to `(B, C, L)`, with results of the type `dict`.
@@ -32,7 +32,7 @@ class PerSource(nn.Module):
         self.indices = None if indices is None else list(indices)
 
     def forward(self, sources: torch.Tensor) -> torch.Tensor:
-        """From and to `(B, S, C, L)`; the input is left as it is."""
+        """Transform `(B, S, C, L)`; the input is not modified."""
         if self.indices is None:
             return self._transformed(sources)
         result = sources.clone()
@@ -45,7 +45,7 @@ class PerSource(nn.Module):
 
 
 class PerExample(nn.Module):
-    """Applies a transform of torch-audiomentations to all sources of an example alike.
+    """A transform of torch-audiomentations applied to all sources of an example alike.
 
     Args:
         transform: from and to `(B, C, L)`, with results of the type `dict`.
@@ -56,7 +56,7 @@ class PerExample(nn.Module):
         self.transform = transform
 
     def forward(self, sources: torch.Tensor) -> torch.Tensor:
-        """From and to `(B, S, C, L)`; the input is left as it is."""
+        """Transform `(B, S, C, L)`; the input is not modified."""
         return self.transform(sources.flatten(1, 2)).samples.view_as(sources)
 
 
@@ -104,7 +104,7 @@ def _silent_target(*, p: float = 0.1, targets: Sequence[int] | None = None) -> P
     from .transforms import Silence
 
     if not targets:
-        raise UserError("silent_target needs to know which sources are targets, got none")
+        raise UserError("silent_target needs the indices of the targets, got none")
     return PerSource(Silence(p), targets)
 
 
@@ -114,7 +114,7 @@ def _shift(*, low: float = -0.5, high: float = 0.5, p: float = 0.1) -> PerExampl
     _check_range("shift", low, high)
     if low < -1 or high > 1:
         raise UserError(f"augmentation shift: -1 <= low < high <= 1, got {low} and {high}")
-    # Shares of the example need no sample rate, yet the transform asks for one.
+    # The transform requires a sample rate even though it is not used for shares of the example.
     shift = Shift(low, high, rollover=False, p=p, sample_rate=1, output_type="dict")
     return PerExample(shift)
 
@@ -146,26 +146,31 @@ AUGMENTATIONS = tuple(_BUILDERS)
 def augmentation(
     name: str, *, targets: Sequence[int] | None = None, **options: float
 ) -> PerSource | PerExample:
-    """Makes an augmentation.
+    """Return an augmentation.
 
     Args:
-        name: `gain_db` (options `low`, `high` in decibels: -10, 10), `gain_linear` (`low`, `high`:
-            0.25, 1.25), `equaliser` (`low`, `high` in decibels: -6, 6; p: 0.5), which raises and
-            lowers frequencies along a smooth curve, `stereo_width` (`low`, `high`, factors of what
-            the channels differ in: 0, 1; p: 0.5), `channel_swap` (p: 0.5), `silent_source` or
-            `silent_target` (p: 0.1), `shift` (`low`, `high`, as shares of the example: -0.5, 0.5;
-            p: 0.1), which lets an example begin or end with silence, `band_limit` (`low`, `high`,
-            as shares of the sample rate: 0.2, 0.45; p: 0.3), which takes away what lies above a
-            frequency, as lossy codecs do. The gains have a `p` too, of 1.
-        targets: indices of the sources to be estimated, the only ones that `silent_target` changes.
-        **options: by name; p is the probability for a source of an example to be changed.
+        name: one of the names below.
+        targets: indices of the estimated sources, the only ones that `silent_target` changes.
+        **options: by name. All have `p`, the probability that a source of an example is changed.
+
+    | name | what it does | options and their defaults |
+    |---|---|---|
+    | `gain_db` | multiplies by a gain drawn in decibels | `low` -10, `high` 10, `p` 1 |
+    | `gain_linear` | multiplies by a factor | `low` 0.25, `high` 1.25, `p` 1 |
+    | `equaliser` | filters along a smooth curve in decibels | `low` -6, `high` 6, `p` 0.5 |
+    | `stereo_width` | scales the difference of the channels | `low` 0, `high` 1, `p` 0.5 |
+    | `channel_swap` | swaps left and right | `p` 0.5 |
+    | `silent_source` | silences sources | `p` 0.1 |
+    | `silent_target` | silences targets | `p` 0.1 |
+    | `shift` | moves by a share of the example; silence follows | `low` -0.5, `high` 0.5, `p` 0.1 |
+    | `band_limit` | low-pass, cutoff as a share of the rate | `low` 0.2, `high` 0.45, `p` 0.3 |
 
     Returns:
-        A module from and to `(B, S, C, L)`.
+        A module that maps `(B, S, C, L)` to the same shape.
 
     Raises:
-        UserError: the name or an option is unknown, or a value out of its range; or the package
-            torch-audiomentations is not there.
+        UserError: the name or an option is unknown, a value is out of its range, or the package
+            torch-audiomentations is not installed.
     """
     if name not in _BUILDERS:
         raise UserError(
@@ -184,11 +189,11 @@ def augmentation(
 
 
 class Augmentations(nn.Sequential):
-    """Augmentations one after the other.
+    """A sequence of augmentations.
 
     Args:
         steps: each a name, or a mapping from one name to its options: `{"gain_db": {"low": -6}}`.
-        targets: indices of the sources to be estimated, for those that need it.
+        targets: indices of the estimated sources.
 
     Raises:
         UserError: as `augmentation`, or a step has another form.
@@ -201,6 +206,23 @@ class Augmentations(nn.Sequential):
     ):
         parsed = [_parse(step) for step in steps]
         super().__init__(*(augmentation(name, targets=targets, **opts) for name, opts in parsed))
+
+
+def peak_normalise(
+    mixture: torch.Tensor, targets: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Divide each example by the highest peak among its mixture and targets.
+
+    Args:
+        mixture: `(B, C, L)`.
+        targets: `(B, S, C, L)`.
+
+    Returns:
+        Both, with a joint peak of 1; silent examples are unchanged.
+    """
+    peak = torch.maximum(mixture.abs().amax(dim=(1, 2)), targets.abs().amax(dim=(1, 2, 3)))
+    divisor = torch.where(peak > 0, peak, 1)
+    return mixture / divisor[:, None, None], targets / divisor[:, None, None, None]
 
 
 def _parse(step: object) -> tuple[str, dict[str, float]]:

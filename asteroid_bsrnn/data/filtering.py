@@ -1,21 +1,21 @@
-"""Which windows of a teacher's estimates are used for training, and why others are not.
+"""The filter that chooses windows of a teacher's estimates for training.
 
-Each part of each window gets one of these decisions, the first that applies:
+Each part of each window gets the first of these decisions that applies:
 
-- `silent`: its level is below the least level.
-- `quiet`: its share of the mixture's energy is below the least share. It may be leakage.
-- `whole`: what the other parts add up to is below the least share, and no other teacher estimated
+- `silent`: its level is below the minimum level.
+- `quiet`: its share of the mixture's energy is below the minimum share; it may be leakage.
+- `whole`: the sum of the other parts is below the minimum share, and no other teacher estimated
   the part. Either it sounds alone, or the teacher separated nothing.
-- `disagreement`: the SDR between the estimates of two teachers is below the least agreement.
+- `disagreement`: the SDR between the estimates of two teachers is below the minimum agreement.
 - `used`: none of these.
 
-Where several teachers estimated a part, it is silent or quiet only if it is so in all of their
-estimates. Known parts are silent or used.
+If several teachers estimated a part, it is silent or quiet only if it is so in all estimates.
+Known parts are silent or used.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -34,12 +34,12 @@ class Filter:
 
     Attributes:
         window: seconds.
-        level: least level of a part in dB of full scale (RMS over channels and time).
-        share: least energy of a part, and of everything else, in dB of the mixture's energy.
-        agreement: least SDR in dB between the estimates of two teachers, the first one's being the
-            reference.
-        sample_rate: least sample rate of a song in hertz.
-        channels: greatest number of channels of a song.
+        level: minimum level of a part in dB of full scale (RMS over channels and time).
+        share: minimum energy of a part, and of the sum of the others, in dB of the mixture's.
+        agreement: minimum SDR in dB between the estimates of two teachers; the first one's
+            estimate is the reference.
+        sample_rate: minimum sample rate of a song in hertz.
+        channels: maximum number of channels of a song.
 
     Raises:
         UserError: a value is out of its range.
@@ -95,7 +95,7 @@ class Energies:
             ratios = 10 * np.log10(self.parts / self.errors)
         if not len(ratios):
             return np.full(self.parts.shape, np.nan)
-        # A teacher that lacks the part has no say; two that are equal agree without limit.
+        # Teachers that do not estimate the part are ignored; equal estimates agree infinitely.
         lowest = np.where(np.isnan(ratios), np.inf, ratios).min(axis=0)
         return np.where(np.isnan(self.errors).all(axis=0), np.nan, lowest)
 
@@ -108,8 +108,8 @@ def measure(
     Args:
         files: of the parts, of one format.
         others: for each further teacher and each part, the files whose sum is its estimate of the
-            part; none where it has no such estimate.
-        window: length in samples. Samples after the last whole window are left out; a song shorter
+            part; empty if it has no such estimate.
+        window: length in samples. Samples after the last whole window are ignored; a song shorter
             than a window is one window.
 
     Raises:
@@ -139,7 +139,7 @@ def decide(energies: Energies, settings: Filter, known: bool = False) -> np.ndar
         return decisions
     least = _power(settings.share) * energies.mixture
     agreement = energies.agreement()
-    # From the weakest reason to the strongest.
+    # Later conditions override earlier ones.
     conditions = {
         "disagreement": agreement < settings.agreement,
         "whole": (energies.others < least) & np.isnan(agreement),
@@ -152,16 +152,15 @@ def decide(energies: Energies, settings: Filter, known: bool = False) -> np.ndar
 
 
 def together(decisions: dict[str, str]) -> list[list[str]] | None:
-    """Return how the parts of one window can be learnt as the song that they are.
+    """Return the groups of parts by which one window can be learnt as a whole song.
 
-    Parts on which the teachers disagree are added up: their sum is what the trusted ones leave of
-    the mixture.
+    Parts on which the teachers disagree form one group: their sum is the mixture minus the others.
 
     Args:
         decisions: by the name of the part.
 
     Returns:
-        Groups of parts, each to be added up; None where the window can't be used.
+        Groups of parts, each to be summed; None if the window cannot be used.
 
     Example:
         >>> together({"vocals": "used", "bass": "disagreement", "other": "disagreement"})
@@ -175,12 +174,29 @@ def together(decisions: dict[str, str]) -> list[list[str]] | None:
     return [*sure, unsure] if unsure else sure
 
 
+def adding_up_to(part: Collection[str], parts: Sequence[Sequence[str]]) -> list[int] | None:
+    """Return the indices of the parts whose sum is another part; None if there are none.
+
+    Args:
+        part: sources of the part.
+        parts: sources of parts that do not overlap.
+
+    Example:
+        >>> adding_up_to(["bass", "drums"], [["vocals"], ["bass"], ["drums"], ["other"]])
+        [1, 2]
+    """
+    wanted = set(part)
+    inside = [index for index, other in enumerate(parts) if wanted.issuperset(other)]
+    covered = {source for index in inside for source in parts[index]}
+    return inside if covered == wanted else None
+
+
 def _power(decibels: float) -> float:
     return 10 ** (decibels / 10)
 
 
 def _row(blocks: Sequence[np.ndarray], n_parts: int, others) -> tuple[np.ndarray, ...]:
-    """Mean squares of one window, in the order of the fields of `Energies`."""
+    """Return mean squares of one window, in the order of the fields of `Energies`."""
     parts = np.stack(blocks[:n_parts]).astype(np.float64)
     mixture = parts.sum(axis=0)
     further = iter(blocks[n_parts:])
@@ -202,11 +218,13 @@ def _row(blocks: Sequence[np.ndarray], n_parts: int, others) -> tuple[np.ndarray
 
 
 def _together(paths: Sequence[Path], window: int) -> Iterator[list[np.ndarray]]:
-    """Whole windows (time, channels) of several files, side by side."""
+    """Yield the windows (time, channels) of several files, side by side."""
     try:
         sounds = [soundfile.SoundFile(sound_name(path)) for path in paths]
     except soundfile.LibsndfileError as error:
-        raise UserError(f"{paths[0].parent}: a part can't be read ({error.error_string})") from None
+        raise UserError(
+            f"{paths[0].parent}: a part cannot be read ({error.error_string})"
+        ) from None
     try:
         lengths = {sound.frames for sound in sounds}
         if len(lengths) > 1:

@@ -1,26 +1,28 @@
-"""MUSDB18-HQ and every data set in its folder layout.
+"""Data sets in the folder layout of MUSDB18-HQ: finding their tracks, and checking them.
 
-`<root>/{train,test}/<track>/{mixture,vocals,bass,drums,other}.wav`. Other data sets may have other
-sources and, for validation, other tracks of their train folder.
+The layout is `<root>/{train,test}/<track>/{mixture,vocals,bass,drums,other}.wav`. Other data sets
+may have other sources and other validation tracks.
 """
 
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
+from ..bands import SOURCES
 from ..errors import UserError
 from ..files import list_files, list_folders
 from .tracks import Track, inspect_track
 
-SOURCES = ("vocals", "bass", "drums", "other")
 SUBSETS = ("train", "test")
 SPLITS = ("train", "valid")
+MUSDB18HQ_COUNTS = {"train": 100, "test": 50}
+MUSDB18HQ_SAMPLE_RATE = 44100
 
-# `validation_tracks` in configs/mus.yaml of the Python package musdb (0.4.3), whose import would
-# need ffmpeg.
+# As in the configuration of the Python package musdb.
 VALIDATION_TRACKS = (
     "ANiMAL - Rockshow",
     "Actions - One Minute Smile",
@@ -94,7 +96,7 @@ TEST_TRACKS = (
 
 _DATASET_PAGE = "https://sigsep.github.io/datasets/musdb.html"
 
-# What Asteroid's data sets tell about themselves; its licence notices are made of it.
+# Asteroid makes the licence notices of a model from the infos of its training data.
 MUSDB18HQ_INFOS = MappingProxyType(
     {
         "dataset": "MUSDB18-HQ",
@@ -122,15 +124,17 @@ def find_tracks(
     validation_tracks: Collection[str] | None = None,
     with_mixture: bool = True,
 ) -> list[Track]:
-    """Finds the tracks of a part of a data set and checks the headers of all their files.
+    """Find the tracks of a subset of a data set, and check the headers of all their files.
+
+    Hidden folders, and those that operating systems leave behind, are not tracks.
 
     Args:
         root: the folder that holds `train` and `test`.
-        subset: which of the two.
+        subset: `"train"` or `"test"`.
         split: `"valid"` for the validation tracks of the train folder, `"train"` for its other
             tracks, None for the whole folder.
-        sources: names of the stems, in the order wanted.
-        validation_tracks: names of the validation tracks, None for musdb's own 14.
+        sources: names of the stems, in order.
+        validation_tracks: names of the validation tracks; None means musdb's 14.
         with_mixture: whether each track must have a `mixture.wav`.
 
     Returns:
@@ -157,10 +161,10 @@ def find_tracks(
 
 
 def track_folders(root: Path, subset: str) -> list[Path]:
-    """The folders of a subset's tracks, sorted by name.
+    """Return the folders of a subset's tracks, sorted by name.
 
     Raises:
-        UserError: the subset is unknown, not there or empty.
+        UserError: the subset is unknown, missing or empty.
     """
     if subset not in SUBSETS:
         raise UserError(f"subset {subset!r} is unknown; the subsets are {', '.join(SUBSETS)}")
@@ -180,10 +184,62 @@ def track_folders(root: Path, subset: str) -> list[Path]:
     return folders
 
 
-def missing_validation_tracks(
+def verify(
+    root: str | os.PathLike,
+    *,
+    sources: Sequence[str] = SOURCES,
+    validation_tracks: Collection[str] | None = None,
+    channels: int | None = 2,
+    with_mixture: bool = True,
+    expect_musdb18hq: bool = False,
+) -> list[str]:
+    """Check a data set by its folders and the headers of its files.
+
+    Args:
+        root: the folder that holds `train` and `test`.
+        sources: names of the stems of each track.
+        validation_tracks: names of the validation tracks in `train`; None means musdb's 14.
+        channels: the number that every file must have; None accepts any.
+        with_mixture: whether each track must have a `mixture.wav`.
+        expect_musdb18hq: whether there must be 86 tracks for training, 14 for validation and 50
+            for test, at 44.1 kHz.
+
+    Returns:
+        One line for each problem, naming the file or folder. Every missing file and every file
+        that differs from the others has a line.
+    """
+    root = Path(root).expanduser()
+    tracks: list[Track] = []
+    problems: list[str] = []
+    for subset in SUBSETS:
+        try:
+            folders = track_folders(root, subset)
+        except UserError as error:
+            problems.append(str(error))
+            if not root.is_dir():
+                break
+            continue
+        if subset == "train":
+            problems += _validation_problems(folders, validation_tracks)
+        count = MUSDB18HQ_COUNTS[subset]
+        if expect_musdb18hq and len(folders) != count:
+            problems.append(
+                f"{root / subset}: {len(folders)} tracks, MUSDB18-HQ has {count}; get the whole"
+                " data set (Zenodo record 3338373)"
+            )
+        for folder in folders:
+            track, wrong = inspect_track(folder, sources, with_mixture)
+            problems += wrong
+            if track is not None:
+                tracks.append(track)
+    expected_rate = MUSDB18HQ_SAMPLE_RATE if expect_musdb18hq else None
+    return problems + _wrong_formats(tracks, expected_rate, channels)
+
+
+def _missing_validation_tracks(
     folders: Collection[Path], validation_tracks: Collection[str] | None
 ) -> list[str]:
-    """The names among the validation tracks that have no folder."""
+    """Return the names of validation tracks that have no folder."""
     present = {folder.name for folder in folders}
     return sorted(set(_names(validation_tracks)) - present)
 
@@ -201,7 +257,7 @@ def _split(
         raise UserError(f"split {split!r} is unknown; the splits are {', '.join(SPLITS)}")
     if subset != "train":
         raise UserError(f"only the subset train is split; leave out split={split!r} for {subset}")
-    missing = missing_validation_tracks(folders, validation_tracks)
+    missing = _missing_validation_tracks(folders, validation_tracks)
     if missing:
         whose = "musdb's own" if validation_tracks is None else "the given"
         raise UserError(
@@ -216,3 +272,29 @@ def _split(
             f" names {len(names)} of the folder's {len(folders)}"
         )
     return chosen
+
+
+def _validation_problems(folders: list[Path], names: Collection[str] | None) -> list[str]:
+    parent = folders[0].parent
+    missing = _missing_validation_tracks(folders, names)
+    if names is None and len(missing) > 1:
+        # The data set is not MUSDB18-HQ: a line for each track would not help.
+        return [
+            f"{parent}: {len(missing)} of musdb's own 14 validation tracks are not there"
+            f" ({', '.join(missing)}); name the folders to validate on (validation_tracks)"
+        ]
+    return [f"{parent / name}: the validation track is missing" for name in missing]
+
+
+def _wrong_formats(tracks: list[Track], rate: int | None, channels: int | None) -> list[str]:
+    """Return lines about tracks that differ from most others or from the expected format."""
+    problems = []
+    rates = Counter(track.sample_rate for track in tracks)
+    if rate is None and rates:
+        rate = rates.most_common(1)[0][0]
+    for track in tracks:
+        if track.sample_rate != rate:
+            problems.append(f"{track.folder}: {track.sample_rate} Hz instead of {rate} Hz")
+        if channels is not None and track.channels != channels:
+            problems.append(f"{track.folder}: {track.channels} channel(s) instead of {channels}")
+    return problems

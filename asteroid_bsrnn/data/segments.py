@@ -1,27 +1,26 @@
-"""Training examples: short pieces of the stems of random tracks."""
+"""Data sets of random segments for training, and of whole tracks for validation and test."""
 
 from __future__ import annotations
 
 import copy
 import math
 import operator
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, Sampler
 
 from ..errors import UserError
 from .activity import window_frames
-from .infos import dataset_infos
-from .reading import read_segment
-from .tracks import Track, common_format
+from .tracks import MIXTURE, Track, common_format, read_header, read_samples, read_segment
 
 
 class Place(NamedTuple):
-    """Where a stem of an example comes from, and how many times as fast it is played."""
+    """The origin of a stem of an example, and the speed at which it is played."""
 
     track: Track
     start: int
@@ -36,28 +35,28 @@ class _Candidate(NamedTuple):
 
 
 class RandomSegments(Dataset):
-    """Random segments of random tracks, the same ones for the same seed.
+    """Random segments of random tracks, determined by a seed.
 
     The example with the index k is a function of the seed and k, whichever worker or rank reads it
-    and whatever was read before. Any k from 0 on is an example; `EpochSampler` gives each epoch and
-    rank its own. Tracks are drawn with equal probabilities, then one of the track's active windows,
-    then the segment's place in the window. A segment longer than the window covers it.
+    and whatever was read before. Every k from 0 on is an example; `EpochSampler` assigns indices
+    to epochs and ranks. Tracks are drawn with equal probabilities, then one of the track's active
+    windows, then the segment's place in the window. A segment longer than the window covers it.
 
     Args:
         tracks: of one sample rate, with the same sources and number of channels.
-        segment: length in seconds. Shorter tracks are followed by silence.
-        samples_per_epoch: what the data set gives as its length.
+        segment: length in seconds. Shorter tracks are padded with silence at the end.
+        samples_per_epoch: the length of the data set.
         seed: 0 or more.
         activity: the starts of the active windows by the path of the stem, from `detect_activity`;
-            None draws segments from anywhere. A track where a source is never active is not drawn
-            for this source, unless there is no other; then any of its segments may be.
-        mix_tracks: whether each source comes from a track and a time of its own. Otherwise all are
-            of the same track and time, with activity: a window where any source is active.
+            None draws segments from anywhere. A track in which a source is never active is not
+            drawn for this source, unless there is no other; then any of its segments may be.
+        mix_tracks: whether each source comes from a track and a time of its own. Otherwise all come
+            from the same track and time; with activity, from a window where any source is active.
         speed: lowest and highest speed at which a stem is played, a factor drawn uniformly that
             changes pitch and tempo together; stems of one place share it. None changes nothing.
-        sample_rate: the rate that the tracks must have, in hertz; None takes theirs.
-        infos: what `get_infos` tells of the data's name and licences, such as `MUSDB18HQ_INFOS`;
-            None names the folder.
+        sample_rate: the rate that the tracks must have, in hertz; None accepts theirs.
+        infos: name and licences of the data for `get_infos`, such as `MUSDB18HQ_INFOS`; None
+            takes the folder's name and no licences.
 
     Raises:
         UserError: no tracks, tracks that differ in format, or a value out of its range.
@@ -92,7 +91,7 @@ class RandomSegments(Dataset):
         self.seed = seed
         self.mix_tracks = mix_tracks
         self.speed = None if speed is None else tuple(speed)
-        self._infos = dataset_infos(tracks, infos)
+        self._infos = _dataset_infos(tracks, infos)
         groups = [[source] for source in self.sources] if mix_tracks else [list(self.sources)]
         self._candidates = [_candidates(tracks, group, activity) for group in groups]
 
@@ -100,16 +99,16 @@ class RandomSegments(Dataset):
         return self.samples_per_epoch
 
     def __getitem__(self, index: int) -> dict:
-        """Reads an example.
+        """Read an example.
 
         Args:
-            index: 0 or more, also beyond the length: indices go on from epoch to epoch.
+            index: 0 or more. It may exceed the length, as indices continue from epoch to epoch.
 
         Returns:
             `sources`, a float32 tensor `(S, C, L)`, and the `index`.
 
         Raises:
-            UserError: a file is damaged or gone; names it.
+            UserError: a file is damaged or missing; names it.
         """
         places = zip(self.sources, self._places(index), strict=True)
         stems = [
@@ -119,18 +118,18 @@ class RandomSegments(Dataset):
         return {"sources": torch.from_numpy(np.stack(stems)), "index": operator.index(index)}
 
     def __iter__(self) -> Iterator[dict]:
-        """The first epoch; without this, iteration would never end."""
+        """Iterate over the first epoch; without this method, iteration would never end."""
         return (self[index] for index in range(len(self)))
 
     def describe(self, index: int) -> dict:
-        """Tells where an example comes from, without reading it.
+        """Return the origin of an example without reading it.
 
         Args:
             index: as for reading it.
 
         Returns:
-            Plain types: `index`, `seed`, `frames` (the length), and under `sources` by name the
-            `track`, the `file`, its first sample, `start`, and where speeds vary the `speed`.
+            Plain types: `index`, `seed`, `frames` (the length), and for each of `sources` the
+            `track`, the `file`, its first sample `start`, and the `speed` where speeds vary.
         """
         places = zip(self.sources, self._places(index), strict=True)
         return {
@@ -149,7 +148,7 @@ class RandomSegments(Dataset):
         }
 
     def get_infos(self) -> dict:
-        """Asteroid's description of the data: `dataset`, `task` and `licenses`."""
+        """Return Asteroid's description of the data: `dataset`, `task` and `licenses`."""
         return copy.deepcopy(self._infos)
 
     def draw_stem(self, source: str, random: np.random.Generator) -> Place:
@@ -163,7 +162,7 @@ class RandomSegments(Dataset):
         return self._at_a_speed(*self._draw(self._candidates[group], random), random)
 
     def _places(self, index: int) -> list[Place]:
-        """Where each source comes from."""
+        """Return the place of each source."""
         index = operator.index(index)
         if index < 0:
             raise IndexError(f"index must be 0 or more, got {index}")
@@ -186,12 +185,141 @@ class RandomSegments(Dataset):
         return track, int(random.integers(*bounds, endpoint=True))
 
     def _at_a_speed(self, track: Track, start: int, random: np.random.Generator) -> Place:
-        """The place at a speed of its own, moved where the track would end too early."""
+        """Draw a speed, and move the place forward if the track would end too early."""
         if self.speed is None:
             return Place(track, start, 1.0)
         speed = float(random.uniform(*self.speed))
         last = max(0, track.frames - math.ceil(self.segment_frames * speed))
         return Place(track, min(start, last), speed)
+
+
+class EpochSampler(Sampler[int]):
+    """Sampler of consecutive indices, which continue from epoch to epoch and alternate over ranks.
+
+    Epoch e consists of the indices from `e * samples_per_epoch` on; each rank takes every
+    `world_size`-th of them. All ranks together read the same examples in the same steps for every
+    number of ranks, if the batch size is divided by it. If `world_size` does not divide
+    `samples_per_epoch`, the last few indices of an epoch are left out, as all ranks must take the
+    same number of steps.
+
+    Lightning calls `set_epoch`.
+
+    Args:
+        samples_per_epoch: number of examples in an epoch, over all ranks.
+        rank: of this process, from 0 on.
+        world_size: number of processes.
+
+    Raises:
+        UserError: a number is out of its range.
+    """
+
+    def __init__(self, samples_per_epoch: int, rank: int = 0, world_size: int = 1):
+        if not (0 <= rank < world_size <= samples_per_epoch):
+            raise UserError(
+                "need 0 <= rank < world_size <= samples_per_epoch, got"
+                f" rank={rank}, world_size={world_size}, samples_per_epoch={samples_per_epoch}"
+            )
+        self.samples_per_epoch = samples_per_epoch
+        self.rank = rank
+        self.world_size = world_size
+        self.epoch = 0
+        self._resumed = (0, 0)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch of the next iteration."""
+        self.epoch = epoch
+
+    def resume(self, epoch: int, samples_done: int) -> None:
+        """Skip the beginning of an interrupted epoch; other epochs stay whole.
+
+        Args:
+            epoch: the epoch, which is also chosen.
+            samples_done: number of its examples that this rank has used: batches times batch size.
+        """
+        if samples_done < 0:
+            raise UserError(f"samples_done must be 0 or more, got {samples_done}")
+        self.epoch = epoch
+        self._resumed = (epoch, samples_done)
+
+    def __len__(self) -> int:
+        """Return the number of the rank's examples in a whole epoch, even in a resumed one.
+
+        Lightning includes the steps done before the interruption in the epoch's.
+        """
+        return self.samples_per_epoch // self.world_size
+
+    def __iter__(self) -> Iterator[int]:
+        resumed_epoch, samples_done = self._resumed
+        start = samples_done if self.epoch == resumed_epoch else 0
+        first = self.epoch * self.samples_per_epoch + self.rank
+        return (first + i * self.world_size for i in range(start, len(self)))
+
+
+class WholeTracks(Dataset):
+    """Tracks from their first sample to their last.
+
+    Args:
+        tracks: of one sample rate, with the same sources and number of channels.
+        mixture: `"file"` reads `mixture.wav`; `"sum"` adds up the sources, which differs from the
+            file if that was mastered, rounded or clipped.
+        sample_rate: the rate that the tracks must have, in hertz; None accepts theirs.
+        infos: as for `RandomSegments`.
+
+    Raises:
+        UserError: no tracks, tracks that differ in format, or a missing `mixture.wav`.
+    """
+
+    def __init__(
+        self,
+        tracks: Sequence[Track],
+        *,
+        mixture: str = "file",
+        sample_rate: int | None = None,
+        infos: Mapping[str, object] | None = None,
+    ):
+        if mixture not in ("file", "sum"):
+            raise UserError(f"mixture must be file or sum, got {mixture!r}")
+        self.sample_rate, self.channels = common_format(tracks, sample_rate)
+        self.sources = tracks[0].sources
+        self.tracks = list(tracks)
+        self.mixture = mixture
+        self._infos = _dataset_infos(tracks, infos)
+        if mixture == "file":
+            for track in tracks:
+                read_header(track.path(MIXTURE))
+
+    def __len__(self) -> int:
+        return len(self.tracks)
+
+    def __getitem__(self, index: int) -> dict:
+        """Read a track.
+
+        Returns:
+            Its `index` and `name`, and as float32 tensors the `mixture` `(C, L)` and the `sources`
+            `(S, C, L)`.
+
+        Raises:
+            UserError: a file is damaged or missing; names it.
+        """
+        track = self.tracks[index]
+        stems = np.stack([read_samples(path, 0, track.frames) for path in track.stems()])
+        sources = torch.from_numpy(stems)
+        if self.mixture == "file":
+            mixture = torch.from_numpy(read_samples(track.path(MIXTURE), 0, track.frames))
+        else:
+            mixture = sources.sum(dim=0)
+        return {"index": index, "name": track.name, "mixture": mixture, "sources": sources}
+
+    def get_infos(self) -> dict:
+        """Return Asteroid's description of the data: `dataset`, `task` and `licenses`."""
+        return copy.deepcopy(self._infos)
+
+
+def _dataset_infos(tracks: Sequence[Track], infos: Mapping[str, object] | None) -> dict:
+    """Return Asteroid's description of tracks in the layout `<root>/<subset>/<track>`."""
+    root = Path(os.path.abspath(tracks[0].folder)).parent.parent
+    given = {} if infos is None else copy.deepcopy(dict(infos))
+    return {"dataset": root.name, "task": "separation", "licenses": [], **given}
 
 
 def _is_speed_range(speed: object) -> bool:
@@ -205,7 +333,7 @@ def _candidates(
     sources: Sequence[str],
     activity: Mapping[Path, Sequence[int]] | None,
 ) -> list[_Candidate]:
-    """The tracks in which any of the sources is active, or else all tracks."""
+    """Return the tracks in which any of the sources is active; all tracks if there are none."""
     anywhere = [_Candidate(track, ()) for track in tracks]
     if activity is None:
         return anywhere

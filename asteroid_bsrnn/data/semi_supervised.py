@@ -1,33 +1,57 @@
-"""Training examples of labelled stems and of the parts of unlabelled songs."""
+"""Training examples of labelled stems and of parts of songs without stems."""
 
 from __future__ import annotations
 
 import copy
+import math
 import operator
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch.utils.data import Dataset
 
 from ..errors import UserError
-from .reading import read_segment
 from .segments import RandomSegments
-from .selection_summary import licences
-from .song_windows import Piece, SongWindows
+from .selection import licences, windows_together
+from .songs import parse_part
+from .tracks import read_segment
+
+Part = tuple[str, ...]
+
+
+class Piece(NamedTuple):
+    """A stem of an example, or a sum of stems.
+
+    Attributes:
+        part: the sources whose sum it is.
+        title: of the track or song.
+        files: the files whose sum it is; none for silence.
+        start: first sample.
+        frames: length of the files.
+        speed: at which the samples are read: the playing speed, times the ratio of sample rates.
+    """
+
+    part: Part
+    title: str
+    files: tuple[Path, ...]
+    start: int
+    frames: int
+    speed: float
 
 
 class SemiSupervisedSegments(Dataset):
-    """Random segments, some of which come from the parts of unlabelled songs.
+    """Random segments, some of which come from parts of songs without stems.
 
-    An example has as many signals as there are sources. Each is a stem, a sum of stems, or empty,
-    and the matrix `known` tells of which sources it is the sum. The mixture is the sum of the
-    signals. There are three kinds of examples:
+    An example has as many signals as there are sources. Each is a stem, a sum of stems, or empty;
+    the matrix `known` states which sources it sums. The mixture is the sum of the signals. There
+    are three kinds of examples:
 
-    - labelled: the example of `labelled` with the same index, with the identity as the matrix,
-    - songs as they are: all parts of a segment of one song,
+    - labelled: the example of `labelled` with the same index; the matrix is the identity,
+    - whole songs: all parts of a segment of one song,
     - remixed: each source from a place of its own in a song or a labelled track, and at least one
       from a song. A part that is a sum provides all its sources.
 
@@ -35,14 +59,14 @@ class SemiSupervisedSegments(Dataset):
     function of the seed and its index.
 
     Args:
-        labelled: the labelled examples, which decide segment, seed, speed and sample rate.
+        labelled: the labelled examples, whose segment, seed, speed and sample rate apply to all.
         selection: from `read_selection`.
         folder: of the selection.
         ratio: share of examples that use songs.
-        as_songs: share of these that are songs as they are; the others are remixed. Where the
-            selection allows one kind only, all are of this kind.
-        labelled_stems: share of labelled stems in remixed examples, where a part of a song fits
-            too.
+        as_songs: share of these that are whole songs; the others are remixed. If the selection
+            allows one kind only, all are of this kind.
+        labelled_stems: share of labelled stems among the stems of remixed examples that could
+            also be parts of songs.
         targets: sources that the network estimates; None for all. Parts that mix these with others
             are not used.
 
@@ -91,7 +115,7 @@ class SemiSupervisedSegments(Dataset):
             and whose columns are the sources; and the `index`.
 
         Raises:
-            UserError: a file is damaged or gone; names it.
+            UserError: a file is damaged or missing; names it.
         """
         pieces = self._pieces(index)
         if pieces is None:
@@ -113,11 +137,11 @@ class SemiSupervisedSegments(Dataset):
         }
 
     def __iter__(self) -> Iterator[dict]:
-        """The first epoch; without this, iteration would never end."""
+        """Iterate over the first epoch; without this method, iteration would never end."""
         return (self[index] for index in range(len(self)))
 
     def describe(self, index: int) -> dict:
-        """Tell where an example comes from, without reading it, in plain types."""
+        """Return the origin of an example without reading it, in plain types."""
         pieces = self._pieces(index)
         if pieces is None:
             return self.labelled.describe(index)
@@ -141,7 +165,7 @@ class SemiSupervisedSegments(Dataset):
         return copy.deepcopy(self._infos)
 
     def _pieces(self, index: int) -> list[Piece] | None:
-        """What an example is made of; None for a labelled one."""
+        """Return the pieces of an example; None for a labelled one."""
         index = operator.index(index)
         if index < 0:
             raise IndexError(f"index must be 0 or more, got {index}")
@@ -174,8 +198,126 @@ class SemiSupervisedSegments(Dataset):
         return Piece((source,), track.name, (track.path(source),), start, track.frames, speed)
 
 
+class SongWindows:
+    """The windows of a selection that a network can learn from; all are equally likely.
+
+    Args:
+        selection: from `read_selection`.
+        folder: of the selection.
+        like: labelled examples, whose sources, channels, sample rate, segment and speeds apply.
+        targets: sources that the network estimates. Parts that mix these with others are not used.
+
+    Attributes:
+        parts: the numbers of songs and windows, (windows, 2), of each part that can be remixed.
+        songs: windows that can be learnt as whole songs.
+
+    Raises:
+        UserError: a song does not fit the labelled examples, or a file is missing.
+    """
+
+    def __init__(
+        self,
+        selection: Mapping[str, Any],
+        folder: Path,
+        like: RandomSegments,
+        targets: Collection[str],
+    ):
+        self.folder, self.like = folder, like
+        self._targets = set(targets)
+        self._entries = [entry for entry in selection["songs"] if entry["parts"]]
+        self._check(selection["sources"])
+        self.parts = self._windows_by_part()
+        self.songs = self._windows_of_songs()
+
+    def draw_song(self, random: np.random.Generator) -> list[Piece]:
+        """Draw a segment of a whole song: pieces of all sources."""
+        number, window, groups = self.songs[random.integers(len(self.songs))]
+        start, speed = self._place(number, window, random)
+        silent = self._entries[number]["song"]["silent"]
+        title = self._entries[number]["song"]["title"]
+        return [
+            *(self._piece(number, group, start, speed) for group in groups),
+            *(Piece((source,), title, (), 0, 0, 1.0) for source in silent),
+        ]
+
+    def draw_part(self, parts: Sequence[Part], random: np.random.Generator) -> Piece:
+        """Draw a segment of one of these parts, which are keys of `parts`."""
+        chosen = int(random.integers(sum(len(self.parts[part]) for part in parts)))
+        for part in parts:
+            windows = self.parts[part]
+            if chosen < len(windows):
+                break
+            chosen -= len(windows)
+        number, window = map(int, windows[chosen])
+        names = {self._sources(name): name for name in self._entries[number]["parts"]}
+        return self._piece(number, (names[part],), *self._place(number, window, random))
+
+    def _check(self, sources: Sequence[str]) -> None:
+        if tuple(sources) != tuple(self.like.sources):
+            raise UserError(
+                f"the selection is of {', '.join(sources)}, the data of"
+                f" {', '.join(self.like.sources)}; select again"
+            )
+        for entry in self._entries:
+            if entry["channels"] not in (1, self.like.channels):
+                raise UserError(
+                    f"{entry['song']['title']}: {entry['channels']} channels, but the labelled data"
+                    f" have {self.like.channels}; select again with --channels"
+                )
+            for part in entry["parts"].values():
+                if not (self.folder / part["file"]).is_file():
+                    raise UserError(
+                        f"{self.folder / part['file']}: missing; separate and select again"
+                    )
+
+    def _windows_by_part(self) -> dict[Part, np.ndarray]:
+        found: dict[Part, list[tuple[int, int]]] = defaultdict(list)
+        for number, entry in enumerate(self._entries):
+            for name, part in entry["parts"].items():
+                sources = self._sources(name)
+                if self._targets.isdisjoint(sources) or self._targets.issuperset(sources):
+                    windows = part["decisions"].get("used", ())
+                    found[sources] += [(number, window) for window in windows]
+        return {part: np.array(windows) for part, windows in found.items() if windows}
+
+    def _windows_of_songs(self) -> list[tuple[int, int, tuple[tuple[str, ...], ...]]]:
+        """Return song, window and groups of parts of which at least one contributes to the loss."""
+        found = []
+        for number, entry in enumerate(self._entries):
+            if not entry["complete"]:
+                continue
+            silent = not self._targets.isdisjoint(entry["song"]["silent"])
+            for window, groups in windows_together(entry).items():
+                sums = [self._sources("+".join(group)) for group in groups]
+                if silent or any(self._targets.issuperset(sources) for sources in sums):
+                    found.append((number, window, tuple(map(tuple, groups))))
+        return found
+
+    def _sources(self, name: str) -> Part:
+        return parse_part(name, self.like.sources)
+
+    def _place(self, number: int, window: int, random: np.random.Generator) -> tuple[int, float]:
+        """Draw first sample and speed of a segment in a window; a longer segment covers it."""
+        entry = self._entries[number]
+        speed = entry["sample_rate"] / self.like.sample_rate
+        if self.like.speed is not None:
+            speed *= float(random.uniform(*self.like.speed))
+        needed = math.ceil(self.like.segment_frames * speed)
+        first = window * entry["window"]
+        bounds = sorted((first, first + entry["window"] - needed))
+        low, high = np.clip(bounds, 0, max(0, entry["frames"] - needed))
+        return int(random.integers(low, high, endpoint=True)), speed
+
+    def _piece(self, number: int, names: Sequence[str], start: int, speed: float) -> Piece:
+        """Return the sum of some parts of a song."""
+        entry = self._entries[number]
+        files = tuple(self.folder / entry["parts"][name]["file"] for name in names)
+        part = self._sources("+".join(names))
+        return Piece(part, entry["song"]["title"], files, start, entry["frames"], speed)
+
+
 def _infos(labelled: dict, selection: Mapping[str, Any]) -> dict:
-    """The description of the labelled data, with the songs and what their teacher learnt from."""
+    """Add notices of the songs and their teacher to the description of the labelled data."""
     notices = [*labelled["licenses"]]
     notices += [notice for notice in licences(selection) if notice not in notices]
     name = f"{labelled['dataset']} and songs without stems"

@@ -1,32 +1,57 @@
-"""Songs without stems, and songs of which some stems or sums of stems are known."""
+"""Songs without stems, and recordings of their parts: stems and sums of stems.
+
+The parts of a song, a teacher's estimates or known recordings, are flac files in
+`<folder>/<song>/<part>.flac` beside `record.json`, which is written last: a song without one is
+not finished. A record is one JSON object:
+
+- `format` "asteroid-bsrnn estimates", `version` 1.
+- `song`: `title`, `licence`, `author`, `link` (null where not stated), `files` (the recordings),
+  `sha256` (of all recordings), `silent` (sources that the song does not have).
+- `teacher`: null for known recordings, or `label`, `name`, `path` (of a file without a name),
+  `sha256` (of its weights), `licence`, `homepage` and `training_data` (from the registry),
+  `two_stems` (the source beside which everything else is one part, or null), `settings` (of the
+  separation) and `licenses` (notices of its training data, if its file has them).
+- `parts`: `file` and size in `bytes` by the name of each part.
+- `frames`, `sample_rate` (hertz), `channels`, `seconds`: of each part.
+- `wall_seconds`: computing time. `versions` of the software.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ..audio.inputs import find_inputs
 from ..errors import UserError
-from .parts import parse_part, parse_parts, part_name
 
 SILENT = "silent"
 FACTS = ("title", "licence", "author", "link")
 
+FORMAT = "asteroid-bsrnn estimates"
+VERSION = 1
+RECORD = "record.json"
+
+_RECORD_KEYS = ("song", "teacher", "parts", "frames", "sample_rate", "channels", "seconds")
+
 
 @dataclass(frozen=True)
 class Song:
-    """A song, and what is known of it.
+    """A song and the known facts about it.
 
     Attributes:
-        title: what it is called in reports.
-        path: the recording; None where there are recordings of parts alone.
+        title: name in reports.
+        path: the recording; None if there are only recordings of parts.
         stems: recordings of parts, by the name of the part.
         silent: sources that the song does not have.
-        licence: None where it is not stated.
-        author: None where it is not stated.
-        link: where the song is published; None where it is not stated.
+        licence: None if not stated.
+        author: None if not stated.
+        link: where the song is published; None if not stated.
     """
 
     title: str
@@ -60,24 +85,88 @@ class Song:
         """Return title, licence, author and link."""
         return {name: getattr(self, name) for name in FACTS}
 
+    def checksum(self) -> str:
+        """Return the SHA-256 of the song's recordings."""
+        digest = hashlib.sha256()
+        for path in self.files():
+            try:
+                with open(path, "rb") as file:
+                    while block := file.read(2**20):
+                        digest.update(block)
+            except OSError as error:
+                raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+        return digest.hexdigest()
+
+
+def part_name(names: Collection[str], sources: Sequence[str]) -> str:
+    """Return the name of a part, such as `bass+drums+other`.
+
+    Args:
+        names: the sources whose sum it is.
+        sources: all sources of the data, in order.
+
+    Example:
+        >>> part_name({"other", "bass"}, ["vocals", "bass", "drums", "other"])
+        'bass+other'
+    """
+    return "+".join(source for source in sources if source in names)
+
+
+def parse_part(name: str, sources: Sequence[str]) -> tuple[str, ...]:
+    """Return the sources of a part, in the data's order.
+
+    Args:
+        name: sources joined by `+`, in any order.
+        sources: all sources of the data, in order.
+
+    Raises:
+        UserError: a source is unknown or appears twice.
+    """
+    names = str(name).split("+")
+    for source in names:
+        if source not in sources:
+            raise UserError(
+                f"part {name!r}: unknown source {source!r}; valid: {', '.join(sources)}, or"
+                " several joined by +"
+            )
+        if names.count(source) > 1:
+            raise UserError(f"part {name!r}: {source!r} comes twice; name it once")
+    return tuple(source for source in sources if source in names)
+
+
+def parse_parts(names: Iterable[str], sources: Sequence[str]) -> list[tuple[str, ...]]:
+    """Return the sources of each part of a song.
+
+    Raises:
+        UserError: as `parse_part`, or a source is in two parts.
+    """
+    parts = [parse_part(name, sources) for name in names]
+    seen: set[str] = set()
+    for part in parts:
+        twice = seen.intersection(part)
+        if twice:
+            raise UserError(f"{sorted(twice)[0]!r} is in two parts; the parts must not overlap")
+        seen.update(part)
+    return parts
+
 
 def read_songs(path: str | os.PathLike, sources: Sequence[str]) -> list[Song]:
     """Read a list of songs, or find the songs of a folder.
 
     A list is a YAML or JSON file. Each entry has a `path`, of a song or of a folder of songs,
-    relative to the file; `licence`, `author`, `link` and `title` where they are known; and
+    relative to the file; optionally `licence`, `author`, `link` and `title`; and
     `<source>: silent` for each source that the song does not have. An entry with `stems` instead
     of a path names recordings of parts: `stems: {vocals: a.wav, bass+drums+other: b.wav}`.
 
     Args:
-        path: the list, or a folder, of whose songs nothing is known.
+        path: the list, or a folder of songs without facts.
         sources: of the data, in order.
 
     Returns:
         The songs, in order.
 
     Raises:
-        UserError: the list can't be read or an entry is not valid, a file is missing, or a song
+        UserError: the list cannot be read or an entry is not valid, a file is missing, or a song
             is named twice.
     """
     path = Path(path).expanduser()
@@ -100,13 +189,50 @@ def read_songs(path: str | os.PathLike, sources: Sequence[str]) -> list[Song]:
     return songs
 
 
+def song_folder(folder: Path, song: Song, checksum: str) -> Path:
+    """Return the folder of a song's parts, whose name contains title and checksum."""
+    name = re.sub(r"[^\w.-]+", "_", song.title).strip("._")[:60]
+    return folder / f"{name or 'song'}-{checksum[:8]}"
+
+
+def read_record(folder: Path, checksum: str) -> dict[str, Any] | None:
+    """Return a song's record, or None if its parts are not complete.
+
+    Args:
+        folder: of the song's parts.
+        checksum: of the song.
+
+    Raises:
+        UserError: the record was written by a later version of this package.
+    """
+    try:
+        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    if not isinstance(record, dict) or record.get("format") != FORMAT:
+        return None
+    if record.get("version") != VERSION:
+        raise UserError(
+            f"{folder / RECORD}: version {record.get('version')}, but this package reads"
+            f" {VERSION}; update asteroid-bsrnn"
+        )
+    if any(key not in record for key in _RECORD_KEYS) or record["song"].get("sha256") != checksum:
+        return None
+    parts = record["parts"].values()
+    try:
+        whole = all((folder / part["file"]).stat().st_size == part["bytes"] for part in parts)
+    except OSError:
+        return None
+    return record if whole else None
+
+
 def _load(path: Path) -> list:
     import yaml
 
     try:
         entries = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise UserError(f"{path}: can't be read: {error.strerror}") from None
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(entries, list) or not entries:
@@ -115,7 +241,7 @@ def _load(path: Path) -> list:
 
 
 def _songs(entry: object, folder: Path, sources: Sequence[str], where: str) -> Iterator[Song]:
-    """The songs that an entry of a list names."""
+    """Yield the songs that an entry of a list names."""
     if not isinstance(entry, dict):
         raise UserError(f"{where}: must have a 'path' or 'stems', got {entry!r}")
     for key in entry:
@@ -125,33 +251,26 @@ def _songs(entry: object, folder: Path, sources: Sequence[str], where: str) -> I
     if ("path" in entry) == ("stems" in entry):
         raise UserError(f"{where}: must have either a 'path' or 'stems'")
     facts = {name: str(entry[name]) for name in FACTS if entry.get(name) is not None}
-    silent = _silent(entry, sources, where)
-    if "stems" in entry:
-        yield _song_of_stems(entry["stems"], folder, sources, silent, facts, where)
-        return
-    if len(silent) == len(sources):
-        raise UserError(f"{where}: all sources are silent; leave the song out")
-    given = folder / str(entry["path"])
-    title = facts.pop("title", None)
-    for file in find_inputs(given):
-        yield Song(title or file.stem, file, silent=silent, **facts)
-
-
-def _silent(entry: Mapping, sources: Sequence[str], where: str) -> tuple[str, ...]:
     for source in sources:
         if source in entry and entry[source] != SILENT:
             raise UserError(f"{where}: {source} can only be {SILENT!r}, got {entry[source]!r}")
-    return tuple(source for source in sources if source in entry)
+    silent = tuple(source for source in sources if source in entry)
+    if "stems" in entry:
+        parts = _stems(entry["stems"], folder, sources, silent, where)
+        title = facts.pop("title", next(iter(parts.values())).parent.name)
+        yield Song(title, stems=parts, silent=silent, **facts)
+        return
+    if len(silent) == len(sources):
+        raise UserError(f"{where}: all sources are silent; leave the song out")
+    title = facts.pop("title", None)
+    for file in find_inputs(folder / str(entry["path"])):
+        yield Song(title or file.stem, file, silent=silent, **facts)
 
 
-def _song_of_stems(
-    stems: object,
-    folder: Path,
-    sources: Sequence[str],
-    silent: tuple[str, ...],
-    facts: dict[str, str],
-    where: str,
-) -> Song:
+def _stems(
+    stems: object, folder: Path, sources: Sequence[str], silent: Iterable[str], where: str
+) -> dict[str, Path]:
+    """Return the recordings of parts that an entry names."""
     if not isinstance(stems, dict) or not stems:
         raise UserError(f"{where}: stems must name files, such as 'vocals: vocals.flac'")
     try:
@@ -163,6 +282,4 @@ def _song_of_stems(
     except UserError as error:
         raise UserError(f"{where}: {error}") from None
     find_inputs(parts.values())
-    first = next(iter(parts.values()))
-    title = facts.pop("title", first.parent.name)
-    return Song(title, stems=parts, silent=silent, **facts)
+    return parts

@@ -1,6 +1,6 @@
 """Waveform transforms that torch-audiomentations lacks, in its style.
 
-Importing this module needs the extra `train`; `augmentations` does so where one is asked for.
+Importing this module needs torch-audiomentations; `augmentations` imports it on demand.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ __all__ = [
 
 
 class _Transform(BaseWaveformTransform):
-    """What the transforms here share: any number of channels, any rate, one result type.
+    """Base class: any number of channels, any rate, one result type.
 
     Args:
-        p: probability for an example to be transformed.
-        mode: in torch-audiomentations' words, what shares a draw.
+        p: probability that an example is transformed.
+        mode: what shares a draw, as in torch-audiomentations.
     """
 
     supports_multichannel = True
@@ -51,7 +51,7 @@ class _Transform(BaseWaveformTransform):
         super().__init__(mode=mode, p=p, output_type="dict")
 
     def apply_transform(self, samples, sample_rate=None, targets=None, target_rate=None):
-        """Transforms the chosen examples `(B, C, L)`."""
+        """Transform the chosen examples `(B, C, L)`."""
         return ObjectDict(
             samples=self.transform(samples),
             sample_rate=sample_rate,
@@ -60,20 +60,20 @@ class _Transform(BaseWaveformTransform):
         )
 
     def transform(self, samples: torch.Tensor) -> torch.Tensor:
-        """What becomes of examples `(B, C, L)`."""
+        """Return the transformed examples, `(B, C, L)`."""
         raise NotImplementedError
 
 
 class _UniformTransform(_Transform):
-    """Draws uniformly between two bounds, for each of the chosen examples.
+    """Base class of transforms that draw uniformly between two bounds for each example.
 
     Args:
         low: lowest draw.
         high: highest draw.
-        p: probability for an example to be transformed.
+        p: probability that an example is transformed.
     """
 
-    draws = 1  # an example
+    draws = 1  # for each example
 
     def __init__(self, low: float, high: float, p: float = 0.5):
         super().__init__(p=p)
@@ -81,75 +81,74 @@ class _UniformTransform(_Transform):
         self.high = high
 
     def randomize_parameters(self, samples, sample_rate=None, targets=None, target_rate=None):
-        """Draws for each of the chosen examples: (B, draws)."""
+        """Draw for each of the chosen examples: (B, draws)."""
         drawn = torch.empty(len(samples), self.draws, device=samples.device)
         self.transform_parameters["drawn"] = drawn.uniform_(self.low, self.high)
 
 
 class LinearGain(_UniformTransform):
-    """Multiplies by a factor drawn uniformly; `Gain` draws uniformly in decibels."""
+    """Gain whose factor is drawn uniformly; `Gain` draws uniformly in decibels."""
 
     def transform(self, samples: torch.Tensor) -> torch.Tensor:
-        """Multiplies by the factors drawn."""
+        """Multiply by the factors drawn."""
         return samples * self.transform_parameters["drawn"][..., None]
 
 
 class SwapChannels(_Transform):
-    """Reverses the channels: left becomes right.
+    """Reversal of the channels: left becomes right.
 
-    `ShuffleChannels` draws a permutation for the chosen examples, of which every other one leaves
-    stereo as it was.
+    `ShuffleChannels` draws a permutation instead, and half of the permutations of two channels
+    change nothing.
 
     Args:
-        p: probability for an example's channels to be swapped.
+        p: probability that an example's channels are swapped.
     """
 
     supported_modes = {"per_example"}
     supports_target = False
 
     def transform(self, samples: torch.Tensor) -> torch.Tensor:
-        """Reverses the channels."""
+        """Reverse the channels."""
         return samples.flip(1)
 
 
 class Silence(_Transform):
-    """Replaces by silence.
+    """Replacement by silence.
 
     Args:
-        p: probability for an example to be silenced.
+        p: probability that an example is silenced.
     """
 
     def transform(self, samples: torch.Tensor) -> torch.Tensor:
-        """Replaces by zeros, which, unlike a product, stop NaN too."""
+        """Replace by zeros; unlike multiplication by zero, this removes NaN too."""
         return torch.zeros_like(samples)
 
 
 class StereoWidth(_UniformTransform):
-    """Multiplies what the channels differ in by a factor drawn uniformly.
+    """Scaling of the channels' differences from their mean by a factor drawn uniformly.
 
-    What they have in common, their mean, stays as it is: with 0 all channels become their mean,
-    and mono is never changed.
+    The mean itself does not change: with 0 all channels become their mean, and mono never changes.
     """
 
     def transform(self, samples: torch.Tensor) -> torch.Tensor:
-        """Brings the channels closer to their mean, or takes them away from it."""
+        """Move the channels towards their mean, or away from it."""
         mean = samples.mean(dim=1, keepdim=True)
         return mean + self.transform_parameters["drawn"][..., None] * (samples - mean)
 
 
 class Equaliser(_UniformTransform):
-    """Raises and lowers frequencies along a smooth curve, without shifts of phase.
+    """Zero-phase filter with a smooth random curve of gains.
 
     Gains are drawn uniformly in decibels at points an octave apart, downwards from half the sample
-    rate, and the curve is linear between them over the logarithm of frequency; below the last point
-    it is level. As the whole example is filtered at once, its end reaches a little into its start.
+    rate. The curve is linear between them over the logarithm of frequency, and constant below the
+    last point. The filter is circular: the end of an example affects its start a little.
     """
 
     OCTAVES = 9  # at 44.1 kHz down to 43 Hz
     draws = OCTAVES + 1
 
     def transform(self, samples: torch.Tensor) -> torch.Tensor:
-        """Multiplies the spectrum by each example's curve."""
+        """Multiply the spectrum by each example's curve."""
         points = self.transform_parameters["drawn"]
         length = samples.shape[-1]
         bins = torch.arange(length // 2 + 1, device=samples.device)
@@ -161,13 +160,13 @@ class Equaliser(_UniformTransform):
 
 
 class BandLimit(_UniformTransform):
-    """Takes away what lies above a frequency, drawn as a share of the sample rate, as codecs do."""
+    """Low-pass, as lossy codecs have it; the cutoff is drawn as a share of the sample rate."""
 
-    # Of julius' filter: a slope of about 40 dB within a tenth of the cutoff.
+    # Zero crossings of julius' filter: it falls by about 40 dB within a tenth of the cutoff.
     ZEROS = 32
 
     def transform(self, samples: torch.Tensor) -> torch.Tensor:
-        """Filters each example."""
+        """Filter each example."""
         cutoffs = self.transform_parameters["drawn"].squeeze(1).tolist()
         limited = [
             lowpass_filter(example, cutoff, zeros=self.ZEROS)

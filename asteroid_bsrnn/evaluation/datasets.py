@@ -10,8 +10,7 @@ import numpy as np
 import torch
 
 from ..data import SOURCES, Track, find_tracks, fingerprint
-from ..data.reading import read_samples
-from ..data.tracks import MIXTURE, inspect_track
+from ..data.tracks import MIXTURE, inspect_track, read_samples
 from ..errors import UserError
 
 SPLITS = ("test", "train", "valid", "all")

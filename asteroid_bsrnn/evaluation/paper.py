@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from ..costs.table import SCORES, SOURCES, Figure, Row, Table, paper_figures
 from ..data import TEST_TRACKS
-from ..data.verification import MUSDB18HQ_SAMPLE_RATE
+from ..data.musdb18hq import MUSDB18HQ_SAMPLE_RATE
 from .datasets import EvaluationTracks
 from .records import Record
 

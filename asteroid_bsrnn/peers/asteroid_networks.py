@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from asteroid import models
 
+from ..bands import SOURCES
 from ..models.arguments import check_choice, records_arguments
 from .base import Peer
 
@@ -53,7 +54,7 @@ class AsteroidPeer(Peer):
         self,
         *,
         network: str,
-        sources: Sequence[str] = ("vocals", "bass", "drums", "other"),
+        sources: Sequence[str] = SOURCES,
         settings: Mapping[str, Any] | None = None,
         sample_rate: float = 44100,
     ):

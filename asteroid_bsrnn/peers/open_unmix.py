@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from ..bands import SOURCES
 from ..errors import UserError
 from ..models.arguments import check_positive, records_arguments
 from .base import SpectrogramPeer, bins_below
@@ -41,7 +42,7 @@ class OpenUnmixPeer(SpectrogramPeer):
     def __init__(
         self,
         *,
-        sources: Sequence[str] = ("vocals", "bass", "drums", "other"),
+        sources: Sequence[str] = SOURCES,
         n_filters: int = 4096,
         stride: int = 1024,
         hidden_size: int = 512,

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import torch
 from asteroid.models import x_umx
 
+from ..bands import SOURCES
 from ..models.arguments import check_positive, records_arguments
 from .base import SpectrogramPeer, bins_below
 
@@ -40,7 +41,7 @@ class XUMXPeer(SpectrogramPeer):
     def __init__(
         self,
         *,
-        sources: Sequence[str] = ("vocals", "bass", "drums", "other"),
+        sources: Sequence[str] = SOURCES,
         n_filters: int = 4096,
         stride: int = 1024,
         hidden_size: int = 512,

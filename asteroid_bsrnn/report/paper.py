@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ..costs.runs import Run
 from ..costs.table import Figure, Table, collect, paper_figures
-from ..data.verification import MUSDB18HQ_COUNTS
+from ..data.musdb18hq import MUSDB18HQ_COUNTS
 from ..evaluation.records import SUMMARY
 from .charts import Point, draw_costs
 from .drawing import MUTED, PALETTE, Chart

@@ -32,10 +32,10 @@ from asteroid_bsrnn.evaluation.costs import count_macs
 from asteroid_bsrnn.evaluation.datasets import EvaluationTracks
 from asteroid_bsrnn.evaluation.running import evaluate_oracle
 from asteroid_bsrnn.files import list_folders
+from openstems.music import STEMS
 
 HERE = Path(__file__).resolve().parent
 TRAIN = HERE.parent / "musdb18hq" / "compare" / "train.py"
-STEMS = ("vocals", "drums", "bass", "other")
 
 SETTINGS = {
     "base": (),

@@ -11,8 +11,8 @@ from tqdm import tqdm
 
 import teachers
 from asteroid_bsrnn import UserError
-from asteroid_bsrnn.data import Filter, read_songs, select, selection_table
-from asteroid_bsrnn.evaluation.writing import write_json
+from asteroid_bsrnn.data import SOURCES, Filter, read_songs, select, selection_table
+from asteroid_bsrnn.files import write_json
 
 HELP = {
     "window": "seconds on which one decision is made",
@@ -42,7 +42,7 @@ def main() -> int:
         settings = Filter(
             **{setting.name: getattr(options, setting.name) for setting in fields(Filter)}
         )
-        songs = read_songs(options.songs, teachers.SOURCES)
+        songs = read_songs(options.songs, SOURCES)
         folders = [teacher.folder(options.estimates) for teacher in teachers.load(options)]
         with tqdm(total=len(songs), desc="songs", disable=None) as bar:
             selection = select(
@@ -50,7 +50,7 @@ def main() -> int:
                 folders,
                 options.estimates / teachers.KNOWN,
                 path,
-                sources=teachers.SOURCES,
+                sources=SOURCES,
                 settings=settings,
                 progress=lambda done, total: bar.update(done - bar.n),
             )

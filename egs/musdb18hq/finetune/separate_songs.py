@@ -16,16 +16,9 @@ from tqdm import tqdm
 import teachers
 from asteroid_bsrnn import UserError, __version__
 from asteroid_bsrnn.audio import AudioFile, AudioWriter, OutputDirectory, check_output
-from asteroid_bsrnn.data import Song, read_songs
-from asteroid_bsrnn.data.estimates import (
-    FORMAT,
-    RECORD,
-    VERSION,
-    read_record,
-    song_checksum,
-    song_folder,
-)
-from asteroid_bsrnn.evaluation.writing import write_json
+from asteroid_bsrnn.data import SOURCES, Song, read_songs
+from asteroid_bsrnn.data.songs import FORMAT, RECORD, VERSION, read_record, song_folder
+from asteroid_bsrnn.files import write_json
 from asteroid_bsrnn.memory import keep_freed_memory
 
 # Estimates are further from the truth than rounding to 16 bits takes them, or than clamping their
@@ -40,9 +33,9 @@ def main() -> int:
     teachers.add_options(parser)
     options = parser.parse_args()
     try:
-        songs = read_songs(options.songs, teachers.SOURCES)
-        known = [song for song in songs if song.known_parts(teachers.SOURCES)]
-        others = [song for song in songs if not song.known_parts(teachers.SOURCES)]
+        songs = read_songs(options.songs, SOURCES)
+        known = [song for song in songs if song.known_parts(SOURCES)]
+        others = [song for song in songs if not song.known_parts(SOURCES)]
         if others and not options.teacher:
             raise UserError(f"{others[0].path}: nothing is known of the song; give a teacher")
         failures = _all(known, options.estimates / teachers.KNOWN, None, _store_known, "known")
@@ -87,7 +80,7 @@ def _one(
     teacher: dict | None,
     make: Callable[[Song, Path], Mapping[str, Path]],
 ) -> None:
-    checksum = song_checksum(song)
+    checksum = song.checksum()
     place = song_folder(folder, song, checksum)
     record = read_record(place, checksum)
     if record is not None and (teacher or set(record["parts"]) == set(_known(song))):
@@ -162,7 +155,7 @@ def _store_known(song: Song, place: Path) -> dict[str, Path]:
 
 
 def _known(song: Song) -> dict[str, Path]:
-    return song.known_parts(teachers.SOURCES)
+    return song.known_parts(SOURCES)
 
 
 if __name__ == "__main__":

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from asteroid_bsrnn import Separator, UserError, presets, zoo
+from asteroid_bsrnn import Separator, UserError, zoo
+from asteroid_bsrnn.data import SOURCES
 from asteroid_bsrnn.evaluation.candidates import Candidate, candidate
 from asteroid_bsrnn.evaluation.tracks import settings_hash
 from asteroid_bsrnn.weights import checkpoint
 
-SOURCES = presets.SOURCES
 KNOWN = "known"
 
 

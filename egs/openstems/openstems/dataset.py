@@ -19,10 +19,10 @@ from tqdm import tqdm
 from . import credits, manifest, splits, workers
 from .errors import UserError
 from .materials import Materials
-from .music import RATE
+from .music import RATE, STEMS
 from .numbering import SongId, first_songs
 from .settings import VOICE_PHRASES, SongSettings
-from .writing import SOURCES, read_entry
+from .writing import read_entry
 
 SHORTEST, LONGEST = 4.0, 900.0
 """Limits of a song's length in seconds: no form below, too much memory above."""
@@ -241,7 +241,7 @@ def _describe(root: Path, settings: BuildSettings, entries: Sequence[dict]) -> N
 
 
 def _check_space(root: Path, n_songs: int, seconds: float) -> None:
-    needed = n_songs * seconds * RATE * 2 * 2 * (len(SOURCES) + 1)
+    needed = n_songs * seconds * RATE * 2 * 2 * (len(STEMS) + 1)
     free = shutil.disk_usage(root).free
     if needed > free:
         raise UserError(

@@ -13,6 +13,7 @@ from typing import Any
 RATE = 44100
 """Sample rate of all audio, in Hz."""
 
+STEMS = ("vocals", "drums", "bass", "other")
 ROLES = ("drums", "bass", "guitar", "keys", "pad", "strings", "lead", "brass", "vocals")
 SECTION_NAMES = ("intro", "verse", "chorus", "bridge", "break", "outro")
 

@@ -22,10 +22,9 @@ from asteroid_bsrnn.files import list_folders
 
 from .errors import UserError
 from .manifest import VALIDATION_TRACKS, write_json, write_text
-from .music import RATE
+from .music import RATE, STEMS
 
 FORMAT = "openstems packed"
-STEMS = ("vocals", "drums", "bass", "other")
 OPUS_RATE = 48000
 """Opus knows no 44.1 kHz."""
 SHARES = {"labelled": 0.4, "estimates": 0.3, "silent": 0.15, "parts": 0.15}

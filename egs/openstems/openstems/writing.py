@@ -14,11 +14,10 @@ import numpy as np
 import soundfile
 
 from .errors import UserError
-from .music import RATE
+from .music import RATE, STEMS
 from .numbering import SongId
 
 ENTRY = "song.json"
-SOURCES = ("vocals", "drums", "bass", "other")
 
 
 def write_song(
@@ -33,7 +32,7 @@ def write_song(
     Args:
         root: the data set's folder.
         song_id: which song.
-        stems: for each of `SOURCES` int16 samples `(2, L)`.
+        stems: for each of `STEMS` int16 samples `(2, L)`.
         entry: how the song was made, in plain types.
         scratch: a folder beside those of the songs, for what is not finished.
 
@@ -47,11 +46,11 @@ def write_song(
     part = scratch / f"{song_id.name}-{os.getpid()}"
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
-    total = np.sum([stems[source] for source in SOURCES], axis=0, dtype=np.int32)
+    total = np.sum([stems[source] for source in STEMS], axis=0, dtype=np.int32)
     limits = np.iinfo(np.int16)
     if total.min() < limits.min or total.max() > limits.max:
         raise ValueError("the sum of the stems clips")
-    signals = {"mixture": total.astype(np.int16), **{name: stems[name] for name in SOURCES}}
+    signals = {"mixture": total.astype(np.int16), **{name: stems[name] for name in STEMS}}
     full_entry = {
         "name": song_id.name,
         "split": song_id.split,
@@ -106,8 +105,8 @@ def sha256_of(path: Path) -> str:
 
 
 def _check_stems(stems: Mapping[str, np.ndarray]) -> None:
-    if sorted(stems) != sorted(SOURCES):
-        raise ValueError(f"stems must be {', '.join(SOURCES)}, got {', '.join(stems)}")
+    if sorted(stems) != sorted(STEMS):
+        raise ValueError(f"stems must be {', '.join(STEMS)}, got {', '.join(stems)}")
     shapes = {name: (stem.dtype, stem.shape) for name, stem in stems.items()}
     (dtype, shape), *others = shapes.values()
     if dtype != np.int16 or len(shape) != 2 or shape[0] != 2 or shape[1] == 0:

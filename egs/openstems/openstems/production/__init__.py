@@ -4,7 +4,7 @@ Each module draws the parameters of its stem as plain data and applies them, so 
 holds the whole mix.
 """
 
-from .form import STEMS, arrange, silence, stem_of
+from .form import arrange, silence, stem_of
 from .mixdown import Track, mix_stems
 
-__all__ = ["STEMS", "Track", "arrange", "mix_stems", "silence", "stem_of"]
+__all__ = ["Track", "arrange", "mix_stems", "silence", "stem_of"]

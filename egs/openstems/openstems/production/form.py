@@ -9,10 +9,9 @@ import numpy as np
 from scipy.ndimage import uniform_filter1d
 
 from ..effects.dynamics import HOP, apply_gain
-from ..music import RATE, Part, Score
+from ..music import RATE, STEMS, Part, Score
 from . import draws
 
-STEMS = ("vocals", "drums", "bass", "other")
 # Shares of songs in which a stem never plays.
 ABSENT = {"vocals": 0.13, "drums": 0.03, "bass": 0.03}
 # What may happen for 2 to 8 bars, how often, and who is silent then.

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..effects import dynamics, process
 from ..effects.levels import set_active_level
-from ..music import Note, Score
+from ..music import STEMS, Note, Score
 from . import bass, draws, drums, form, other, vocals
 
 Streams = Callable[..., np.random.Generator]
@@ -60,7 +60,7 @@ def mix_stems(
     gain = form.section_gain(score, depth)
     kicks = drums.kick_times([n for t in tracks if t.role == "drums" for n in t.notes])
     stems = {}
-    for stem in form.STEMS:
+    for stem in STEMS:
         mine = [track for track in tracks if form.stem_of(track.role) == stem]
         if not mine:
             stems[stem] = np.zeros((2, samples), np.float32)
