@@ -12,7 +12,8 @@ from ..bands import SOURCES
 from .activity import active_segments, active_segments_of_file, detect_activity
 from .augmentations import AUGMENTATIONS, Augmentations, augmentation, peak_normalise
 from .filtering import Filter
-from .musdb18hq import MUSDB18HQ_INFOS, TEST_TRACKS, VALIDATION_TRACKS, find_tracks, verify
+from .musdb18 import MUSDB18HQ_INFOS, decode_musdb18, musdb_setup
+from .musdb18hq import TEST_TRACKS, find_tracks, verify
 from .segments import EpochSampler, RandomSegments, WholeTracks
 from .selection import describe_selection, read_selection, select, selection_table
 from .semi_supervised import SemiSupervisedSegments
@@ -24,7 +25,6 @@ __all__ = [
     "MUSDB18HQ_INFOS",
     "SOURCES",
     "TEST_TRACKS",
-    "VALIDATION_TRACKS",
     "Augmentations",
     "EpochSampler",
     "Filter",
@@ -36,6 +36,7 @@ __all__ = [
     "active_segments",
     "active_segments_of_file",
     "augmentation",
+    "decode_musdb18",
     "describe_selection",
     "detect_activity",
     "find_tracks",
@@ -47,3 +48,10 @@ __all__ = [
     "selection_table",
     "verify",
 ]
+
+
+def __getattr__(name: str) -> tuple[str, ...]:
+    # Read on demand, as it needs musdb.
+    if name == "VALIDATION_TRACKS":
+        return tuple(musdb_setup()["validation_tracks"])
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -10,35 +10,16 @@ import os
 from collections import Counter
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from types import MappingProxyType
 
 from ..bands import SOURCES
 from ..errors import UserError
 from ..files import list_files, list_folders
+from .musdb18 import SUBSETS, SUFFIX, musdb_setup
 from .tracks import Track, inspect_track
 
-SUBSETS = ("train", "test")
 SPLITS = ("train", "valid")
 MUSDB18HQ_COUNTS = {"train": 100, "test": 50}
 MUSDB18HQ_SAMPLE_RATE = 44100
-
-# As in the configuration of the Python package musdb.
-VALIDATION_TRACKS = (
-    "ANiMAL - Rockshow",
-    "Actions - One Minute Smile",
-    "Alexander Ross - Goodbye Bolero",
-    "Clara Berry And Wooldog - Waltz For My Victims",
-    "Fergessen - Nos Palpitants",
-    "James May - On The Line",
-    "Johnny Lokke - Promises & Lies",
-    "Leaf - Summerghost",
-    "Meaxic - Take A Step",
-    "Patrick Talbot - A Reason To Leave",
-    "Skelpolu - Human Mistakes",
-    "Traffic Experiment - Sirens",
-    "Triviul - Angelsaint",
-    "Young Griffo - Pennies",
-)
 
 # The folders of `test`; neither musdb nor museval lists them.
 TEST_TRACKS = (
@@ -92,26 +73,6 @@ TEST_TRACKS = (
     "Triviul feat. The Fiend - Widow",
     "We Fell From The Sky - Not You",
     "Zeno - Signs",
-)
-
-_DATASET_PAGE = "https://sigsep.github.io/datasets/musdb.html"
-
-# Asteroid makes the licence notices of a model from the infos of its training data.
-MUSDB18HQ_INFOS = MappingProxyType(
-    {
-        "dataset": "MUSDB18-HQ",
-        "licenses": [
-            {
-                "title": "MUSDB18-HQ",
-                "title_link": "https://doi.org/10.5281/zenodo.3338373",
-                "author": "Z. Rafii, A. Liutkus, F.-R. Stöter, S. I. Mimilakis and R. Bittner",
-                "author_link": _DATASET_PAGE,
-                "license": "its terms: academic use only, and a licence of its own for each track",
-                "license_link": _DATASET_PAGE,
-                "non_commercial": True,
-            }
-        ],
-    }
 )
 
 
@@ -173,10 +134,10 @@ def track_folders(root: Path, subset: str) -> list[Path]:
     folder = root / subset
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; give as root the one that holds train and test")
-    if list_files(folder, [".stem.mp4"]):
+    if list_files(folder, [SUFFIX]):
         raise UserError(
-            f"{folder}: holds the .stem.mp4 files of MUSDB18; get the wav files of MUSDB18-HQ"
-            " (Zenodo record 3338373)"
+            f"{folder}: holds the .stem.mp4 files of MUSDB18; decode them to wav files first, with"
+            " asteroid_bsrnn.data.decode_musdb18 or stage 0 of egs/musdb18hq/BSRNN/run.sh"
         )
     folders = list_folders(folder)
     if not folders:
@@ -247,7 +208,7 @@ def _missing_validation_tracks(
 def _names(validation_tracks: Collection[str] | None) -> Collection[str]:
     if isinstance(validation_tracks, str):
         raise UserError(f"validation_tracks must be a list of names, got {validation_tracks!r}")
-    return VALIDATION_TRACKS if validation_tracks is None else validation_tracks
+    return musdb_setup()["validation_tracks"] if validation_tracks is None else validation_tracks
 
 
 def _split(

@@ -9,7 +9,8 @@
 #                                               4  prepare the model for publication, publish it
 #
 # Options, all as --name value:
-#   root        folder of MUSDB18-HQ, with train/ and test/ in it
+#   root        folder of MUSDB18-HQ or MUSDB18, with train/ and test/ in it
+#   decoded     where stage 0 decodes the .stem.mp4 files of MUSDB18 to, 23 GB (ROOT/decoded)
 #   row         row of the paper's table, a file of conf/rows (bsrnn), or the path of such a file
 #               elsewhere, ending in .yml
 #   source      vocals, bass, drums or other; left out for rows of four sources (simo_*, *_simo)
@@ -40,6 +41,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 stage=0
 stop_stage=4
 root=
+decoded=
 row=bsrnn
 source=
 tag=
@@ -68,6 +70,7 @@ if [[ -z $root ]]; then
 fi
 # Relative paths are meant from where this script was called.
 [[ $root == /* ]] || root=$called_from/$root
+[[ -z $decoded || $decoded == /* ]] || decoded=$called_from/$decoded
 [[ $row != *.yml || $row == /* ]] || row=$called_from/$row
 [[ $exp == exp || $exp == /* ]] || exp=$called_from/$exp
 if [[ $musdb18hq != true && $musdb18hq != false ]]; then
@@ -87,6 +90,12 @@ name=train_$(basename "$row" .yml)${source:+_$source}${tag:+_$tag}
 expdir=$exp/$name
 logs=$(dirname "$exp")/logs
 read -r -a changes <<<"$set"
+stems=
+if compgen -G "$root/train/*.stem.mp4" >/dev/null; then
+    stems=$root
+    root=${decoded:-$root/decoded}
+    changes+=("data.infos=$root/infos.json")
+fi
 [[ $musdb18hq == true ]] || changes+=(data.musdb18hq=false)
 common=(--root "$root" --row "$row" --exp_dir "$expdir")
 [[ -z $source ]] || common+=(--source "$source")
@@ -98,6 +107,7 @@ runs() { [[ $stage -le $1 && $stop_stage -ge $1 ]]; }
 
 if runs 0; then
     echo "Stage 0: checking the data"
+    [[ -z $stems ]] || "$python" local/decode_musdb18.py --root "$stems" --output "$root"
     local/prepare_data.sh "$python" "$root" "$musdb18hq"
 fi
 
