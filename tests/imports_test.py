@@ -56,7 +56,7 @@ HEAVY = {
     "asteroid.data", "triton", "norbert", "openunmix", "adjustText", "PIL",
 }  # fmt: skip
 HEAVY_PLACES = {
-    "engine": {"pytorch_lightning", "lightning", "asteroid.engine"},
+    "engine": {"pytorch_lightning", "lightning", "asteroid.engine", "omegaconf"},
     "data/transforms.py": {"torch_audiomentations"},
     "kernels/lstm_triton.py": {"triton"},
     "kernels/lstm_triton_kernels.py": {"triton"},

@@ -77,8 +77,9 @@ def resolve(row: str, source: str | None, changes: dict | None = None) -> dict:
         raise UserError(f"unknown row {row!r}; valid: {', '.join(rows())}, or a path in .yml")
     row = path.stem
     base = configuration.load(HERE / "local" / "conf.yml")
-    config = configuration.merge(base, configuration.load(path), str(path))
-    config = configuration.merge(config, changes or {}, "the changes")
+    config = configuration.merge(
+        base, (str(path), configuration.load(path)), ("the changes", changes or {})
+    )
     _check_combinations(config, row, source)
     return {"run": {"row": row, "source": source}, **unlabelled.without_unused(config, base)}
 
