@@ -74,6 +74,7 @@ class Ledger:
         n_machines: int = 1,
         pue: float = DEFAULT_PUE,
         energy_settings: Mapping[str, Any] | None = None,
+        write: bool = True,
     ) -> None:
         """Begin a session: the training's process started, or started again.
 
@@ -93,12 +94,15 @@ class Ledger:
             n_machines: number of machines.
             pue: power usage effectiveness, for the Green Algorithms estimate.
             energy_settings: `EnergyMeter.description()`.
+            write: whether to write the file now; otherwise the first update does.
 
         Raises:
             UserError: if the folder cannot be written, the configuration has values that JSON
                 cannot hold, or the ledger belongs to another run.
         """
         setting = _setting(configuration, data_fingerprint, unlabelled)
+        if self.path.parent.is_dir():
+            remove_unfinished(self.path)
         run = {"row": row, "source": source, "seed": seed, "n_parameters": n_parameters}
         record = self._load(run) or new_record({**run, **setting})
         # The extrapolation was from fewer epochs.
@@ -123,10 +127,9 @@ class Ledger:
         self._record, self._session, self._pue = record, session, pue
         self._began = time.monotonic()
         self._refresh()
+        if not write:
+            return
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            remove_unfinished(self.path)
-            self._set_aside_if_damaged()
             self._write()
         except OSError as error:
             raise UserError(
@@ -253,7 +256,8 @@ class Ledger:
         aside = _free_name(self.path)
         self.path.rename(aside)
         self._record["replaces"] = aside.name
-        warnings.warn(f"{self._damage}; kept as {aside.name}, a new one is begun", stacklevel=3)
+        warnings.warn(f"{self._damage}; kept as {aside.name}, a new one is begun", stacklevel=4)
+        self._damage = None
 
     def _write_or_warn(self) -> None:
         try:
@@ -262,6 +266,8 @@ class Ledger:
             warnings.warn(f"{self.path}: not written: {error.strerror}", stacklevel=3)
 
     def _write(self) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._set_aside_if_damaged()
         text = json.dumps(self._record, indent=1, allow_nan=False)
         with whole_file(self.path) as unfinished, open(unfinished, "w", encoding="utf-8") as file:
             file.write(text + "\n")

@@ -15,11 +15,23 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from ..costs.record import FILE_NAME as LEDGER
+from ..costs.runs import differing_settings
 from ..errors import UserError
 from ..files import write_text
 
+FILE_NAME = "conf.yml"
+
 # The model itself refuses unknown arguments and lists the valid ones.
 OPEN_GROUPS = ("model",)
+
+# Settings that a resumed run may change: they do not change what a step computes.
+CHANGEABLE = {
+    "data": ("workers", "activity_folder", "infos"),
+    "training": ("max_epochs", "patience", "checkpoint_minutes", "activation_checkpointing"),
+    "energy": ("track", "country", "pue"),
+    "budget": ("minutes", "steps"),
+}
 
 
 def load(path: str | Path) -> dict[str, dict[str, Any]]:
@@ -99,6 +111,36 @@ def dump(config: Mapping) -> str:
 def save(config: Mapping, path: str | Path) -> None:
     """Write a configuration to a YAML file, whole or not at all: all ranks of a run write it."""
     write_text(path, dump(config))
+
+
+def check_same_run(folder: str | Path, config: Mapping) -> None:
+    """Refuse to resume a run with settings that change what it computes.
+
+    Args:
+        folder: of the run. Without a checkpoint or ledger nothing was trained there.
+        config: the resolved configuration to resume it with.
+
+    Raises:
+        UserError: naming the settings with their old and new values.
+    """
+    folder = Path(folder)
+    path = folder / FILE_NAME
+    trained = (folder / LEDGER).exists() or any(folder.glob("checkpoints/latest-*.ckpt"))
+    if not (path.exists() and trained):
+        return
+    changeable = {f"{group}.{key}" for group, keys in CHANGEABLE.items() for key in keys}
+    if config.get("scheduler", {}).get("name") == "cosine":
+        changeable.remove("training.max_epochs")  # the learning rate depends on it
+    found = [
+        f"{key} was {old!r} and is now {new!r}"
+        for key, (old, new) in differing_settings(load(path), config).items()
+        if key not in changeable
+    ]
+    if found:
+        raise UserError(
+            f"{folder}: holds a run of another configuration: {'; '.join(found)}; keep the former "
+            "value, or choose another --tag for a new run"
+        )
 
 
 def _check_known(name: str, known: Mapping, kind: str, full_name: str, where: str) -> None:

@@ -43,6 +43,7 @@ def resolve(model: str, source: str | None, changes: dict) -> dict:
     config = configuration.merge(
         base, ("conf/common.yml", common), (str(own), configuration.load(own)), ("--set", changes)
     )
+    recipe.check_amounts(config)
     config = unlabelled.without_unused(config, base)
     return {"run": {"row": model, "source": None}, **config}
 
