@@ -1,4 +1,4 @@
-"""What happens beside the training: the ledger with its energy, and the progress bar."""
+"""Callbacks of a training: the run's ledger with its energy, and the progress bar."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ from pytorch_lightning.callbacks import Callback, TQDMProgressBar
 
 from ..costs.energy import EnergyMeter, EnergyReading
 from ..costs.ledger import Ledger
+from . import config as configuration
 
 
 class RunLedger(Callback):
-    """Measures the run's energy and keeps its ledger, on the first of all processes.
+    """Keep a run's `conf.yml` and `ledger.json`, and measure its energy, on the first process.
 
-    The ledger is written at the end of every epoch, and every minute between.
+    Both files are written after the first step, so that a run that fails before leaves neither.
+    From then on the ledger is written at the end of every epoch, and every minute. The callback
+    comes before those that write checkpoints.
 
     Args:
         folder: of the run.
@@ -45,7 +48,8 @@ class RunLedger(Callback):
         self._ledger: Ledger | None = None
         self._meter: EnergyMeter | None = None
         self._first_step = self._samples = 0
-        self._written = 0.0
+        # When the files were written last; None before the first time.
+        self._written: float | None = None
         self._best: dict[str, float] | None = None
         self._best_epoch: int | None = None
         self._best_score = float("-inf")
@@ -56,7 +60,7 @@ class RunLedger(Callback):
         return self._meter.snapshot() if self._meter is not None else None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Refuse at once what would fail later: an unknown country, a missing CodeCarbon."""
+        """Refuse early what would fail later: an unknown country, a missing CodeCarbon."""
         if trainer.is_global_zero and self._meter is None:
             energy = self.config["energy"]
             self._meter = EnergyMeter(
@@ -70,8 +74,9 @@ class RunLedger(Callback):
         """Begin a session."""
         if not trainer.is_global_zero:
             return
-        # What it finds to measure with is known only when it runs.
+        # The meter can describe how it measures only when it runs.
         self._meter.start()
+        resumed = trainer.global_step > 0
         ledger = Ledger(self.folder)
         ledger.open_session(
             row=self.config["run"]["row"],
@@ -86,17 +91,19 @@ class RunLedger(Callback):
             n_machines=trainer.num_nodes,
             pue=self.config["energy"]["pue"],
             energy_settings=self._meter.description(),
+            write=resumed,
         )
         self._ledger = ledger
         self._first_step = trainer.global_step
-        self._written = time.monotonic()
+        if resumed:
+            self._update(trainer)
 
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:
-        """Count; write down every minute, so that a killed run has what it used."""
+        """Count the batch, and write the ledger every minute."""
         if self._ledger is None:
             return
         self._samples += len(batch["index"]) * trainer.world_size
-        if time.monotonic() - self._written > self.INTERVAL:
+        if self._written is None or time.monotonic() - self._written > self.INTERVAL:
             self._update(trainer)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -114,7 +121,7 @@ class RunLedger(Callback):
         self._best_epoch = trainer.current_epoch
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write down the epoch."""
+        """Write the epoch."""
         if self._ledger is not None:
             self._update(trainer, epoch=trainer.current_epoch)
 
@@ -127,7 +134,7 @@ class RunLedger(Callback):
         self._close(trainer, finished=False)
 
     def state_dict(self) -> dict:
-        """The best validation so far, for the session that goes on from a checkpoint."""
+        """Return the best validation so far, for the session that resumes from a checkpoint."""
         return {
             "best": self._best,
             "best_epoch": self._best_epoch,
@@ -135,11 +142,13 @@ class RunLedger(Callback):
         }
 
     def load_state_dict(self, state: dict) -> None:
-        """Go on with the best validation of the session before."""
+        """Restore the best validation of the session before."""
         self._best, self._best_epoch = state["best"], state["best_epoch"]
         self._best_score = state["best_score"]
 
     def _update(self, trainer: Trainer, epoch: int | None = None) -> None:
+        if self._written is None:
+            configuration.save(self.config, self.folder / configuration.FILE_NAME)
         self._ledger.update(
             epoch=epoch,
             steps=trainer.global_step - self._first_step,
@@ -154,6 +163,9 @@ class RunLedger(Callback):
         if self._ledger is None:
             return
         ledger, self._ledger = self._ledger, None
+        if self._written is None:
+            self._meter.stop()
+            return
         ledger.close(
             finished=finished,
             steps=trainer.global_step - self._first_step,
@@ -167,20 +179,20 @@ class RunLedger(Callback):
 
 
 class ProgressBar(TQDMProgressBar):
-    """Lightning's bar, with samples a second and the energy used so far.
+    """Lightning's progress bar, with samples per second and the energy used so far.
 
     Args:
         ledger: of the same run.
     """
 
     def __init__(self, ledger: RunLedger):
-        # What it shows is read from the device, which has to finish its work first.
+        # Reading the loss from the device waits for its queued work.
         super().__init__(refresh_rate=10)
         self._ledger = ledger
         self._began = self._samples = 0
 
     def on_train_epoch_start(self, trainer: Trainer, *args) -> None:
-        """Begin to count."""
+        """Start the clock."""
         super().on_train_epoch_start(trainer, *args)
         self._began, self._samples = time.monotonic(), 0
 
@@ -190,7 +202,7 @@ class ProgressBar(TQDMProgressBar):
         super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
 
     def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict:
-        """What stands behind the bar."""
+        """Return the values beside the bar."""
         metrics = super().get_metrics(trainer, pl_module)
         metrics.pop("v_num", None)
         seconds = time.monotonic() - self._began

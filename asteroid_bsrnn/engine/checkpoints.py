@@ -1,32 +1,96 @@
-"""Checkpoints of a run: the best ones, and the latest two, from which it can go on.
+"""Checkpoints of a run: the best ones, and the latest ones, from which training resumes.
 
-Lightning writes a checkpoint as a whole or not at all. Should the latest be damaged all the same,
-by a disk or by hand, the one before serves.
+Every checkpoint is written whole or not at all. Should the latest one be damaged nevertheless,
+training resumes from the one before.
 """
 
 from __future__ import annotations
 
+import os
 import pickle
 import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import pytorch_lightning.callbacks as lightning
 import torch
-from pytorch_lightning.callbacks import Callback, ModelCheckpoint
+from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from ..errors import UserError
+from ..files import whole_file
+
+# What loading a damaged file raises.
+_DAMAGE = (EOFError, OSError, RuntimeError, ValueError, pickle.UnpicklingError)
 
 
-class PeriodicCheckpoint(Callback):
-    """Writes a checkpoint in the midst of an epoch, which may take hours.
+class WholeCheckpoints(TorchCheckpointIO):
+    """Writer of checkpoints whose files get their names when they are complete.
 
-    It is written after a step of the optimiser, when no gradients are waiting, and replaces the one
-    before.
+    Lightning's own writer moves a file from the system's temporary folder, which is a copy, and can
+    be interrupted, where that is another file system.
+    """
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
+    ) -> None:
+        """Write a checkpoint."""
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(path) as unfinished, open(unfinished, "wb") as file:
+            torch.save(checkpoint, file)
+            file.flush()
+            os.fsync(file.fileno())
+
+
+# The names of the two classes below are part of the keys of their states in checkpoints.
+
+
+class ModelCheckpoint(lightning.ModelCheckpoint):
+    """Lightning's callback, for runs that are killed, repeated in part, or moved."""
+
+    def file_exists(self, filepath: str, trainer) -> bool:
+        """Replace a file of the same epoch, which a killed process left, instead of adding one."""
+        return False
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore the best scores, also where the run's folder was moved."""
+        state = dict(state_dict)
+        if self.dirpath and state.get("dirpath") != self.dirpath:
+            state["dirpath"] = self.dirpath
+            for name in ("best_model_path", "kth_best_model_path", "last_model_path"):
+                state[name] = self._here(state.get(name, ""))
+            state["best_k_models"] = {
+                self._here(path): score for path, score in state.get("best_k_models", {}).items()
+            }
+        super().load_state_dict(state)
+
+    def _here(self, path: str) -> str:
+        return str(Path(self.dirpath) / Path(path).name) if path else path
+
+
+class EarlyStopping(lightning.EarlyStopping):
+    """Lightning's callback, with a patience that a resumed run may change."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore all but the patience."""
+        super().load_state_dict({**state_dict, "patience": self.patience})
+
+    def on_train_start(self, trainer, pl_module) -> None:
+        """Stop a run that is resumed though its patience is exhausted."""
+        if self.wait_count >= self.patience:
+            trainer.should_stop = True
+
+
+class PeriodicCheckpoint(lightning.Callback):
+    """Write a checkpoint within an epoch, which may take hours.
+
+    It is written after a step of the optimiser, when no gradients are pending, and replaces the
+    one before.
 
     Args:
         folder: of the run's checkpoints.
-        minutes: from one to the next.
+        minutes: between two checkpoints.
     """
 
     def __init__(self, folder: str | Path, minutes: float):
@@ -34,14 +98,14 @@ class PeriodicCheckpoint(Callback):
         self._written = 0.0
 
     def on_train_epoch_start(self, trainer, pl_module) -> None:
-        """Begin to count: a checkpoint was written at the end of the epoch before."""
+        """Start the clock: the epoch before ended with a checkpoint."""
         self._written = time.monotonic()
 
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:
-        """Write a checkpoint if it is time."""
-        if trainer.is_last_batch:  # the end of the epoch writes its own
+        """Write a checkpoint if it is due."""
+        if trainer.is_last_batch:  # the end of the epoch has a checkpoint of its own
             return
-        # All ranks must take part, and their clocks differ; they do not ask each other every time.
+        # All ranks take part and their clocks differ, but asking each other takes time.
         every = trainer.accumulate_grad_batches * (1 if trainer.world_size == 1 else 64)
         due = time.monotonic() - self._written > self.seconds
         if (batch_idx + 1) % every or not trainer.strategy.reduce_boolean_decision(due, all=False):
@@ -52,31 +116,67 @@ class PeriodicCheckpoint(Callback):
         self._written = time.monotonic()
 
     def on_train_end(self, trainer, pl_module) -> None:
-        """What was written at the end of the last epoch takes the place of these."""
+        """Remove the checkpoint: the one of the last epoch's end replaces it."""
         self._remove_others(trainer)
 
     def _remove_others(self, trainer, name: str | None = None) -> None:
-        """Also those that an interrupted process left behind."""
+        """Remove all such checkpoints but one; an interrupted process may have left several."""
         if trainer.is_global_zero:
             for path in self.folder.glob(f"latest-*-{'[0-9]' * 6}.ckpt"):
                 if path.name != name:
                     path.unlink()
 
 
+class BestModel(lightning.Checkpoint):
+    """Hand over the best checkpoint whenever there is a better one.
+
+    Args:
+        best: the callback that keeps the best checkpoints; it comes before this one.
+        save: takes the path of the best checkpoint, on the first of all processes.
+    """
+
+    def __init__(self, best: ModelCheckpoint, save: Callable[[Path], None]):
+        self._best, self._save = best, save
+        self._saved = ""
+
+    def on_train_start(self, trainer, pl_module) -> None:
+        """Hand over the best checkpoint of the sessions before, which may have been killed."""
+        if os.path.isfile(self._best.best_model_path):
+            self._update(trainer)
+
+    def on_validation_end(self, trainer, pl_module) -> None:
+        """Hand over the checkpoint if this validation was the best."""
+        self._update(trainer)
+
+    def on_train_epoch_end(self, trainer, pl_module) -> None:
+        """The same, where the best checkpoint is written at the end of the epoch."""
+        self._update(trainer)
+
+    def _update(self, trainer) -> None:
+        path = self._best.best_model_path
+        if trainer.is_global_zero and path and path != self._saved:
+            self._save(Path(path))
+            self._saved = path
+
+
 def checkpoint_callbacks(
-    folder: str | Path, *, monitor: str, mode: str, minutes: float = 30.0, keep_best: int = 5
-) -> list[Callback]:
-    """Keep the best checkpoints, the latest two, and one in the midst of an epoch.
+    folder: str | Path,
+    *,
+    monitor: str,
+    mode: str,
+    minutes: float = 30.0,
+    keep_best: int = 5,
+    save_best: Callable[[Path], None] | None = None,
+) -> list[lightning.Callback]:
+    """Return callbacks that keep the best checkpoints, the latest two, and one within an epoch.
 
     Args:
         folder: of the run's checkpoints.
         monitor: name of the validated measure.
-        mode: "max" or "min", what is best.
-        minutes: between checkpoints in the midst of an epoch; 0 means none.
+        mode: "max" or "min", which is better.
+        minutes: between checkpoints within an epoch; 0 writes none.
         keep_best: number of best checkpoints.
-
-    Returns:
-        The callbacks that write them.
+        save_best: called with the path of each new best checkpoint, on the first process.
     """
     best = ModelCheckpoint(
         folder,
@@ -88,7 +188,7 @@ def checkpoint_callbacks(
     )
     latest = ModelCheckpoint(
         folder,
-        # In the order of their names: the end of an epoch comes after its middle.
+        # Names sort in time: "end" comes after the numbers of batches.
         filename="latest-{epoch:04d}-end",
         monitor="epoch",
         mode="max",
@@ -96,22 +196,26 @@ def checkpoint_callbacks(
         auto_insert_metric_name=False,
         save_on_train_epoch_end=True,
     )
-    return [best, *([PeriodicCheckpoint(folder, minutes)] if minutes else []), latest]
+    callbacks: list[lightning.Callback] = [best]
+    if save_best is not None:
+        callbacks.append(BestModel(best, save_best))
+    if minutes:
+        callbacks.append(PeriodicCheckpoint(folder, minutes))
+    return [*callbacks, latest]
 
 
 def resumable(folder: str | Path, say: Callable[[str], None] = warnings.warn) -> Path | None:
-    """The latest checkpoint that can be read, or None where there is none.
+    """Return the latest undamaged checkpoint, or None.
 
     Args:
         folder: of the run's checkpoints.
-        say: told of every damaged checkpoint that is passed over.
+        say: called with a message for every damaged checkpoint.
     """
-    candidates = sorted(Path(folder).glob("latest-*.ckpt"), reverse=True)
-    for path in candidates:
+    for path in sorted(Path(folder).glob("latest-*.ckpt"), reverse=True):
         try:
             torch.load(path, map_location="cpu", weights_only=True, mmap=True)
             _check_records(path)
-        except (EOFError, OSError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
+        except _DAMAGE as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             say(f"{path}: the checkpoint is damaged ({reason}); going on from the one before")
         else:
@@ -120,25 +224,32 @@ def resumable(folder: str | Path, say: Callable[[str], None] = warnings.warn) ->
 
 
 def best_checkpoint(folder: str | Path) -> Path:
-    """The best checkpoint of a run, by the score that its latest one remembers.
+    """Return the best checkpoint of a run, as its latest one names it.
 
     Raises:
         UserError: if there is none.
     """
     latest = resumable(folder)
     if latest is not None:
-        callbacks = torch.load(latest, map_location="cpu", weights_only=True)["callbacks"]
+        callbacks = torch.load(latest, map_location="cpu", weights_only=True, mmap=True)[
+            "callbacks"
+        ]
         for state in callbacks.values():
-            path = Path(state.get("best_model_path") or "")
-            # A run's folder may have been moved since.
-            path = Path(folder) / path.name
+            # The run's folder may have been moved.
+            path = Path(folder) / Path(state.get("best_model_path") or "").name
             if path.name.startswith("best-") and path.is_file():
                 return path
     raise UserError(f"{folder}: holds no best checkpoint; train first")
 
 
+def remove_leftovers(folder: str | Path) -> None:
+    """Remove unfinished checkpoints that a killed process left behind."""
+    for path in Path(folder).glob(".*.ckpt"):
+        path.unlink(missing_ok=True)
+
+
 def _check_records(path: Path) -> None:
-    """Compare the checksum of everything in the file, which loading alone does not."""
+    """Verify the checksums of everything in the file, which loading does not."""
     import zipfile
 
     try:

@@ -1,130 +1,155 @@
-"""Configurations of runs: a base file, a row that says what differs, and a user's own changes.
+"""Configurations of runs: a base file, a row's file, and a user's changes.
 
-A configuration has two levels: groups (data, model, training, ...) and keys. The base file names
-every key that there is and, by its value, the type; a row and the user's changes may set those and
-nothing else, but for the groups whose keys are another's arguments (`OPEN_GROUPS`).
+A configuration has two levels: groups (data, model, training, ...) and keys. The base file has
+every key and, by its value, the key's type; rows and changes may set these and nothing else, except
+in the groups whose keys are the arguments of another function (`OPEN_GROUPS`).
 """
 
 from __future__ import annotations
 
-import copy
-import os
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..errors import UserError
+import yaml
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
-# The model refuses unknown arguments itself, with the valid ones listed.
+from ..costs.record import FILE_NAME as LEDGER
+from ..costs.runs import differing_settings
+from ..errors import UserError
+from ..files import write_text
+
+FILE_NAME = "conf.yml"
+
+# The model itself refuses unknown arguments and lists the valid ones.
 OPEN_GROUPS = ("model",)
 
-_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?", re.IGNORECASE)
+# Settings that a resumed run may change: they do not change what a step computes.
+CHANGEABLE = {
+    "data": ("workers", "activity_folder", "infos"),
+    "training": ("max_epochs", "patience", "checkpoint_minutes", "activation_checkpointing"),
+    "energy": ("track", "country", "pue"),
+    "budget": ("minutes", "steps"),
+}
 
 
 def load(path: str | Path) -> dict[str, dict[str, Any]]:
-    """The groups of a YAML file.
+    """Return the groups of a YAML file; interpolations are left to `merge`.
 
     Raises:
-        UserError: if the file is missing, not YAML, not of groups and keys, holds a number that
-            YAML takes for text (such as 1e-3), or a key twice.
+        UserError: if the file is missing, not YAML, has a key twice, or is not made of groups.
     """
-    import yaml
-
-    class Loader(yaml.SafeLoader):
-        """Refuses keys that come twice, of which YAML silently takes the last."""
-
-    def mapping(loader, node):
-        keys = [loader.construct_object(key) for key, _ in node.value]
-        twice = [key for key in keys if keys.count(key) > 1]
-        if twice:
-            raise UserError(f"{path}: {twice[0]!r} comes twice; keep one of the two")
-        return loader.construct_mapping(node, deep=True)
-
-    Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, mapping)
     try:
-        groups = yaml.load(Path(path).read_text(encoding="utf-8"), Loader) or {}
-    except OSError as error:
-        raise UserError(f"{path}: can't be read: {error.strerror}") from error
+        groups = OmegaConf.load(path)
     except yaml.YAMLError as error:
-        raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(groups, dict) or not all(isinstance(v, dict) for v in groups.values()):
+        raise UserError(f"{path}: not valid YAML: {_reason(error)}") from error
+    except OSError as error:
+        raise UserError(f"{path}: can't be read: {error.strerror or error}") from error
+    if not isinstance(groups, DictConfig) or not all(
+        isinstance(group, DictConfig) for group in groups.values()
+    ):
         raise UserError(
             f"{path}: must hold groups of keys, such as 'optim:' with 'lr: 0.001' in it"
         )
-    _refuse_numbers_as_text(groups, str(path))
-    return groups
+    return OmegaConf.to_container(groups)
 
 
-def merge(
-    base: Mapping[str, Mapping], changes: Mapping[str, Mapping], where: str
-) -> dict[str, dict[str, Any]]:
-    """`base` with some of its values changed.
+def merge(base: Mapping[str, Mapping], *changes: tuple[str, Mapping]) -> dict[str, dict[str, Any]]:
+    """Return `base` with changed values, and with all interpolations (`${group.key}`) resolved.
 
     Args:
-        base: every group and key that there is.
-        changes: groups and keys to change.
-        where: what the changes are called in an error.
+        base: every group and key.
+        changes: pairs of a name, for errors, and the groups and keys to change; later ones win.
 
     Raises:
-        UserError: for an unknown group or key, or a value of another type.
+        UserError: for an unknown group or key, a value of another type, or an interpolation of
+            what does not exist.
     """
-    merged = copy.deepcopy({group: dict(keys) for group, keys in base.items()})
-    for group, keys in changes.items():
-        if group not in merged:
-            raise UserError(f"{where}: unknown group {group!r}; valid: {', '.join(merged)}")
-        for key, value in keys.items():
-            if group not in OPEN_GROUPS:
-                _check(f"{group}.{key}", key, value, merged[group], where)
-            merged[group][key] = value
+    for where, groups in changes:
+        for group, keys in groups.items():
+            _check_known(group, base, "group", group, where)
+            for key in keys if group not in OPEN_GROUPS else ():
+                _check_known(key, base[group], "key", f"{group}.{key}", where)
+    layers = [OmegaConf.create(dict(layer)) for layer in (base, *(c for _, c in changes))]
+    try:
+        defaults = OmegaConf.to_container(layers[0], resolve=True)
+        merged = OmegaConf.to_container(OmegaConf.merge(*layers), resolve=True)
+    except OmegaConfBaseException as error:
+        names = ", ".join(where for where, _ in changes) or "the configuration"
+        raise UserError(f"{names}: {str(error).splitlines()[0]}") from error
+    for where, groups in changes:
+        for group, keys in groups.items():
+            for key in keys if group not in OPEN_GROUPS else ():
+                _check_type(f"{group}.{key}", merged[group][key], defaults[group][key], where)
     return merged
 
 
 def parse_changes(assignments: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Changes from a command line: `group.key=value`, the value as YAML.
+    """Return the changes of a command line: `group.key=value`, the value in YAML.
 
     Raises:
         UserError: if one is not of this form.
     """
-    import yaml
-
-    changes: dict[str, dict[str, Any]] = {}
     for assignment in assignments:
-        name, equals, text = assignment.partition("=")
-        group, dot, key = name.strip().partition(".")
-        if not (equals and dot and group and key):
+        name, equals, _ = assignment.partition("=")
+        group, dot, key = name.partition(".")
+        if not (equals and dot and group.strip() and key.strip()):
             raise UserError(f"{assignment!r} is not of the form group.key=value")
         try:
-            value = yaml.safe_load(text)
-        except yaml.YAMLError as error:
+            OmegaConf.from_dotlist([assignment])
+        except (yaml.YAMLError, OmegaConfBaseException) as error:
             raise UserError(f"{assignment!r}: the value is not valid YAML") from error
-        # On a command line 1e-3 is meant as the number it looks like.
-        if isinstance(value, str) and _NUMBER.fullmatch(value):
-            value = float(value)
-        changes.setdefault(group, {})[key] = value
-    return changes
+    return OmegaConf.to_container(OmegaConf.from_dotlist(list(assignments)))
 
 
 def dump(config: Mapping) -> str:
-    """A configuration as YAML."""
-    import yaml
-
-    return yaml.safe_dump(dict(config), sort_keys=False)
+    """Return a configuration as YAML."""
+    return OmegaConf.to_yaml(OmegaConf.create(dict(config)))
 
 
 def save(config: Mapping, path: str | Path) -> None:
-    """Write a configuration to a YAML file, as a whole: all ranks of a run do so, and read it."""
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(dump(config), encoding="utf-8")
-    os.replace(temporary, path)
+    """Write a configuration to a YAML file, whole or not at all: all ranks of a run write it."""
+    write_text(path, dump(config))
 
 
-def _check(name: str, key: str, value: Any, known: Mapping, where: str) -> None:
-    """Refuse an unknown key, and a value that is not of the known one's type."""
-    if key not in known:
-        raise UserError(f"{where}: unknown key {name!r}; valid: {', '.join(known)}")
-    default = known[key]
+def check_same_run(folder: str | Path, config: Mapping) -> None:
+    """Refuse to resume a run with settings that change what it computes.
+
+    Args:
+        folder: of the run. Without a checkpoint or ledger nothing was trained there.
+        config: the resolved configuration to resume it with.
+
+    Raises:
+        UserError: naming the settings with their old and new values.
+    """
+    folder = Path(folder)
+    path = folder / FILE_NAME
+    trained = (folder / LEDGER).exists() or any(folder.glob("checkpoints/latest-*.ckpt"))
+    if not (path.exists() and trained):
+        return
+    changeable = {f"{group}.{key}" for group, keys in CHANGEABLE.items() for key in keys}
+    if config.get("scheduler", {}).get("name") == "cosine":
+        changeable.remove("training.max_epochs")  # the learning rate depends on it
+    found = [
+        f"{key} was {old!r} and is now {new!r}"
+        for key, (old, new) in differing_settings(load(path), config).items()
+        if key not in changeable
+    ]
+    if found:
+        raise UserError(
+            f"{folder}: holds a run of another configuration: {'; '.join(found)}; keep the former "
+            "value, or choose another --tag for a new run"
+        )
+
+
+def _check_known(name: str, known: Mapping, kind: str, full_name: str, where: str) -> None:
+    if name not in known:
+        raise UserError(f"{where}: unknown {kind} {full_name!r}; valid: {', '.join(known)}")
+
+
+def _check_type(name: str, value: Any, default: Any, where: str) -> None:
+    """Refuse a value that is not of the default's type."""
     if value is None or default is None or type(value) is type(default):
         return
     if isinstance(default, float) and type(value) is int:
@@ -135,13 +160,8 @@ def _check(name: str, key: str, value: Any, known: Mapping, where: str) -> None:
     )
 
 
-def _refuse_numbers_as_text(value: Any, where: str) -> None:
-    """YAML reads 1e-3 as text; so would the optimiser, hours later."""
-    if isinstance(value, Mapping):
-        for key, item in value.items():
-            _refuse_numbers_as_text(item, f"{where}: {key}" if isinstance(item, str) else where)
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            _refuse_numbers_as_text(item, where)
-    elif isinstance(value, str) and _NUMBER.fullmatch(value):
-        raise UserError(f"{where} is {value!r}, which YAML takes for text; write {float(value)!r}")
+def _reason(error: yaml.YAMLError) -> str:
+    """Return what is wrong with a file, and on which line."""
+    mark = getattr(error, "problem_mark", None)
+    problem = getattr(error, "problem", None) or " ".join(str(error).split())
+    return problem if mark is None else f"{problem} on line {mark.line + 1}"

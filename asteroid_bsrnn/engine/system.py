@@ -1,4 +1,4 @@
-"""The training system: what happens to a batch, and how a validation track is scored."""
+"""The training system: from a batch to its loss, and from a validation track to its scores."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a configuration to the optimiser, the scheduler and the trainer of a run."""
+"""Optimiser, scheduler and trainer of a run, from its configuration."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from pathlib import Path
 import pytorch_lightning as pl
 import torch
 from asteroid.engine.optimizers import make_optimizer
-from pytorch_lightning.callbacks import Callback, EarlyStopping
+from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities import rank_zero_warn
 from torch.optim.lr_scheduler import CosineAnnealingLR, ReduceLROnPlateau, StepLR
 
 from ..errors import UserError
 from ..kernels import has_bfloat16
+from .checkpoints import EarlyStopping, WholeCheckpoints
 
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 SCHEDULERS = ("step", "cosine", "plateau", "none")
@@ -22,14 +23,14 @@ MONITORS = {"usdr": ("val_usdr", "max"), "loss": ("val_loss", "min")}
 
 
 def batches_per_step(training: Mapping, n_devices: int) -> int:
-    """Batches whose gradients are accumulated for a step of the optimiser.
+    """Return the number of batches whose gradients are accumulated for a step of the optimiser.
 
     Args:
         training: the configuration's group of that name.
-        n_devices: over all machines.
+        n_devices: number of devices on all machines.
 
     Raises:
-        UserError: if the examples asked for a step are no whole number of batches.
+        UserError: if `examples_per_step` is not a whole number of batches.
     """
     wanted = training["examples_per_step"]
     if wanted is None:
@@ -44,13 +45,13 @@ def batches_per_step(training: Mapping, n_devices: int) -> int:
 
 
 def scaled_learning_rate(lr: float, batch_size: int, n_devices: int, accumulate: int) -> float:
-    """The paper's rule: `lr` is for 16 examples a step, and grows with their number.
+    """Return the learning rate by the paper's rule: proportional to the examples per step.
 
     Args:
-        lr: for 16 examples a step.
-        batch_size: examples a device.
-        n_devices: over all machines.
-        accumulate: batches a step.
+        lr: for 16 examples per step.
+        batch_size: examples per device.
+        n_devices: number of devices on all machines.
+        accumulate: batches per step.
     """
     return lr * batch_size * n_devices * accumulate / 16
 
@@ -58,7 +59,7 @@ def scaled_learning_rate(lr: float, batch_size: int, n_devices: int, accumulate:
 def make_optimization(
     model: torch.nn.Module, config: Mapping, n_devices: int
 ) -> tuple[torch.optim.Optimizer, object | None]:
-    """The optimiser, and the scheduler as Asteroid's `System` takes it.
+    """Return the optimiser, and the scheduler in the form of Asteroid's `System`.
 
     Raises:
         UserError: for an unknown optimiser or scheduler.
@@ -88,7 +89,7 @@ def make_optimization(
 
 
 def monitored(config: Mapping) -> tuple[str, str]:
-    """Name of the validated measure that decides what is best, and "max" or "min".
+    """Return the name of the measure that decides which validation is best, and "max" or "min".
 
     Raises:
         UserError: if the configuration names an unknown one.
@@ -109,19 +110,19 @@ def make_trainer(
     n_nodes: int = 1,
     max_epochs: int | None = None,
 ) -> pl.Trainer:
-    """The trainer of a run.
+    """Return the trainer of a run.
 
     Args:
         config: the resolved configuration.
-        folder: of the run; TensorBoard's files go to `tensorboard` in it.
-        callbacks: beside early stopping and averaged weights, which the configuration decides.
-        accelerator: as Lightning names it.
-        n_devices: on each machine.
+        folder: of the run; TensorBoard's files go to its folder `tensorboard`.
+        callbacks: besides early stopping and averaged weights, which the configuration chooses.
+        accelerator: Lightning's name of it.
+        n_devices: number of devices on each machine.
         n_nodes: number of machines.
-        max_epochs: other than None, instead of the configuration's.
+        max_epochs: replaces the configuration's; None for the configuration's.
 
     Raises:
-        UserError: for an unknown precision, or one that the device does not have.
+        UserError: for an unknown precision.
     """
     training = config["training"]
     if training["precision"] not in PRECISIONS:
@@ -143,8 +144,9 @@ def make_trainer(
         accumulate_grad_batches=batches_per_step(training, n_devices * n_nodes),
         gradient_clip_val=training["gradient_clip"] or None,
         callbacks=callbacks,
+        plugins=[WholeCheckpoints()],
         logger=TensorBoardLogger(folder, name="tensorboard", version=""),
-        # The loaders' own samplers know the ranks, and where a run goes on.
+        # The loaders' samplers know the ranks, and where a run resumes.
         use_distributed_sampler=False,
         num_sanity_val_steps=0,
         log_every_n_steps=10,

@@ -31,6 +31,17 @@ from asteroid_bsrnn.separation import chunks as inference
 HERE = Path(__file__).parent
 STEMS = presets.SOURCES
 PRECISIONS = {"32": "32-true"}
+# The least values of amounts.
+AMOUNTS = {
+    1: (
+        "data.samples_per_epoch",
+        "training.batch_size",
+        "training.accumulate",
+        "training.examples_per_step",
+        "training.max_epochs",
+    ),
+    0: ("data.workers", "training.patience", "training.checkpoint_minutes"),
+}
 
 
 def parser(description: str) -> argparse.ArgumentParser:
@@ -77,10 +88,30 @@ def resolve(row: str, source: str | None, changes: dict | None = None) -> dict:
         raise UserError(f"unknown row {row!r}; valid: {', '.join(rows())}, or a path in .yml")
     row = path.stem
     base = configuration.load(HERE / "local" / "conf.yml")
-    config = configuration.merge(base, configuration.load(path), str(path))
-    config = configuration.merge(config, changes or {}, "the changes")
+    config = configuration.merge(
+        base, (str(path), configuration.load(path)), ("the changes", changes or {})
+    )
     _check_combinations(config, row, source)
+    check_amounts(config)
     return {"run": {"row": row, "source": source}, **unlabelled.without_unused(config, base)}
+
+
+def check_amounts(config: dict) -> None:
+    """Refuse amounts with which nothing would be trained.
+
+    Raises:
+        UserError: naming the key.
+    """
+    for least, names in AMOUNTS.items():
+        for name in names:
+            group, _, key = name.partition(".")
+            value = config[group][key]
+            if value is not None and value < least:
+                raise UserError(f"{name} must be {least} or more, got {value}")
+    if config["data"]["segment"] <= 0:
+        raise UserError(
+            f"data.segment must be more than 0 seconds, got {config['data']['segment']}"
+        )
 
 
 def _check_combinations(config: dict, row: str, source: str | None) -> None:
@@ -225,8 +256,18 @@ def data_infos(config: dict):
 def build_train_loader(
     config: dict, root: str, tracks: Sequence[Track], sample_rate: float, rank: int, world_size: int
 ) -> DataLoader:
-    """Batches of training examples for one rank."""
+    """Return a loader of training batches for one rank.
+
+    Raises:
+        UserError: if the tracks cannot be read, or an epoch has fewer examples than a batch.
+    """
     data, training = config["data"], config["training"]
+    if data["samples_per_epoch"] < training["batch_size"] * world_size:
+        raise UserError(
+            f"data.samples_per_epoch ({data['samples_per_epoch']}) is less than one batch "
+            f"(training.batch_size {training['batch_size']} x {world_size} device(s)): nothing "
+            "would be trained"
+        )
     dataset = RandomSegments(
         tracks,
         segment=data["segment"],
@@ -253,9 +294,15 @@ def build_train_loader(
 def build_validation_loader(
     config: dict, tracks: Sequence[Track], sample_rate: float, rank: int, world_size: int
 ) -> DataLoader:
-    """Whole validation tracks, each on one of the ranks."""
+    """Return a loader of whole validation tracks, each on one of the ranks.
+
+    Raises:
+        UserError: if there are none.
+    """
+    if not tracks:
+        raise UserError("there are no validation tracks; list some in data.validation_tracks")
     dataset = WholeTracks(tracks, sample_rate=int(sample_rate), infos=data_infos(config))
-    # A rank without a track of its own would stop Lightning; what it scores twice is not counted.
+    # Lightning needs a track on every rank; one that is scored twice counts once.
     numbers = range(rank, len(dataset), world_size) or [rank % len(dataset)]
     return DataLoader(
         dataset,

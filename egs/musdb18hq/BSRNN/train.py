@@ -1,25 +1,36 @@
-"""Stage 2: train a row of the paper's table; goes on where it was interrupted."""
+"""Stage 2: train a row of the paper's table, or resume its training."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.utilities import rank_zero_info
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 import recipe
 import unlabelled
 from asteroid_bsrnn import UserError
 from asteroid_bsrnn.data import fingerprint
-from asteroid_bsrnn.engine import config as configuration
 from asteroid_bsrnn.engine.callbacks import ProgressBar, RunLedger
-from asteroid_bsrnn.engine.checkpoints import best_checkpoint, checkpoint_callbacks, resumable
+from asteroid_bsrnn.engine.checkpoints import (
+    best_checkpoint,
+    checkpoint_callbacks,
+    remove_leftovers,
+    resumable,
+)
+from asteroid_bsrnn.engine.config import check_same_run
 from asteroid_bsrnn.engine.system import NotFiniteLossError, SeparationSystem
 from asteroid_bsrnn.engine.trainer import make_optimization, make_trainer, monitored
+from asteroid_bsrnn.files import remove_unfinished
 from asteroid_bsrnn.memory import keep_freed_memory
 from asteroid_bsrnn.weights import checkpoint
+
+BEST = "best_model.pth"
 
 
 def main() -> int:
@@ -34,15 +45,18 @@ def main() -> int:
     parser.add_argument(
         "--track_epochs", type=int, default=0, metavar="N", help="train N epochs and extrapolate"
     )
-    options = parser.parse_args()
+    return exit_code(train, parser.parse_args())
+
+
+def exit_code(action: Callable, options) -> int:
+    """Run a training; return 2, with one line on stderr, for a user's mistake."""
     try:
-        train(options)
-    except (UserError, NotFiniteLossError) as error:
-        # A loader's process sends its whole traceback, the message last; and a progress bar may
-        # have left its line unfinished.
-        message = (
-            str(error).strip().splitlines()[-1].removeprefix("asteroid_bsrnn.errors.UserError: ")
-        )
+        action(options)
+    except (UserError, NotFiniteLossError, MisconfigurationException) as error:
+        # A loader's process sends its whole traceback, with the message in the last line. A
+        # progress bar may have left its line unfinished.
+        message = str(error).strip().splitlines()[-1]
+        message = message.removeprefix("asteroid_bsrnn.errors.UserError: ")
         print(f"\nerror: {message}", file=sys.stderr)
         return 2
     return 0
@@ -51,46 +65,88 @@ def main() -> int:
 def train(options) -> None:
     """Train the run that the options describe."""
     config = recipe.configure(options)
-    folder = Path(options.exp_dir)
-    n_devices = options.devices * options.num_nodes
-    pl.seed_everything(config["training"]["seed"], verbose=False)
-    model = recipe.build_model(config)
-    tracks = recipe.build_tracks(config, options.root, "train", "train")
-    validation = recipe.build_tracks(config, options.root, "train", "valid")
-    claim(folder, config)
+    run(
+        config,
+        recipe.build_model,
+        options.root,
+        Path(options.exp_dir),
+        accelerator=options.accelerator,
+        n_devices=options.devices,
+        n_nodes=options.num_nodes,
+        overfit=options.overfit,
+        track_epochs=options.track_epochs,
+    )
 
-    optimizer, scheduler = make_optimization(model, config, n_devices)
+
+def run(
+    config: dict,
+    build: Callable[[dict], torch.nn.Module],
+    root: str,
+    folder: Path,
+    *,
+    accelerator: str = "auto",
+    n_devices: int = 1,
+    n_nodes: int = 1,
+    overfit: int = 0,
+    track_epochs: int = 0,
+    callbacks: Sequence[Callback] = (),
+    prepare: Callable[[SeparationSystem], None] | None = None,
+) -> None:
+    """Train a network, or resume its training, and keep its best weights in `best_model.pth`.
+
+    Args:
+        config: the resolved configuration.
+        build: from the configuration to the network.
+        root: the data set's folder.
+        folder: of the run.
+        accelerator: Lightning's name of it.
+        n_devices: number of devices on each machine.
+        n_nodes: number of machines.
+        overfit: trains on so many batches alone; 0 for all data.
+        track_epochs: trains so many epochs and extrapolates time and energy; 0 for the
+            configuration's.
+        callbacks: further ones.
+        prepare: called with the system before a training that is not resumed.
+
+    Raises:
+        UserError: for data or settings that cannot be trained on.
+        NotFiniteLossError: if the loss became NaN or infinite.
+    """
+    check_same_run(folder, config)
+    pl.seed_everything(config["training"]["seed"], verbose=False)
+    model = build(config)
+    tracks = recipe.build_tracks(config, root, "train", "train")
+    validation = recipe.build_tracks(config, root, "train", "valid")
     monitor, mode = monitored(config)
     ledger = RunLedger(
         folder,
         config,
-        data_fingerprint=fingerprint(options.root, [*tracks, *validation]),
+        data_fingerprint=fingerprint(root, [*tracks, *validation]),
         unlabelled=unlabelled.facts(config),
-        extrapolate=bool(options.track_epochs),
+        extrapolate=bool(track_epochs),
     )
+
+    def save(path: Path) -> None:
+        save_best(system, path, folder, loaders[0].dataset.get_infos())
+
     checkpointing = checkpoint_callbacks(
         folder / "checkpoints",
         monitor=monitor,
         mode=mode,
         minutes=config["training"]["checkpoint_minutes"],
+        save_best=save,
     )
     trainer = make_trainer(
         config,
         folder,
-        [*checkpointing, ledger, ProgressBar(ledger)],
-        accelerator=options.accelerator,
-        n_devices=options.devices,
-        n_nodes=options.num_nodes,
-        max_epochs=options.track_epochs or None,
+        [ledger, ProgressBar(ledger), *callbacks, *checkpointing],
+        accelerator=accelerator,
+        n_devices=n_devices,
+        n_nodes=n_nodes,
+        max_epochs=track_epochs or None,
     )
-    ranks = (trainer.global_rank, trainer.world_size)
-    if options.overfit:
-        loaders = recipe.build_overfit_loaders(config, tracks, model.sample_rate, options.overfit)
-    else:
-        loaders = (
-            recipe.build_train_loader(config, options.root, tracks, model.sample_rate, *ranks),
-            recipe.build_validation_loader(config, validation, model.sample_rate, *ranks),
-        )
+    loaders = build_loaders(config, root, tracks, validation, model.sample_rate, trainer, overfit)
+    optimizer, scheduler = make_optimization(model, config, n_devices * n_nodes)
     system = SeparationSystem(
         model,
         optimizer,
@@ -100,45 +156,47 @@ def train(options) -> None:
         schedule=recipe.build_schedule(config, model.sample_rate),
         scheduler=scheduler,
         config=config,
-        augment=None if options.overfit else recipe.build_augmentations(config),
+        augment=None if overfit else recipe.build_augmentations(config),
         normalise=recipe.build_normalisation(config),
         seed=config["training"]["seed"],
         describe=loaders[0].dataset.describe,
         report_directory=folder,
         validate_loss=monitor == "val_loss",
     )
+    if trainer.is_global_zero:
+        remove_leftovers(folder / "checkpoints")
+        if folder.is_dir():
+            remove_unfinished(folder / BEST)
     checkpoint_path = resumable(folder / "checkpoints", rank_zero_info)
     if checkpoint_path is not None:
         rank_zero_info(f"going on from {checkpoint_path}")
+    elif prepare is not None:
+        prepare(system)
     trainer.fit(system, ckpt_path=checkpoint_path, weights_only=True)
     if trainer.is_global_zero:
-        save_best(system, folder, loaders[0].dataset.get_infos())
+        path = best_checkpoint(folder / "checkpoints")
+        save(path)
+        rank_zero_info(f"best weights, of {path.name}: {folder / BEST}")
 
 
-def claim(folder: Path, config: dict) -> None:
-    """Make the folder of the run, or see that it is this run's.
-
-    Raises:
-        UserError: if a run of another configuration lies there.
-    """
-    path = folder / "conf.yml"
-    if path.exists():
-        if configuration.load(path) != config:
-            raise UserError(f"{folder}: holds a run of another configuration; choose another --tag")
-        return
-    (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
-    configuration.save(config, path)
+def build_loaders(config, root, tracks, validation, sample_rate, trainer, overfit: int) -> tuple:
+    """Return the loaders of training batches and validation tracks for the trainer's rank."""
+    if overfit:
+        return recipe.build_overfit_loaders(config, tracks, sample_rate, overfit)
+    ranks = (trainer.global_rank, trainer.world_size)
+    return (
+        recipe.build_train_loader(config, root, tracks, sample_rate, *ranks),
+        recipe.build_validation_loader(config, validation, sample_rate, *ranks),
+    )
 
 
-def save_best(system: SeparationSystem, folder: Path, data_infos: dict) -> None:
-    """Write the best weights as `best_model.pth`, the file that later stages and users load."""
-    path = best_checkpoint(folder / "checkpoints")
-    state = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
-    weights = {name.removeprefix("model."): value for name, value in state.items()}
-    system.model.load_state_dict(weights)
-    infos = {**data_infos, "training_config": system.config}
-    checkpoint.save_model(system.model.cpu(), folder / "best_model.pth", infos)
-    rank_zero_info(f"best weights, of {path.name}: {folder / 'best_model.pth'}")
+def save_best(system: SeparationSystem, path: Path, folder: Path, data_infos: dict) -> None:
+    """Write the weights of a checkpoint as `best_model.pth`, which later stages and users load."""
+    state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)["state_dict"]
+    conf = system.model.serialize()
+    conf["state_dict"] = {name.removeprefix("model."): value for name, value in state.items()}
+    conf["infos"] = {**conf["infos"], **data_infos, "training_config": system.config}
+    checkpoint.save_dict(conf, folder / BEST)
 
 
 if __name__ == "__main__":

@@ -39,9 +39,12 @@ def resolve(model: str, source: str | None, changes: dict) -> dict:
         raise UserError(f"{model} separates all sources; leave --source out")
     base = configuration.load(RECIPE / "local" / "conf.yml")
     base["model"] = {"peer": model}
-    for path in (HERE / "conf" / "common.yml", HERE / "conf" / f"{model}.yml"):
-        base = configuration.merge(base, configuration.load(path), str(path))
-    config = unlabelled.without_unused(configuration.merge(base, changes, "--set"), base)
+    own = HERE / "conf" / f"{model}.yml"
+    config = configuration.merge(
+        base, ("conf/common.yml", common), (str(own), configuration.load(own)), ("--set", changes)
+    )
+    recipe.check_amounts(config)
+    config = unlabelled.without_unused(config, base)
     return {"run": {"row": model, "source": None}, **config}
 
 
