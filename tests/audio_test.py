@@ -23,7 +23,6 @@ from asteroid_bsrnn.audio import (
     find_inputs,
     resample_blocks,
     resampled_length,
-    writing,
 )
 from asteroid_bsrnn.errors import UserError
 
@@ -804,7 +803,7 @@ class TestWriting:
     @pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "FLOAT"])
     @pytest.mark.parametrize("hint", [None, 5000])
     def test_wav_beyond_its_limit_becomes_rf64(self, tmp_path, monkeypatch, subtype, hint):
-        monkeypatch.setattr(writing, "_WAV_LIMIT", 15_000)
+        monkeypatch.setattr("asteroid_bsrnn.audio.writer._WAV_LIMIT", 15_000)
         path, samples = tmp_path / "x.wav", noise(5000)
         with AudioWriter(path, RATE, 2, "wav", subtype, frames=hint) as writer:
             assert path.read_bytes()[:4] == (b"RF64" if hint else b"RIFF")

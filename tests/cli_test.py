@@ -423,7 +423,7 @@ class TestFailures:
             (["separat"], "separat"),
             (["separate"], "INPUT"),
             (["separate", ""], "INPUT"),
-            (["separate", "--stems", "vocals", "song.wav"], "INPUT"),
+            (["separate", "--stems", "vocals", "drums"], "name the inputs before --stems"),
             (["separate", "x.wav", "--bat\nch"], "--bat ch"),
             (["convert", "x.ckpt"], "--output"),
             (["convert", "x.ckpt", "-o", ""], "--output"),

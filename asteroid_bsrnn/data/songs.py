@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..audio.inputs import find_inputs
+from ..audio import find_inputs
 from ..errors import UserError
 from .parts import parse_part, parse_parts, part_name
 
