@@ -74,6 +74,27 @@ class TestFindInputs:
         assert names == ["b/notes.txt", "b/1.stem.mp4", "b/2.FLAC", "b/c/0.wav"]
         assert find_inputs(str(odd)) == [odd]
 
+    def test_links_to_folders_are_followed_once(self, tmp_path):
+        music, elsewhere = tmp_path / "music", tmp_path / "elsewhere"
+        for folder in (music, elsewhere):
+            folder.mkdir()
+            (folder / f"{folder.name}.wav").touch()
+        (music / "a link").symlink_to(elsewhere)
+        (music / "b link").symlink_to(elsewhere)
+        (music / "loop").symlink_to(music)
+        (elsewhere / "up").symlink_to(tmp_path)
+        (elsewhere / "itself").symlink_to("itself")
+        found = [str(file.relative_to(music)) for file in find_inputs(music)]
+        assert found == ["a link/elsewhere.wav", "music.wav"]
+        found = [str(file.relative_to(music)) for file in find_inputs(music / "a link")]
+        assert found == ["a link/elsewhere.wav"]
+
+    def test_refuses_urls_as_they_are(self):
+        for url in ("https://example.org/x.wav", "file:///x.wav"):
+            for read in (find_inputs, AudioFile):
+                with refused(f"{url}: a URL, not a file"):
+                    read(url)
+
     def test_refuses_missing_and_silent_paths(self, tmp_path):
         with refused("gone.wav", "No such file"):
             find_inputs([tmp_path / "gone.wav"])
