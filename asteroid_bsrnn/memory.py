@@ -1,4 +1,4 @@
-"""Memory of the process: keeping, releasing and running out of it."""
+"""Memory of the process: reuse of freed memory, and errors for lack of it."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import ctypes
 import mmap
 import platform
 import re
+from typing import TYPE_CHECKING
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
-# Of glibc's malloc.h.
+# Constants of glibc's malloc.h.
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4
 _LARGEST_INT = 2**31 - 1
 _PAD_BYTES = 64 * 2**20
@@ -17,14 +19,14 @@ _keeps = False
 
 
 def keep_freed_memory() -> bool:
-    """Let this process keep the memory it frees, for tensors to come.
+    """Make this process reuse freed memory (glibc `mallopt`).
 
-    By default glibc hands every large tensor that is freed back to the system, and the next one
-    of its size is cleared page by page: that takes a third of the time of a network on a CPU.
-    For programs; a library should leave its host's settings alone.
+    By default, glibc returns the memory of large tensors to the system when they are freed. The
+    system then clears every page of the next tensor, which takes a third of a network's time on a
+    CPU. Only programs should call this: a library must not change the settings of its host.
 
     Returns:
-        Whether it could be set: elsewhere than on glibc nothing changes.
+        Whether it had an effect; it has none without glibc.
     """
     if platform.libc_ver()[0] != "glibc":
         return False
@@ -42,30 +44,30 @@ def keep_freed_memory() -> bool:
 
 
 def release_kept_memory() -> None:
-    """Hand back what is kept and free at the moment, where `keep_freed_memory` was called.
+    """Return free memory to the system, if `keep_freed_memory` was called.
 
-    Kept memory falls to pieces, and grows with every network and chunk. Between them, giving it
-    back takes a tenth of a second and bounds the peak.
+    Reused memory becomes fragmented and grows with every network and chunk. Returning it between
+    them takes a tenth of a second and bounds the peak.
     """
     if _keeps:
         ctypes.CDLL(None).malloc_trim(0)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether there was not enough memory, on a CPU or a GPU; torch has no one class for it."""
-    # The last one is oneDNN's, which gives no reason; of what it can't do it says more.
+    """Return whether an error means too little memory; torch has no class for it."""
+    # The last message is oneDNN's for lack of memory. Its other errors name a reason.
     pattern = "out of memory|can't allocate memory|alloc_cpu|could not create a primitive$"
     return isinstance(error, MemoryError) or bool(re.search(pattern, str(error)))
 
 
 def release_pages(tensor: torch.Tensor) -> None:
-    """Give the memory of a tensor that is mapped from a file back to the system.
+    """Return the memory of a tensor that is mapped from a file to the system.
 
-    The values stay in the file and are read again if they are used again.
+    The values stay in the file and are read again at the next use.
 
     Args:
-        tensor: contiguous, mapped from a file and never written to. The values of any other tensor
-            would be lost.
+        tensor: a contiguous tensor that is mapped from a file and was never written to. Any other
+            tensor would lose its values.
     """
     madvise = getattr(ctypes.CDLL(None), "madvise", None)
     advice = getattr(mmap, "MADV_DONTNEED", None)

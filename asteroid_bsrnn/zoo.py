@@ -11,11 +11,12 @@ from pathlib import Path
 
 from .errors import UserError
 from .models import PerSourceSeparator, SourceModel
+from .options import DEFAULT_MODEL
 from .weights import checkpoint, hub, install, reference
 from .weights.download import fetch_url
 from .weights.registry import Pretrained, registry
 
-DEFAULT = "small"
+DEFAULT = DEFAULT_MODEL
 
 __all__ = [
     "DEFAULT",

@@ -23,7 +23,6 @@ from asteroid_bsrnn.audio import (
     find_inputs,
     resample_blocks,
     resampled_length,
-    writing,
 )
 from asteroid_bsrnn.errors import UserError
 
@@ -74,6 +73,27 @@ class TestFindInputs:
         names = [str(file.relative_to(tmp_path)) for file in found]
         assert names == ["b/notes.txt", "b/1.stem.mp4", "b/2.FLAC", "b/c/0.wav"]
         assert find_inputs(str(odd)) == [odd]
+
+    def test_links_to_folders_are_followed_once(self, tmp_path):
+        music, elsewhere = tmp_path / "music", tmp_path / "elsewhere"
+        for folder in (music, elsewhere):
+            folder.mkdir()
+            (folder / f"{folder.name}.wav").touch()
+        (music / "a link").symlink_to(elsewhere)
+        (music / "b link").symlink_to(elsewhere)
+        (music / "loop").symlink_to(music)
+        (elsewhere / "up").symlink_to(tmp_path)
+        (elsewhere / "itself").symlink_to("itself")
+        found = [str(file.relative_to(music)) for file in find_inputs(music)]
+        assert found == ["a link/elsewhere.wav", "music.wav"]
+        found = [str(file.relative_to(music)) for file in find_inputs(music / "a link")]
+        assert found == ["a link/elsewhere.wav"]
+
+    def test_refuses_urls_as_they_are(self):
+        for url in ("https://example.org/x.wav", "file:///x.wav"):
+            for read in (find_inputs, AudioFile):
+                with refused(f"{url}: a URL, not a file"):
+                    read(url)
 
     def test_refuses_missing_and_silent_paths(self, tmp_path):
         with refused("gone.wav", "No such file"):
@@ -804,7 +824,7 @@ class TestWriting:
     @pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "FLOAT"])
     @pytest.mark.parametrize("hint", [None, 5000])
     def test_wav_beyond_its_limit_becomes_rf64(self, tmp_path, monkeypatch, subtype, hint):
-        monkeypatch.setattr(writing, "_WAV_LIMIT", 15_000)
+        monkeypatch.setattr("asteroid_bsrnn.audio.writer._WAV_LIMIT", 15_000)
         path, samples = tmp_path / "x.wav", noise(5000)
         with AudioWriter(path, RATE, 2, "wav", subtype, frames=hint) as writer:
             assert path.read_bytes()[:4] == (b"RF64" if hint else b"RIFF")

@@ -423,7 +423,7 @@ class TestFailures:
             (["separat"], "separat"),
             (["separate"], "INPUT"),
             (["separate", ""], "INPUT"),
-            (["separate", "--stems", "vocals", "song.wav"], "INPUT"),
+            (["separate", "--stems", "vocals", "drums"], "name the inputs before --stems"),
             (["separate", "x.wav", "--bat\nch"], "--bat ch"),
             (["convert", "x.ckpt"], "--output"),
             (["convert", "x.ckpt", "-o", ""], "--output"),
@@ -750,3 +750,114 @@ class TestTerminal:
         song = write(tmp_path / "song.wav", noise(4000))
         done = command("separate", song, "-o", tmp_path / "out")
         assert done.returncode == 0 and done.stderr == ""
+
+
+class TestWhatUsersTry:
+    """Inputs and options as people write them."""
+
+    def test_stems_before_the_inputs(self, tmp_path, model, song, monkeypatch, complaint, capsys):
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "album").mkdir()
+        write(tmp_path / "album" / "one.wav", noise(3000))
+        for number, (arguments, tracks) in enumerate((
+            (["--stems", "vocals", "song.wav"], ["song"]),
+            (["--stems", "vocals", "other", "album"], ["one"]),
+            (["album", "--stems", "vocals", "other", tmp_path / "song.wav"], ["one", "song"]),
+        )):  # fmt: skip
+            out = tmp_path / f"out{number}"
+            assert main("separate", *arguments, "-o", out, "--model", model) == 0, arguments
+            assert sorted(path.name for path in out.iterdir()) == tracks, arguments
+        capsys.readouterr()
+        line = complaint("separate", "--stems", "vocals", "gone.wav", "--model", model)
+        assert "gone.wav: No such file" in line
+        line = complaint("separate", "song.wav", "--stems", "vocals", "album", "--model", model)
+        assert "unknown stem 'album'" in line
+
+    def test_urls_are_shown_as_they_are(self, tmp_path, model, complaint):
+        for url in ("https://example.org/song.wav", "file:///tmp/song.wav", "ftp://a.b/c d.mp3"):
+            line = complaint("separate", url, "-o", tmp_path / "out", "--model", model)
+            assert f"{url}: a URL, not a file; download it" in line
+
+    def test_times_with_minutes(self, tmp_path, model, complaint, capsys):
+        song = write(tmp_path / "long.wav", noise(64 * 8000), rate=8000)
+        run = ["separate", song, "--model", model, "--stems=vocals", "-o"]
+        for number, (start, duration, frames) in enumerate((
+            ("1:02", "0:01", 8000),
+            ("0:01:02.5", "0.25", 2000),
+            ("62", "00:00:01", 8000),
+        )):  # fmt: skip
+            out = tmp_path / str(number)
+            assert main(*run, out, "--start", start, "--duration", duration) == 0
+            assert AudioFile(out / "long" / "vocals.wav").frames == frames
+        capsys.readouterr()
+        for start in ("1:75", "1:2", ":30", "1:60:00", "1:00:", "a:00"):
+            assert "[h:]m:ss" in complaint(*run, tmp_path / "bad", "--start", start), start
+        assert "above 0" in complaint(*run, tmp_path / "bad", "--duration", "0:00")
+
+    def test_names_of_255_bytes(self, tmp_path, model):
+        names = ["x" * 251 + ".wav", "x" * 251 + ".WAV", "é" * 125 + "x.wav"]
+        for seed, name in enumerate([*names, *names]):
+            folder = tmp_path / ("b" if seed >= len(names) else "a")
+            folder.mkdir(exist_ok=True)
+            write(tmp_path / "song.wav", noise(3000, seed=seed)).rename(folder / name)
+        out = tmp_path / "out"
+        assert main("separate", tmp_path / "a", tmp_path / "b", "-o", out, "--model", model) == 0
+        tracks = sorted(path.name for path in out.iterdir())
+        assert len(tracks) == 6
+        assert max(len(os.fsencode(name)) for name in tracks) <= 255
+        assert sum(name.endswith(" (2)") for name in tracks) == 2
+
+    def test_linked_folders(self, tmp_path, model, capsys):
+        music, elsewhere = tmp_path / "music", tmp_path / "elsewhere"
+        for folder in (music / "sub", elsewhere):
+            folder.mkdir(parents=True)
+        write(music / "sub" / "one.wav", noise(3000, seed=1))
+        write(elsewhere / "two.wav", noise(3000, seed=2))
+        (music / "link").symlink_to(elsewhere)
+        (music / "again").symlink_to(elsewhere)
+        (music / "sub" / "loop").symlink_to(music)
+        (elsewhere / "back").symlink_to(music / "sub")
+        (music / "itself").symlink_to(music / "itself")
+        assert main("separate", music, "-o", tmp_path / "out", "--model", model) == 0
+        assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["one", "two"]
+        assert capsys.readouterr().out.count("\n") == 2
+
+    def test_a_batch_is_run_again(self, tmp_path, model, capsys):
+        (tmp_path / "music").mkdir()
+        for name in ("a", "b", "c"):
+            write(tmp_path / "music" / f"{name}.wav", noise(3000, seed=ord(name)))
+        run = ["separate", tmp_path / "music", "-o", tmp_path / "out", "--model", model]
+        assert main(*run, "--skip-existing") == 0
+        stems = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*.wav")}
+        # As after an interruption: one song is missing, and one stem of another.
+        (tmp_path / "out" / "c" / "other.wav").unlink()
+        for path in (tmp_path / "out" / "b").iterdir():
+            path.unlink()
+        capsys.readouterr()
+        assert main(*run, "--skip-existing") == 0
+        out, err = capsys.readouterr()
+        assert err == ""
+        assert out.count("skipped, exists") == 1
+        assert {path: path.read_bytes() for path in (tmp_path / "out").rglob("*.wav")} == stems
+        assert main(*run) == 2
+        assert capsys.readouterr().err.count("--skip-existing to leave it") == 3
+
+    @pytest.mark.parametrize("arguments", [["--version"], ["--help"], ["separate", "--help"]])
+    def test_help_does_not_wait_for_torch(self, arguments):
+        code = (
+            "import sys; sys.argv = ['asteroid-bsrnn', *sys.argv[1:]]\n"
+            "from asteroid_bsrnn import cli\n"
+            "try: cli.main()\n"
+            "except SystemExit as error: assert not error.code\n"
+            "heavy = {'torch', 'asteroid', 'numpy', 'soundfile'} & set(sys.modules)\n"
+            "assert not heavy, heavy\n"
+        )
+        done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True)
+        assert done.returncode == 0, done.stderr
+        as_module = subprocess.run(
+            [sys.executable, "-X", "importtime", "-m", "asteroid_bsrnn", *arguments],
+            capture_output=True,
+            text=True,
+        )
+        assert as_module.returncode == 0
+        assert not re.search(r"\| +(torch|asteroid|numpy)$", as_module.stderr, re.MULTILINE)

@@ -1,7 +1,12 @@
+import copy
+import io
+import multiprocessing
 import os
+import pickle
 import subprocess
 import sys
 import warnings
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -796,3 +801,157 @@ class TestTooLittleMemory:
 
     def test_nothing_fits(self):
         assert self.run(8) == ["error 10.0 2 0"]
+
+
+class TestTransposed:
+    """A (time, channels) array would be separated as thousands of channels, for days."""
+
+    def test_shapes_that_are_refused(self):
+        network = Splitter()
+        separator = Separator(network)
+        for shape in ((2000, 2), (44_100, 1), (65, 1000), (5, 3), (65, 65)):
+            for mixture in (np.zeros(shape, np.float32), torch.zeros(shape)):
+                with refused(shape, "transpose: (channels, time)"):
+                    separator.separate(mixture)
+        assert network.calls == 0
+
+    def test_shapes_that_are_recordings(self):
+        for shape in ((2, 1), (1, 1), (2, 2), (64, 64), (6, 7)):
+            stem = Separator(Splitter()).separate(np.ones(shape, np.float32))["rest"]
+            np.testing.assert_array_equal(stem, np.full(shape, -2))
+
+
+class Recordings(torch.utils.data.Dataset):
+    """Stems that a worker separates."""
+
+    def __init__(self, separator, mixtures):
+        self.separator, self.mixtures = separator, mixtures
+
+    def __len__(self):
+        return len(self.mixtures)
+
+    def __getitem__(self, index):
+        return self.separator.separate(self.mixtures[index])["vocals"]
+
+
+class TestCopies:
+    """A separator is copied, moved and changed as any other object."""
+
+    @pytest.fixture
+    def separator(self):
+        return Separator(tiny_network().eval(), segment=0.3, stems="vocals", precision="32")
+
+    def test_copies_give_the_same_stems(self, separator):
+        mixture = noise(20_000)
+        wanted = separator.separate(mixture)["vocals"]
+        file = io.BytesIO()
+        torch.save(separator, file)
+        file.seek(0)
+        copies = {
+            "pickle": pickle.loads(pickle.dumps(separator)),
+            "torch": torch.load(file, weights_only=False),
+            "deepcopy": copy.deepcopy(separator),
+        }
+        for way, other in copies.items():
+            assert other.settings == separator.settings, way
+            np.testing.assert_array_equal(other.separate(mixture)["vocals"], wanted, way)
+
+    def test_a_deep_copy_has_its_own_network(self, separator):
+        mixture = noise(20_000)
+        wanted = separator.separate(mixture)["vocals"]
+        other = copy.deepcopy(separator)
+        for parameter in other.model.parameters():
+            parameter.data.zero_()
+        assert not other.separate(mixture)["vocals"].any()
+        np.testing.assert_array_equal(separator.separate(mixture)["vocals"], wanted)
+
+    def test_the_network_can_be_exchanged(self, separator, tmp_path):
+        mixture = noise(20_000)
+        other = tiny_network(sample_rate=22_050, n_filters=1024, stride=256).eval()
+        separator.model = other
+        assert separator.model is other and separator.sample_rate == 22_050
+        wanted = Separator(other, segment=0.3, precision="32").separate(mixture)["vocals"]
+        np.testing.assert_array_equal(separator.separate(mixture)["vocals"], wanted)
+        separator.model = checkpoint.save_model(tiny_network(), tmp_path / "tiny.pth")
+        assert separator.sample_rate == RATE
+        with refused("unknown stem 'vocals'", "bass"):
+            separator.model = BSRNN(sources=["bass"], feature_dim=8, n_repeats=1)
+        with refused("Linear", "sources"):
+            separator.model = nn.Linear(1, 1)
+        assert separator.sample_rate == RATE, "a refused network changes nothing"
+
+    def test_it_moves_to_a_device(self, separator):
+        mixture = noise(20_000)
+        wanted = separator.separate(mixture)["vocals"]
+        assert separator.to("cpu") is separator
+        np.testing.assert_array_equal(separator.separate(mixture)["vocals"], wanted)
+        with refused("gpu", "auto, cpu"):
+            separator.to("gpu")
+        separator.model.to("meta")
+        assert separator.device.type == "meta", "the device is where the network is"
+
+    def test_workers(self, separator):
+        mixtures = [noise(8000, seed=seed) for seed in range(3)]
+        wanted = [separator.separate(mixture)["vocals"] for mixture in mixtures]
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(1, mp_context=context) as pool:
+            pooled = [stems["vocals"] for stems in pool.map(separator.separate, mixtures)]
+        loader = torch.utils.data.DataLoader(
+            Recordings(separator, mixtures), batch_size=None, num_workers=1, timeout=120
+        )
+        for expected, *results in zip(wanted, pooled, loader, strict=True):
+            for result in results:
+                np.testing.assert_array_equal(result, expected)
+
+
+class TestSkipExisting:
+    """A batch that was interrupted goes on: whole stems are left, and missing ones are written."""
+
+    @pytest.fixture
+    def network(self):
+        return Splitter()
+
+    @pytest.fixture
+    def again(self, network, tmp_path):
+        path = write(tmp_path / "song.wav", noise(RATE // 2))
+        separator = Separator(network)
+
+        def run(**options):
+            return separator.separate_file(path, tmp_path, skip_existing=True, **options)
+
+        return run
+
+    def test_whole_stems_are_left(self, again, network):
+        paths = again()
+        before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in paths.values()}
+        calls = network.calls
+        for options in ({}, {"stems": "rest"}, {"overwrite": True}):
+            again(**options)
+        assert network.calls == calls
+        for path, state in before.items():
+            assert (path.stat().st_mtime_ns, path.read_bytes()) == state
+
+    def test_missing_stems_are_written(self, again):
+        paths = again()
+        content = paths["rest"].read_bytes()
+        paths["rest"].unlink()
+        modified = paths["vocals"].stat().st_mtime_ns
+        assert again() == paths
+        assert paths["rest"].read_bytes() == content
+        assert paths["vocals"].stat().st_mtime_ns == modified
+
+    def test_incomplete_stems_are_not_taken_for_whole(self, again):
+        paths = again()
+        whole = paths["rest"].read_bytes()
+        for content in (whole[: len(whole) // 2], b"", b"no audio"):
+            paths["rest"].write_bytes(content)
+            with refused(paths["rest"], "not a whole stem", "--overwrite"):
+                again()
+            assert paths["rest"].read_bytes() == content
+        again(overwrite=True)
+        assert paths["rest"].read_bytes() == whole
+
+    def test_stems_of_another_part_are_not_taken_for_whole(self, again):
+        paths = again(duration=0.25)
+        with refused(paths["vocals"], "not a whole stem"):
+            again()

@@ -1,16 +1,14 @@
-"""Audio files, read and written block by block, so that their length never meets the memory.
+"""Streaming audio I/O: memory use does not depend on the length of a file.
 
 Blocks are float32 arrays of shape `(C, L)`: C channels, L samples. Data flows one way:
 `find_inputs` -> `AudioFile.blocks` -> `resample_blocks` -> the separator -> `resample_blocks` ->
-`AudioWriter` inside an `OutputDirectory`. Whatever is wrong with a file or a folder raises
-`UserError` with one line that names it.
+`AudioWriter` in an `OutputDirectory`. A file or folder with a fault raises a `UserError` of one
+line that names it.
 """
 
-from asteroid_bsrnn.audio.inputs import find_inputs
-from asteroid_bsrnn.audio.output import OutputDirectory
-from asteroid_bsrnn.audio.reading import AudioFile
-from asteroid_bsrnn.audio.resampling import resample_blocks, resampled_length
-from asteroid_bsrnn.audio.writing import AudioWriter, check_output, default_subtype
+from .reader import AudioFile, find_inputs
+from .resampling import resample_blocks, resampled_length
+from .writer import AudioWriter, OutputDirectory, check_output, default_subtype
 
 __all__ = [
     "AudioFile",

@@ -1,7 +1,7 @@
-"""What the headers of audio files promise, where libraries mend or guess without a word.
+"""Lengths in the headers of audio files, to detect files that are cut short.
 
-libsndfile and FFmpeg shorten a cut file's length to what is there, and libsndfile guesses the
-length of MPEG audio that does not tell it: both would pass a part of the music off as the whole.
+libsndfile and FFmpeg silently reduce the length of a truncated file, and libsndfile guesses the
+length of MPEG audio without a frame count. A part of the music would be taken for the whole.
 """
 
 import os
@@ -10,15 +10,15 @@ import struct
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-# What programs that write to a pipe put where the length belongs, not knowing it: ffmpeg all
-# ones, sox and others a limit of signed 32-bit numbers, some nothing.
+# Sizes written by programs that write to a pipe and do not know the length: all ones by ffmpeg,
+# limits of signed 32-bit numbers by sox and others, zero by some.
 _UNKNOWN_SIZES = frozenset({0, 0xFFFFFFFF, 0x7FFFF000, 0x7FFFFFFF, 0x80000000})
 
 _TRUNCATED_LOG = re.compile(r"^ *(?:riff|Data Size) *: (\d+) \(should be (\d+)\)", re.MULTILINE)
 
 
 def sound_name(path: Path) -> Path | bytes:
-    """The name to give to soundfile, which takes no `str` whose bytes are not of the locale."""
+    """Return a name that soundfile accepts; it refuses a `str` that the locale cannot encode."""
     return path if os.name == "nt" else os.fsencode(path)
 
 
@@ -26,8 +26,8 @@ class DataChunk(NamedTuple):
     """The part of a file that holds the samples.
 
     Attributes:
-        promised: their size in bytes by the header, None where it leaves that open.
-        held: the bytes from their start to the end of the file.
+        promised: size of the samples in bytes by the header; None if the header leaves it open.
+        held: bytes from the first sample to the end of the file.
         closed: whether the file is exactly as long as its outermost header says.
     """
 
@@ -37,11 +37,7 @@ class DataChunk(NamedTuple):
 
 
 def read_data_chunk(path: Path) -> DataChunk | None:
-    """Finds the chunk of samples in a WAV (RIFF, RIFX, RF64, BW64) or AIFF file.
-
-    Returns:
-        The chunk, None for other types of files and where there is no such chunk.
-    """
+    """Return the chunk of samples in a WAV (RIFF, RIFX, RF64, BW64) or AIFF file, or None."""
     with open(path, "rb") as file:
         length = os.fstat(file.fileno()).st_size
         container = file.read(12)
@@ -66,7 +62,7 @@ def read_data_chunk(path: Path) -> DataChunk | None:
 
 
 def _read_matroska_segment(path: Path) -> DataChunk | None:
-    """The segment of a Matroska or WebM file, which is all of it but a short header."""
+    """Return the segment of a Matroska or WebM file: all of it except a short header."""
     with open(path, "rb") as file:
         length = os.fstat(file.fileno()).st_size
         name, size = file.read(4), _read_matroska_size(file)
@@ -81,7 +77,7 @@ def _read_matroska_segment(path: Path) -> DataChunk | None:
 
 
 def _read_matroska_size(file: BinaryIO) -> int | None:
-    """A number whose leading zero bits count the bytes that follow; None if it is unknown."""
+    """Read a number whose leading zero bits count the bytes that follow; None means unknown."""
     head = file.read(1)
     if not head or not head[0]:
         return None
@@ -92,12 +88,12 @@ def _read_matroska_size(file: BinaryIO) -> int | None:
 
 
 def is_cut_short(path: Path, log: str = "") -> bool:
-    """Tells whether a file holds less than its header promises.
+    """Return whether a file holds less than its header says.
 
     Args:
         path: the file.
-        log: what libsndfile noted while opening it (`SoundFile.extra_info`), for the types whose
-            headers hold no text before the samples that could crowd the note out.
+        log: libsndfile's log of opening it (`SoundFile.extra_info`), used for other types than
+            WAV, AIFF and Matroska.
     """
     chunk = read_data_chunk(path) or _read_matroska_segment(path)
     if chunk is not None:
@@ -105,16 +101,16 @@ def is_cut_short(path: Path, log: str = "") -> bool:
     note = _TRUNCATED_LOG.search(log)
     if note is not None:
         return int(note[1]) > int(note[2])
-    # An Ogg stream that ends in the middle of a page. One that merely lacks its last page may be
-    # a recording that was stopped, and is whole as far as it goes.
+    # An Ogg stream that ends within a page. One that only lacks its last page may be a recording
+    # that was stopped, which is valid.
     return "Junk after the last page" in log and "lacks an end-of-stream bit" in log
 
 
 def mp3_tells_length(path: Path) -> bool:
-    """Tells whether an MP3 counts its frames in a Xing or Info header.
+    """Return whether an MP3 has a frame count in a Xing or Info header.
 
-    Without one libsndfile takes the first frame's bit rate for the whole file's: it stops in the
-    middle of the music where that was high, and finds too little where it was low.
+    Without one, libsndfile assumes the bit rate of the first frame for the whole file. It then
+    stops too early if that rate was high, and reports missing samples if it was low.
     """
     with open(path, "rb") as file:
         _skip_id3(file)
@@ -130,7 +126,7 @@ def _skip_id3(file: BinaryIO) -> None:
         if len(head) < 10 or head[:3] != b"ID3":
             file.seek(start)
             return
-        # Seven bits of each byte count: no tag may look like the start of a frame.
+        # Only seven bits of each byte are used, so that no tag looks like the start of a frame.
         size = head[6] << 21 | head[7] << 14 | head[8] << 7 | head[9]
         has_footer = bool(head[5] & 0x10)
         file.seek(start + 10 + size + 10 * has_footer)

@@ -1,4 +1,4 @@
-"""Decoding with FFmpeg's libraries through PyAV, for what libsndfile does not read exactly."""
+"""Decoding with FFmpeg through PyAV, for files that libsndfile does not read exactly."""
 
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, suppress
@@ -10,39 +10,40 @@ import av
 import numpy as np
 from av.stream import Disposition
 
-from asteroid_bsrnn.audio.headers import is_cut_short, read_data_chunk
-from asteroid_bsrnn.errors import UserError
+from ..errors import UserError
+from .headers import is_cut_short, read_data_chunk
 
-# Encoders put silence before the music, and not all decoders drop as much of it as the container
-# says: decoded audio may end this much earlier (in seconds) than the container promises.
+# Encoders put silence before the music, and some decoders drop more of it than the container
+# says. Decoded audio may end this many seconds earlier than the container says.
 _PADDING_TOLERANCE = 0.1
 
-# Of a track that starts late in a file of unknown length, in seconds: what lies beyond is damage.
+# Longest silence before a track in a file of unknown length, in seconds. More means damage.
 _LONGEST_SILENCE = 3600
 
-# Their last packet holds the rest of the data chunk, which may be padding.
+# Formats whose last packet holds the rest of the data chunk, which may be padding.
 _CHUNKED_FORMATS = ("wav", "w64")
 
 
 class PyAVDecoder:
-    """One audio track of a file.
+    """A decoder of one audio track of a file.
 
-    Where the track starts later than the others of the file (a video whose picture begins first),
+    If the track starts later than the others of the file (a video whose picture begins first),
     silence of that length comes before it.
 
     Args:
         path: the file.
-        audio_track: number of the track, from 1. None takes the one that the container flags as
-            default, and the first one if it flags none.
+        audio_track: number of the track, from 1. None means the one that the container flags as
+            default, or the first if it flags none.
 
     Attributes:
         sample_rate: in hertz.
         channels: number of channels.
-        frames: number of samples, None where only decoding can tell.
-        subtype: depth of the samples in soundfile's words; `PCM_16` for lossy codecs.
+        frames: number of samples per channel; None if only decoding can tell.
+        subtype: sample type in soundfile's terms; `PCM_16` for lossy codecs.
 
     Raises:
-        UserError: the file can't be opened, has no such track, or its first frame can't be decoded.
+        UserError: the file cannot be opened, has no such track, or its first frame cannot be
+            decoded.
     """
 
     def __init__(self, path: Path, audio_track: int | None = None):
@@ -64,26 +65,26 @@ class PyAVDecoder:
         self.frames = None if self._counted is None else self._silence + self._counted
 
     def blocks(self, start: int, frames: int | None, block_frames: int) -> Iterator[np.ndarray]:
-        """Decodes a part of the track.
+        """Decode a part of the track.
 
         Args:
-            start: first sample. Everything before it is decoded too: seeking in compressed
+            start: first sample. Earlier samples are decoded too, because seeking in compressed
                 streams is not exact to the sample.
-            frames: number of samples, None for all that follow.
+            frames: number of samples; None means to the end.
             block_frames: number of samples in a block; the last one may be shorter.
 
         Yields:
             Float32 arrays `(C, L)`.
 
         Raises:
-            UserError: the track can't be decoded, or the file ends too early.
+            UserError: the track cannot be decoded, or the file ends too early.
         """
         end = None if frames is None else start + frames
         with closing(self._samples()) as samples:
             yield from _regroup(samples, start, end, block_frames)
 
     def _samples(self) -> Iterator[np.ndarray]:
-        """The whole track in arrays (C, L) of any length."""
+        """Yield the whole track in arrays (C, L) of any length."""
         yield from _zeros(self.channels, self._silence)
         position = 0
         with self._open() as container:
@@ -101,8 +102,8 @@ class PyAVDecoder:
     def _frames(
         self, container: av.container.InputContainer, stream: av.AudioStream
     ) -> Generator[av.AudioFrame, None, None]:
-        """Decoded frames of a stream, as the codec gives them."""
-        # Audio gains nothing from threads, and a process may be forked.
+        """Yield the decoded frames of a stream."""
+        # Threads do not speed up audio, and would not survive a fork.
         stream.codec_context.thread_count = 1
         takes_partial = stream.codec_context.name.startswith("pcm_") or self._is_open_ended
         may_be_padded = container.format.name in _CHUNKED_FORMATS and not self._is_cut
@@ -118,7 +119,7 @@ class PyAVDecoder:
                 except av.FFmpegError as error:
                     if not may_be_padded:
                         raise
-                    # If no packet follows, this one held the padding behind the last sample.
+                    # If no packet follows, this one held the padding after the last sample.
                     failure, frames = error, []
                 for frame in frames:
                     if frame.is_corrupt:
@@ -131,8 +132,9 @@ class PyAVDecoder:
             raise self._damaged(seconds, "its header promises more")
 
     def _convert(self, frames: Generator[av.AudioFrame, None, None]) -> Iterator[np.ndarray]:
-        """Float32 arrays (C, L) at the track's rate, also where rate or channels change in it."""
-        # Interleaved, for PyAV 18 crashes on eight planes and more; most codecs need no conversion.
+        """Yield float32 arrays (C, L) at one rate, even if rate or channels change in the track."""
+        # Interleaved, because PyAV 18 crashes on eight or more planes. Most codecs need no
+        # conversion.
         wanted = "flt", self._layout, self.sample_rate
         plain = ("fltp", *wanted[1:]) if self.channels < 8 else None
         converter = kind = None
@@ -162,8 +164,8 @@ class PyAVDecoder:
 
     def _open(self) -> av.container.InputContainer:
         try:
-            # "file:" keeps a name with a colon from being taken for a URL, and a file that is a
-            # playlist can name no URL.
+            # With "file:", a name with a colon is not taken for a URL. The whitelist keeps
+            # playlists from opening URLs.
             return av.open(
                 f"file:{self.path}",
                 container_options={"protocol_whitelist": "file"},
@@ -203,7 +205,7 @@ class PyAVDecoder:
         stream: av.AudioStream,
         first: av.AudioFrame | None,
     ) -> int:
-        """Number of samples between the earliest start of the other streams and the track's."""
+        """Return the number of samples between the start of the first stream and of the track."""
         starts = [
             other.start_time * other.time_base
             for other in container.streams
@@ -228,14 +230,14 @@ class PyAVDecoder:
 
 
 def _packets(container: av.container.InputContainer, stream: av.AudioStream) -> Iterator[av.Packet]:
-    # Where another stream turns up in the midst of the file (flv, ts), PyAV trips over it at the
-    # very end, when this stream has had its last packet.
+    # If another stream first appears in the middle of the file (flv, ts), PyAV raises IndexError
+    # after the last packet of this stream.
     with suppress(IndexError):
         yield from container.demux(stream)
 
 
 def _is_timed(stream: av.stream.Stream) -> bool:
-    """Tells whether a stream is sound or moving pictures: something to line up with."""
+    """Return whether a stream is audio or video that the track must be aligned with."""
     is_cover = stream.disposition & Disposition.attached_pic
     return stream.type in ("audio", "video") and not is_cover
 
@@ -243,8 +245,8 @@ def _is_timed(stream: av.stream.Stream) -> bool:
 def _counted_samples(
     container: av.container.InputContainer, stream: av.AudioStream, sample_rate: int
 ) -> int | None:
-    # Only MP4's table of samples counts them one by one; what other containers call a duration
-    # is rounded to milliseconds, guessed from the bit rate or that of the picture.
+    # Only MP4 counts samples. The duration of other containers is rounded to milliseconds,
+    # guessed from the bit rate, or that of the picture.
     counted = "mp4" in container.format.name.split(",") and stream.frames > 0
     if not counted or not stream.duration or stream.duration < 0:
         return None
@@ -255,7 +257,7 @@ def _counted_samples(
 def _subtype(stream: av.AudioStream) -> str:
     name, format = stream.codec_context.name, stream.codec_context.format
     kind = "" if format is None else format.name
-    # Lossy codecs decode to floats, too, but have no depth.
+    # Lossy codecs also decode to floats, but have no depth.
     if name.startswith(("pcm_f", "wavpack")) and kind.startswith(("flt", "dbl")):
         return "FLOAT" if kind.startswith("flt") else "DOUBLE"
     return "PCM_24" if kind.startswith("s32") else "PCM_16"
@@ -269,7 +271,7 @@ def _zeros(channels: int, frames: int, block_frames: int = 65536) -> Iterator[np
 def _regroup(
     arrays: Iterable[np.ndarray], start: int, end: int | None, block_frames: int
 ) -> Iterator[np.ndarray]:
-    """The samples from `start` to `end` in contiguous blocks of `block_frames`."""
+    """Yield the samples from `start` to `end` in contiguous blocks of `block_frames`."""
     position, block, filled = 0, None, 0
     for array in arrays:
         first = min(max(0, start - position), array.shape[1])

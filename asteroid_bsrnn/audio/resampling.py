@@ -1,5 +1,7 @@
 """Resampling of a stream of blocks."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Iterator
 
 import numpy as np
@@ -7,16 +9,15 @@ import soxr
 
 
 def resampled_length(frames: int, from_rate: int, to_rate: int) -> int:
-    """Number of samples after resampling.
+    """Return the number of samples after resampling.
+
+    The duration is rounded to the nearest sample, a half upwards, but a recording never becomes
+    empty.
 
     Args:
         frames: number of samples before.
         from_rate: sample rate before, in hertz.
         to_rate: sample rate after, in hertz.
-
-    Returns:
-        The same duration at the new rate, rounded to the nearest sample (a half upwards); at
-        least one sample where there was one.
     """
     rounded = (2 * frames * to_rate + from_rate) // (2 * from_rate)
     return max(rounded, min(frames, 1))
@@ -25,17 +26,17 @@ def resampled_length(frames: int, from_rate: int, to_rate: int) -> int:
 def resample_blocks(
     blocks: Iterable[np.ndarray], from_rate: int, to_rate: int, frames: int | None = None
 ) -> Iterator[np.ndarray]:
-    """Resamples a stream, with the result and the alignment of resampling it in one piece.
+    """Resample a stream, with the same result as resampling it in one piece.
 
     Args:
         blocks: float32 arrays `(C, L)` of any lengths.
-        from_rate: their sample rate, in hertz.
-        to_rate: the sample rate wanted, in hertz.
-        frames: number of samples wanted in all: the end is cropped, or padded with zeros. None
-            gives `resampled_length` of the input's number of samples.
+        from_rate: sample rate of the blocks, in hertz.
+        to_rate: sample rate of the result, in hertz.
+        frames: total number of samples of the result, which is cropped or padded with zeros at
+            its end. None means `resampled_length` of the input.
 
     Yields:
-        Float32 arrays `(C, L)`, none of them empty; their lengths follow the input's.
+        Float32 arrays `(C, L)`, none of them empty, about as long as the blocks at the new rate.
     """
     resampler = None
     channels = received = sent = 0

@@ -1,13 +1,13 @@
-"""Stems of one file, from what the network estimates to what lies on the disk.
+"""Stems of one file: plan what to write, estimate, and write.
 
-Everything that can be checked is checked in `plan`, before the network runs. `write` then takes
-the estimates as they come.
+`plan` checks everything that can be checked before the network runs. `separate` reads the file,
+passes it through an estimator, and writes the estimates as they come.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,16 +15,16 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import UserError
-from . import (
-    AudioFile,
-    AudioWriter,
-    OutputDirectory,
-    check_output,
-    default_subtype,
-    resample_blocks,
-)
+from ..options import CLIP, FileOptions
+from .reader import AudioFile
+from .resampling import resample_blocks
+from .writer import AudioWriter, OutputDirectory, check_output, default_subtype
 
-CLIP = ("rescale", "clamp", "none")
+Estimator = Callable[[Iterator[np.ndarray]], Iterator[np.ndarray]]
+"""From blocks (channels, n) of a mixture to blocks (sources, channels, n) of estimates."""
+
+_LONGEST_NAME = 255
+"""Bytes of the longest file name on most file systems."""
 
 
 @dataclass(frozen=True)
@@ -33,12 +33,13 @@ class Job:
 
     Attributes:
         audio: the file.
-        frames: its number of samples.
+        frames: number of samples of the file.
         paths: from the name of each stem to its final path.
         estimated: index of each stem that the network estimates, among its sources.
         complement: name of the stem that is the mixture minus the only estimated one, or None.
-        format: of the stems.
-        subtype: of the stems.
+        finished: stems that exist and are left as they are.
+        format: format of the stems.
+        subtype: sample type of the stems.
         clip: one of `CLIP`.
     """
 
@@ -47,23 +48,38 @@ class Job:
     paths: Mapping[str, Path]
     estimated: Mapping[str, int]
     complement: str | None
+    finished: frozenset[str]
     format: str
     subtype: str | None
     clip: str
 
+    @property
+    def is_finished(self) -> bool:
+        """Whether nothing is left to be written."""
+        return self.finished == set(self.paths)
+
 
 def track_name(path: str | os.PathLike) -> str:
-    """Name of the folder for the stems of a file: its own name without its type."""
+    """Return the name of the folder for the stems of a file: its name without its type."""
     name = Path(path).stem.removesuffix(".stem")
-    # Nothing but dots would mean this folder or the one above.
+    # A name of dots only would mean this folder or its parent.
     return name if name.strip(".") else Path(path).name
 
 
+def shorten(name: str, ending: str) -> str:
+    """Return `name + ending`, with `name` cut so that the result is a valid file name."""
+    encoded = os.fsencode(name)[: _LONGEST_NAME - len(os.fsencode(ending))]
+    if len(encoded) == len(os.fsencode(name)):
+        return name + ending
+    # A character must not be cut in the middle.
+    return encoded.decode("utf-8", "ignore").rstrip() + ending
+
+
 def check_directory(directory: str | os.PathLike) -> None:
-    """Refuse an output folder that can't be made or written.
+    """Refuse an output folder that cannot be created or written to.
 
     Raises:
-        UserError: if so.
+        UserError: the folder cannot be used.
     """
     existing = Path(directory)
     while not os.path.lexists(existing):
@@ -75,10 +91,10 @@ def check_directory(directory: str | os.PathLike) -> None:
 
 
 def choose_stems(sources: Sequence[str], stems: str | Sequence[str] | None) -> list[str]:
-    """The sources that `stems` names, each once; None means all.
+    """Return the sources that `stems` names, each once; None means all.
 
     Raises:
-        UserError: if a name is not among the sources, or there is none.
+        UserError: a name is not among the sources, or no name is given.
     """
     wanted = [stems] if isinstance(stems, str) else sources if stems is None else stems
     unknown = [name for name in wanted if name not in sources]
@@ -91,10 +107,10 @@ def choose_stems(sources: Sequence[str], stems: str | Sequence[str] | None) -> l
 def check_stems(
     sources: Sequence[str], stems: str | Sequence[str] | None, two_stems: str | None
 ) -> tuple[list[str], str | None]:
-    """The stems to estimate, and the name of the one that is the rest of the mixture.
+    """Return the stems to estimate, and the name of the stem that is the rest of the mixture.
 
     Raises:
-        UserError: if a name is not among the sources, none is left, or both choices are made.
+        UserError: a name is not among the sources, no stem is named, or both choices are made.
     """
     if stems is not None and two_stems is not None:
         raise UserError("choose either stems or two_stems, not both")
@@ -110,73 +126,94 @@ def check_stems(
 def plan(
     path: str | os.PathLike,
     output_directory: str | os.PathLike,
-    *,
     sources: Sequence[str],
-    stems: Sequence[str] | None,
-    two_stems: str | None,
-    format: str,
-    subtype: str | None,
-    clip: str | None,
-    start: float,
-    duration: float | None,
-    audio_track: int | None,
-    overwrite: bool,
-    track: str | None,
-    keep: Collection[str | os.PathLike],
+    options: FileOptions,
 ) -> Job:
     """Check everything that can be checked before the work starts.
 
-    The arguments are those of `Separator.separate_file`, with the model's `sources`.
+    Args:
+        path: an audio or video file.
+        output_directory: folder that the stems are written below.
+        sources: sources of the model, in order.
+        options: what to read and what to write.
 
     Raises:
-        UserError: if something is wrong.
+        UserError: a check failed.
     """
-    wanted, complement = check_stems(sources, stems, two_stems)
-    if clip not in (None, *CLIP):
-        raise UserError(f"unknown clip {clip!r}; valid: {', '.join(CLIP)}")
-    audio = AudioFile(path, start, duration, audio_track)
-    subtype = subtype or default_subtype(format, audio.subtype)
-    subtype = check_output(format, subtype, audio.sample_rate, audio.channels)
-    directory = Path(output_directory) / (track or track_name(path))
+    wanted, complement = check_stems(sources, options.stems, options.two_stems)
+    if options.clip not in (None, *CLIP):
+        raise UserError(f"unknown clip {options.clip!r}; valid: {', '.join(CLIP)}")
+    audio = AudioFile(path, options.start, options.duration, options.audio_track)
+    subtype = options.subtype or default_subtype(options.format, audio.subtype)
+    subtype = check_output(options.format, subtype, audio.sample_rate, audio.channels)
     names = [*wanted, complement] if complement else wanted
-    paths = {name: directory / f"{name}.{format}" for name in names}
-    for file in paths.values():
-        _check_target(file, [path, *keep], overwrite)
-    check_directory(directory)
+    track = options.track or track_name(path)
+    paths = {
+        name: Path(output_directory)
+        / _file_name(options, track, name, sources.index(name) + 1 if name in sources else 0)
+        for name in names
+    }
+    finished = _finished(paths, audio) if options.skip_existing else frozenset()
+    for name, file in paths.items():
+        if name not in finished:
+            _check_target(file, [path, *options.keep], options)
+    for directory in {file.parent for file in paths.values()}:
+        check_directory(directory)
     return Job(
         audio=audio,
         frames=count_frames(audio),
         paths=paths,
         estimated={name: list(sources).index(name) for name in wanted},
         complement=complement,
-        format=format,
+        finished=finished,
+        format=options.format,
         subtype=subtype,
-        clip=clip or ("none" if subtype == "FLOAT" else "rescale"),
+        clip=options.clip or ("none" if subtype == "FLOAT" else "rescale"),
     )
 
 
+def _file_name(options: FileOptions, track: str, stem: str, index: int) -> Path:
+    """Return the path of a stem below the output directory."""
+    parts = []
+    for pattern in options.file_name.split("/"):
+        before, found, after = pattern.partition("{track}")
+        values = {"stem": stem, "format": options.format, "index": index}
+        ending = after.format(**values)
+        parts.append(shorten(before.format(**values) + (track if found else ""), ending))
+    return Path(*parts)
+
+
 def count_frames(audio: AudioFile) -> int:
-    """Number of samples of a file; where only decoding can tell it, the file is decoded once."""
+    """Return the number of samples of a file; decode it if only decoding can tell."""
     if audio.frames is not None:
         return audio.frames
     with closing(audio.blocks()) as blocks:
         return sum(block.shape[-1] for block in blocks)
 
 
-def write(job: Job, estimates: Iterable[np.ndarray], sample_rate: int) -> dict[str, Path]:
-    """Write the stems of a file.
+def separate(job: Job, estimate: Estimator, sample_rate: int) -> dict[str, Path]:
+    """Read a file, estimate its sources, and write the stems that are not finished.
 
     Args:
-        job: what to write.
-        estimates: blocks (sources, channels, n) in order, at `sample_rate`.
-        sample_rate: of the estimates, in hertz.
+        job: what to read and write.
+        estimate: estimates the sources of blocks at `sample_rate`.
+        sample_rate: sample rate of the estimator, in hertz.
 
     Returns:
         From the name of each stem to its path.
 
     Raises:
-        UserError: if a stem can't be written; then none is left behind.
+        UserError: the file cannot be read or a stem cannot be written. Then no stem is written.
     """
+    if not job.is_finished:
+        with closing(job.audio.blocks()) as blocks:
+            resampled = resample_blocks(blocks, job.audio.sample_rate, sample_rate)
+            _write(job, estimate(resampled), sample_rate)
+    return dict(job.paths)
+
+
+def _write(job: Job, estimates: Iterable[np.ndarray], sample_rate: int) -> None:
+    """Write the stems of a file, whose estimates come in blocks at `sample_rate`."""
     directory = next(iter(job.paths.values())).parent
     with (
         OutputDirectory(directory) as output,
@@ -184,15 +221,32 @@ def write(job: Job, estimates: Iterable[np.ndarray], sample_rate: int) -> dict[s
     ):
         folder = output.temporary
         if job.clip == "rescale":
-            finished = _write_rescaled(job, blocks, folder)
+            written = _write_rescaled(job, blocks, folder)
         else:
-            finished = {name: folder / path.name for name, path in job.paths.items()}
-            _write_files(job, blocks, finished, job.format, job.subtype)
-        output.commit({finished[name]: path for name, path in job.paths.items()})
-    return dict(job.paths)
+            written = {name: folder / f"{name}.{job.format}" for name in job.paths}
+            _write_files(job, blocks, written, job.format, job.subtype)
+        output.commit(
+            {written[name]: path for name, path in job.paths.items() if name not in job.finished}
+        )
 
 
-def _check_target(file: Path, inputs: Iterable[str | os.PathLike], overwrite: bool) -> None:
+def _finished(paths: Mapping[str, Path], audio: AudioFile) -> frozenset[str]:
+    """Return the names of the stems that exist and are as long as the recording."""
+
+    def properties(file: AudioFile) -> tuple[int, int, int]:
+        return file.sample_rate, file.channels, count_frames(file)
+
+    finished = set()
+    for name, path in paths.items():
+        try:
+            if path.is_file() and properties(AudioFile(path)) == properties(audio):
+                finished.add(name)
+        except UserError:  # damaged, or no audio
+            pass
+    return frozenset(finished)
+
+
+def _check_target(file: Path, inputs: Iterable[str | os.PathLike], options: FileOptions) -> None:
     """Refuse to write where that would destroy something."""
     if not os.path.exists(file):
         return
@@ -200,14 +254,22 @@ def _check_target(file: Path, inputs: Iterable[str | os.PathLike], overwrite: bo
         raise UserError(f"{file}: would replace an input; choose another output folder")
     if os.path.isdir(file):
         raise UserError(f"{file}: a folder is in the file's place; move it away")
-    if not overwrite:
-        raise UserError(f"{file}: exists already; use --overwrite to replace it")
+    if options.overwrite:
+        return
+    if options.skip_existing:
+        raise UserError(
+            f"{file}: exists, but is not a whole stem of this recording; use --overwrite to"
+            " replace it"
+        )
+    raise UserError(
+        f"{file}: exists already; use --overwrite to replace it, or --skip-existing to leave it"
+    )
 
 
 def _stem_blocks(
     job: Job, estimates: Iterable[np.ndarray], sample_rate: int
 ) -> Iterator[dict[str, np.ndarray]]:
-    """Blocks of every stem at the file's rate, together exactly as long as the file."""
+    """Yield blocks of every stem at the file's rate, in total exactly as long as the file."""
     rows, channels = list(job.estimated.values()), job.audio.channels
     chosen = (block[rows].reshape(len(rows) * channels, -1) for block in estimates)
     rate = job.audio.sample_rate
@@ -225,14 +287,14 @@ def _stem_blocks(
 
 
 class _Mixture:
-    """The file's own samples, once more, in pieces of any length."""
+    """The mixture, read a second time, in pieces of any length."""
 
     def __init__(self, blocks: Iterator[np.ndarray], channels: int):
         self._blocks = blocks
         self._held = np.zeros((channels, 0), np.float32)
 
     def take(self, n: int) -> np.ndarray:
-        """The next `n` samples; silence behind the end."""
+        """Return the next `n` samples, zeros after the end."""
         while self._held.shape[-1] < n:
             block = next(self._blocks, None)
             if block is None:
@@ -245,18 +307,18 @@ class _Mixture:
 def _write_rescaled(
     job: Job, blocks: Iterable[dict[str, np.ndarray]], folder: Path
 ) -> dict[str, Path]:
-    """Write every stem to a file in `folder`, with the gain that lets all of them fit."""
-    # The gain is known at the end only; until then the stems wait as they are.
+    """Write every stem to a file in `folder`, all scaled by the gain at which none clips."""
+    # The gain is only known at the end. Until then the stems are kept as float files.
     spools = {name: folder / f"{name}.spool" for name in job.paths}
     peak = _write_files(job, blocks, spools, "wav", "FLOAT")
     gain = np.nextafter(np.float32(1 / peak), np.float32(0)) if peak > 1 else np.float32(1)
-    finished = {name: folder / path.name for name, path in job.paths.items()}
+    written = {name: folder / f"{name}.{job.format}" for name in job.paths}
     for name, spool in spools.items():
         with closing(AudioFile(spool).blocks()) as waiting:
             stem = ({name: block * gain} for block in waiting)
-            _write_files(job, stem, {name: finished[name]}, job.format, job.subtype)
+            _write_files(job, stem, {name: written[name]}, job.format, job.subtype)
         spool.unlink()
-    return finished
+    return written
 
 
 def _write_files(
@@ -266,7 +328,7 @@ def _write_files(
     format: str,
     subtype: str,
 ) -> float:
-    """Write every stem to its file; returns the highest peak of all."""
+    """Write every stem to its file and return the highest peak of all."""
     peak = 0.0
     with ExitStack() as stack:
         rate, channels = job.audio.sample_rate, job.audio.channels

@@ -1,11 +1,12 @@
 """The command line: parse, call, print.
 
-Exit codes: 0 done, 2 a user's mistake (one line on stderr), 1 a bug, 130 interrupted.
+Exit codes: 0 success, 2 a mistake of the user (one line on stderr), 1 a bug, 130 interrupted.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import sys
 from collections.abc import Sequence
@@ -13,27 +14,32 @@ from collections.abc import Sequence
 from .._version import __version__
 from ..errors import UserError
 from ..memory import is_out_of_memory, keep_freed_memory
-from .compare import add_compare
-from .convert import add_convert
-from .evaluate import add_evaluate
-from .models import add_models
-from .report import add_report
-from .separate import add_separate
 from .terminal import OUT_OF_MEMORY, complain, ended_tidily
+
+# Only the module of the command that is called gets imported: some import torch.
+COMMANDS = {
+    "separate": "separate songs into stems",
+    "convert": "convert checkpoints of the replication study's code",
+    "models": "list pretrained weights, download or remove them",
+    "evaluate": "score models on a data set",
+    "compare": "put models side by side: scores, confidence, size, speed, energy",
+    "report": "make a page of results: tables, charts, sounds",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code.
 
     Args:
-        arguments: None means those that the program was called with.
+        arguments: arguments of the command; None means those of the process.
 
     Raises:
-        SystemExit: with the exit code, where the arguments can't be understood or ask for help.
+        SystemExit: the arguments are invalid or ask for help; its code is the exit code.
     """
-    options = _parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    options = _parser(given).parse_args(given)
     if arguments is None:
-        keep_freed_memory()  # the process is ours
+        keep_freed_memory()  # only in a process of our own
     try:
         with ended_tidily():
             return options.run(options)
@@ -47,28 +53,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("asteroid-bsrnn: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        # Whoever read the output has enough; what is left in the buffer would fail again.
+        # The reader of the output has stopped. Flushing the buffer at exit would fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
 
 
 class OneLineParser(argparse.ArgumentParser):
-    """A parser whose mistakes take one line."""
+    """A parser whose error messages take one line."""
 
     def error(self, message: str):
-        """Print the mistake and where to read more, and exit."""
+        """Print the mistake and how to get help, and exit."""
         complain(f"{message} (try: {self.prog} --help)")
         self.exit(2)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
+    """Return the parser, with the arguments of the command in `given` only."""
     parser = OneLineParser(prog="asteroid-bsrnn", description="Separate music into its stems.")
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    add_separate(commands)
-    add_convert(commands)
-    add_models(commands)
-    add_evaluate(commands)
-    add_compare(commands)
-    add_report(commands)
+    command = next((argument for argument in given if not argument.startswith("-")), None)
+    for name, text in COMMANDS.items():
+        if name == command:
+            module = importlib.import_module(f"{__name__}.{name}")
+            getattr(module, f"add_{name}")(commands)
+        else:
+            commands.add_parser(name, help=text)
     return parser

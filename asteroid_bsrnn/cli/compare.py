@@ -18,7 +18,6 @@ def add_compare(commands) -> None:
     """Add the command to the parser's."""
     parser = commands.add_parser(
         "compare",
-        help="put models side by side: scores, confidence, size, speed, energy",
         description="One table of models on the same tracks: uSDR and cSDR with bootstrap "
         "intervals, paired tests, parameters, multiply-accumulates, speed and memory on this "
         "device, and the training's hours and kWh where a ledger tells them.",

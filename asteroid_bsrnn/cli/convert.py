@@ -16,7 +16,6 @@ def add_convert(commands) -> None:
     """Add the command to the parser's."""
     parser = commands.add_parser(
         "convert",
-        help="convert checkpoints of the replication study's code",
         description="Convert checkpoints of the code of arXiv 2603.09187 to one model file. "
         "Several checkpoints of one source each become one separator; a folder stands for the "
         "checkpoints (*.ckpt) in it. Nothing in the files is executed. The study's published "

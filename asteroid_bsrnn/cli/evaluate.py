@@ -21,9 +21,10 @@ from ..evaluation import (
     running,
 )
 from ..evaluation.records import Record
+from ..progress import progress_bar
 from ..tables import check_format
 from .separate import _add_chunks, _add_computation
-from .terminal import progress_bar, show
+from .terminal import show
 from .values import count, name
 
 
@@ -31,7 +32,6 @@ def add_evaluate(commands) -> None:
     """Add the command to the parser's."""
     parser = commands.add_parser(
         "evaluate",
-        help="score models on a data set",
         description="Separate the tracks of a data set and score the stems: uSDR, cSDR, SI-SDR, "
         "and what they gain over the mixture. One JSON record a track; an interrupted evaluation "
         "goes on where it was, and other settings get another folder.",

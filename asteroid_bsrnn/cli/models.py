@@ -16,7 +16,6 @@ def add_models(commands) -> None:
     """Add the command to the parser's."""
     parser = commands.add_parser(
         "models",
-        help="list pretrained weights, download or remove them",
         description="List the pretrained weights that --model, zoo.load and torch.hub load by name "
         "and the presets without weights. Weights are downloaded at first use; --download fetches "
         "them ahead, for a machine that goes offline later.",

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from ..errors import UserError
 from ..evaluation import statistics
-from .terminal import progress_bar, show
+from ..progress import progress_bar
+from .terminal import show
 from .values import name, number_within
 
 
@@ -16,7 +17,6 @@ def add_report(commands) -> None:
     """Add the command to the parser's."""
     parser = commands.add_parser(
         "report",
-        help="make a page of results: tables, charts, sounds",
         description="Write one folder with a page to look at and listen to, which opens from disk "
         "and needs no network: tables with the records behind them, charts (also as PNG and SVG), "
         "training curves, the paper's table, and players that switch between models.",

@@ -6,44 +6,36 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
-from .. import zoo
-from ..audio import check_output, find_inputs
-from ..audio import stems as files
 from ..errors import UserError
 from ..memory import is_out_of_memory
-from ..separation.precision import PRECISIONS
-from ..separation.separator import Separator
-from ..weights.cache import megabytes
-from .terminal import (
-    OUT_OF_MEMORY,
-    complain,
-    progress_bar,
-    quiet_libraries,
-    show,
-    warnings_in_one_line,
-)
-from .values import count, name, number_within, segment_or_none
+from ..options import CLIP, DEFAULT_MODEL, PRECISIONS, SUBTYPES, FileOptions
+from .terminal import OUT_OF_MEMORY, complain, quiet_libraries, show, warnings_in_one_line
+from .values import count, name, number_within, seconds, segment_or_none
+
+# Everything else is imported where it is used: it needs torch, which --help must not wait for.
 
 
 def add_separate(commands) -> None:
-    """Add the command to the parser's."""
+    """Add the command to a parser."""
     parser = commands.add_parser(
         "separate",
-        help="separate songs into stems",
         description="Separate songs and write their stems to DIR/<track>/<source>.<format>. "
         "Stems have the sample rate, length, channels and level of the song. Mono is separated "
         "as mono; more than two channels are separated in pairs (1-2, 3-4, ...).",
-        epilog="Exit code: 0 done; 2 something is wrong with an argument or a file, one line on "
-        "stderr for each (the other files are separated all the same).",
+        epilog="Exit codes: 0 success; 2 an argument or a file is wrong, with one line on stderr "
+        "for each (the other files are separated all the same).",
     )
     parser.add_argument(
         "inputs",
-        nargs="+",
+        nargs="*",
         type=name,
         metavar="INPUT",
-        help="audio or video files; folders are searched with all below them",
+        help="audio or video files, or folders, which are searched with all folders below them; "
+        "links to folders are followed, each folder once",
     )
     parser.add_argument(
         "-o",
@@ -51,22 +43,22 @@ def add_separate(commands) -> None:
         type=name,
         default="separated",
         metavar="DIR",
-        help="folder for the stems, made if need be; default: %(default)s",
+        help="folder for the stems, created if it does not exist; default: %(default)s",
     )
     parser.add_argument(
         "--model",
         metavar="NAME|FILE|URL|hf:USER/NAME",
         help="pretrained weights, downloaded at first use: a name (see: asteroid-bsrnn models), a "
         "file, a URL, or a repository of the Hugging Face Hub; default: "
-        f"{zoo.DEFAULT}, which ships with the package",
+        f"{DEFAULT_MODEL}, which ships with the package",
     )
     stems = parser.add_mutually_exclusive_group()
     stems.add_argument(
         "--stems",
         nargs="+",
         metavar="SOURCE",
-        help="write only these, such as: --stems vocals drums (after the inputs, or as "
-        "--stems=vocals,drums); default: all",
+        help="write only these, for example: --stems vocals drums, or --stems=vocals,drums; "
+        "default: all",
     )
     stems.add_argument(
         "--two-stems", metavar="SOURCE", help="write SOURCE and no_SOURCE, the song minus it"
@@ -74,50 +66,56 @@ def add_separate(commands) -> None:
     _add_files(parser.add_argument_group("files"))
     _add_chunks(parser.add_argument_group("chunks"))
     _add_computation(parser.add_argument_group("computation"))
-    parser.set_defaults(run=_separate_quietly)
+    parser.set_defaults(run=partial(_separate_quietly, parser))
 
 
 def _add_files(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--format",
-        choices=("wav", "flac", "mp3"),
-        default="wav",
-        help="of the stems; default: %(default)s",
+        choices=tuple(SUBTYPES),
+        default=FileOptions.format,
+        help="format of the stems; default: %(default)s",
     )
     group.add_argument(
         "--subtype",
-        choices=("PCM_16", "PCM_24", "FLOAT"),
-        help="their samples: 16 or 24 bits (wav, flac), or 32-bit floats (wav); default: as "
-        "deep as the input",
+        choices=SUBTYPES["wav"],
+        help="sample type: 16 or 24 bits (wav, flac), or 32-bit floats (wav); default: the depth "
+        "of the input",
     )
     group.add_argument(
         "--clip",
-        choices=files.CLIP,
-        help="where stems exceed full scale: scale all stems of the track by one gain, so that "
-        "they still sum up (rescale), cut them off (clamp), or leave it to the format (none); "
-        "default: rescale, but none for FLOAT, which can hold them",
+        choices=CLIP,
+        help="if stems exceed full scale: scale all stems of the track by one gain, so that they "
+        "still add up to the song (rescale), clip them (clamp), or leave them to the format "
+        "(none); default: rescale, but none for FLOAT, which can hold them",
     )
     group.add_argument(
         "--start",
-        type=number_within(at_least=0),
-        default=0.0,
-        metavar="SECONDS",
-        help="where in the song to begin; default: 0",
+        type=seconds(at_least=0),
+        default=FileOptions.start,
+        metavar="TIME",
+        help="start of the part to separate, in seconds or as [h:]m:ss; default: 0",
     )
     group.add_argument(
         "--duration",
-        type=number_within(above=0),
-        metavar="SECONDS",
-        help="how much to separate; default: to the end",
+        type=seconds(above=0),
+        metavar="TIME",
+        help="length of the part, in seconds or as [h:]m:ss; default: to the end",
     )
     group.add_argument(
         "--audio-track",
         type=count,
         metavar="N",
-        help="which audio track of a video or .stem.mp4 to separate, from 1; default: the one that "
-        "the file flags as default, or else the first",
+        help="audio track of a video or .stem.mp4 to separate, from 1; default: the one that the "
+        "file flags as default, or else the first",
     )
     group.add_argument("--overwrite", action="store_true", help="replace existing stems")
+    group.add_argument(
+        "--skip-existing",
+        action="store_true",
+        help="leave out stems that exist and are as long as the song, so that an interrupted batch "
+        "can be run again",
+    )
 
 
 def _add_chunks(group: argparse._ArgumentGroup) -> None:
@@ -126,7 +124,7 @@ def _add_chunks(group: argparse._ArgumentGroup) -> None:
         type=segment_or_none,
         default=10.0,
         metavar="SECONDS",
-        help="length of a chunk, or 'none' for the whole song at once, which takes memory; where "
+        help="length of a chunk, or 'none' for the whole song at once, which needs more memory; if "
         "it does not fit, separate halves it and says so; default: %(default)g",
     )
     group.add_argument(
@@ -134,21 +132,22 @@ def _add_chunks(group: argparse._ArgumentGroup) -> None:
         type=number_within(at_least=0),
         default=0.1,
         metavar="SHARE",
-        help="cross-fade between chunks as a share of the segment, from 0 to below 1; default: "
+        help="length of the cross-fade between chunks as a share of the segment, from 0 to below "
+        "1; default: "
         "%(default)s",
     )
     group.add_argument(
         "--hop",
         type=number_within(above=0),
         metavar="SECONDS",
-        help="average chunks that start this far apart, at most a segment, instead of "
-        "cross-fading: slower, smoother",
+        help="average overlapping chunks that start this far apart, at most a segment, instead of "
+        "cross-fading them: slower, smoother",
     )
     group.add_argument(
         "--batch-size",
         type=count,
         metavar="N",
-        help="chunks that the network gets at once; default: 1 on a CPU, 4 elsewhere",
+        help="number of chunks in a batch; default: 1 on a CPU, 4 elsewhere",
     )
 
 
@@ -156,15 +155,15 @@ def _add_computation(group: argparse._ArgumentGroup, precision: str = "auto") ->
     group.add_argument(
         "--device",
         default="auto",
-        help="auto (a GPU where there is one), cpu, cuda, cuda:1, mps, ...; default: %(default)s",
+        help="auto (a GPU if there is one), cpu, cuda, cuda:1, mps, ...; default: %(default)s",
     )
     group.add_argument(
         "--precision",
         choices=PRECISIONS,
         default=precision,
-        help="of the network, its STFT is always computed in 32; bf16 is faster on GPUs and on "
-        "CPUs that have it, 16 on GPUs alone; auto takes bf16 where the device computes in it and "
-        "the network stays within -45 dB of 32, as the study's recurrent ones do, else 32; "
+        help="precision of the network; its STFT is always computed in 32. bf16 is faster on GPUs "
+        "and on CPUs that support it, 16 only on GPUs; auto means bf16 if the device supports it "
+        "and the network stays within -45 dB of 32, as the study's recurrent networks do, else 32; "
         "default: %(default)s",
     )
     group.add_argument(
@@ -172,26 +171,47 @@ def _add_computation(group: argparse._ArgumentGroup, precision: str = "auto") ->
         type=count,
         default=1,
         metavar="N",
-        help="average over N passes with the STFT's frames elsewhere: a little better, N times "
-        "slower; default: %(default)s",
+        help="number of passes with shifted STFT frame grids whose estimates are averaged: "
+        "slightly better, N times slower; default: %(default)s",
     )
 
 
-def _separate_quietly(options: argparse.Namespace) -> int:
+def _separate_quietly(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
+    options.inputs, options.stems = _split_stems(options.inputs, options.stems)
+    if not options.inputs:
+        hint = "; name the inputs before --stems" if options.stems else ""
+        parser.error(f"the following arguments are required: INPUT{hint}")
     with warnings_in_one_line():
         return _separate(options)
 
 
+def _split_stems(inputs: list[str], stems: list[str] | None) -> tuple[list[str], list[str] | None]:
+    """Return the inputs and the stems, where `--stems` took inputs that follow it for stems.
+
+    Among the values of `--stems` after the first, paths with a dot or a slash are inputs, and so
+    are existing files and folders if no other input is given.
+    """
+    if stems is None:
+        return inputs, None
+    swallowed = [text for text in stems[1:] if "." in text or os.sep in text]
+    if not inputs and not swallowed:
+        swallowed = [text for text in stems[1:] if os.path.exists(text)]
+    left = [text for text in stems if text not in swallowed]
+    return inputs + swallowed, [name for text in left for name in text.split(",") if name]
+
+
 def _separate(options: argparse.Namespace) -> int:
-    # Whatever would stop every file is found before the network is loaded.
+    from ..audio import check_output
+    from ..audio.stems import check_directory
+    from ..progress import progress_bar
+    from ..separation.separator import Separator
+
+    # Errors that would stop every file are found before the network is loaded.
     check_output(options.format, options.subtype, sample_rate=44100, channels=1)
-    files.check_directory(options.output)
+    check_directory(options.output)
     inputs, failures = _inputs(options)
     if not inputs:
         return 2
-    stems = options.stems
-    if stems is not None:
-        stems = [name for text in stems for name in text.split(",") if name]
     if options.model is None:
         _mention_better_weights()
     separator = Separator(
@@ -203,59 +223,64 @@ def _separate(options: argparse.Namespace) -> int:
         device=options.device,
         precision=options.precision,
         shifts=options.shifts,
-        stems=stems if options.two_stems is None else [options.two_stems],
+        stems=options.stems if options.two_stems is None else [options.two_stems],
+    )
+    shared = FileOptions(
+        stems=options.stems,
+        two_stems=options.two_stems,
+        format=options.format,
+        subtype=options.subtype,
+        clip=options.clip,
+        start=options.start,
+        duration=options.duration,
+        audio_track=options.audio_track,
+        overwrite=options.overwrite,
+        skip_existing=options.skip_existing,
+        keep=inputs,
     )
     for path, track in zip(inputs, _track_names(inputs), strict=True):
         try:
             with quiet_libraries(), progress_bar(track) as progress:
-                paths = separator.separate_file(
-                    path,
-                    options.output,
-                    stems=stems,
-                    two_stems=options.two_stems,
-                    format=options.format,
-                    subtype=options.subtype,
-                    clip=options.clip,
-                    start=options.start,
-                    duration=options.duration,
-                    audio_track=options.audio_track,
-                    overwrite=options.overwrite,
-                    track=track,
-                    keep=inputs,
-                    progress=progress,
-                )
+                job = separator.plan(path, options.output, replace(shared, track=track))
+                paths = separator.run(job, progress)
         except (UserError, MemoryError, RuntimeError) as error:
-            # One bad file does not cost the others their separation.
+            # The other files are separated all the same.
             if not isinstance(error, UserError) and not is_out_of_memory(error):
                 raise
             failures += 1
             complain(error if isinstance(error, UserError) else f"{path}: {OUT_OF_MEMORY}")
         else:
             directory = next(iter(paths.values())).parent
-            show(f"{path} -> {directory} ({', '.join(paths)})")
+            what = "skipped, exists" if job.is_finished else ", ".join(paths)
+            show(f"{path} -> {directory} ({what})")
     return 2 if failures else 0
 
 
 def _mention_better_weights() -> None:
-    """Tell a person at a terminal, not a script, that better weights than the default exist."""
+    """Tell a person at a terminal, but not a script, that better weights than the default exist."""
+    from .. import zoo
+    from ..weights.cache import megabytes
+
     best = next((entry for entry in zoo.registry().values() if entry.archive), None)
     if best is not None and sys.stderr.isatty():
         print(
-            f"note: {zoo.DEFAULT} is a small model trained on synthetic music; --model {best.name} "
-            f"separates far better (downloads {megabytes(best.archive.bytes)} once)",
+            f"note: {DEFAULT_MODEL} is a small model trained on synthetic music; --model "
+            f"{best.name} separates far better (downloads {megabytes(best.archive.bytes)} once)",
             file=sys.stderr,
         )
 
 
 def _inputs(options: argparse.Namespace) -> tuple[list[Path], int]:
-    """What is named or lies in named folders, but not earlier stems; and how much is missing."""
+    """Return the inputs, without earlier stems in searched folders, and the number of failures."""
+    from ..audio import find_inputs
+
     output = Path(os.path.realpath(options.output))
     inputs: dict[str, Path] = {}
     failures = 0
     for given in options.inputs:
         try:
             found = find_inputs(given)
-            # The folder that is searched may hold the one that stems are written to.
+            # A searched folder may contain the output folder.
             if Path(os.path.realpath(given)) in output.parents:
                 found = [f for f in found if output not in Path(os.path.realpath(f)).parents]
             if not found:
@@ -273,16 +298,18 @@ def _inputs(options: argparse.Namespace) -> tuple[list[Path], int]:
 
 
 def _track_names(inputs: Sequence[Path]) -> list[str]:
-    """A folder name for each input; inputs of one name are numbered."""
+    """Return a folder name for each input; equal names are numbered."""
+    from ..audio.stems import shorten, track_name
+
     names: list[str] = []
     taken: set[str] = set()
     for path in inputs:
-        name, number = files.track_name(path), 1
+        name, number = track_name(path), 1
         unique = name
-        # Names that differ in case alone are one folder on some file systems.
+        # On some file systems, names that differ only in case are the same folder.
         while unique.lower() in taken:
             number += 1
-            unique = f"{name} ({number})"
+            unique = shorten(name, f" ({number})")
         taken.add(unique.lower())
         names.append(unique)
     return names

@@ -1,4 +1,4 @@
-"""What a user at a terminal sees: messages, the progress bar, and a tidy end."""
+"""Messages on the terminal, and an orderly end of the program."""
 
 from __future__ import annotations
 
@@ -10,30 +10,26 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
 
-from tqdm import tqdm
-
-from ..separation.separator import Progress
-
 OUT_OF_MEMORY = (
     "out of memory: use a smaller --segment or --batch-size, or --device cpu on a small GPU"
 )
 
 
 def complain(message: Exception | str) -> int:
-    """Print a mistake in one line, and return its exit code."""
+    """Print an error message in one line and return the exit code of a user's mistake."""
     print(f"asteroid-bsrnn: error: {' '.join(str(message).split())}", file=sys.stderr)
     return 2
 
 
 def show(text: str) -> None:
-    """Print names of files even where the terminal can't show their letters."""
+    """Print text, with escapes for characters that the terminal cannot show."""
     encoding = sys.stdout.encoding or "utf-8"
     print(text.encode(encoding, "backslashreplace").decode(encoding))
 
 
 @contextmanager
 def ended_tidily() -> Iterator[None]:
-    """Whoever ends the program, or closes its terminal, leaves no half-written files behind."""
+    """Clean up when the program is terminated or its terminal is closed, as after an error."""
 
     def end(number, frame):
         raise SystemExit(128 + number)
@@ -42,7 +38,7 @@ def ended_tidily() -> Iterator[None]:
         yield
         return
     wanted = [getattr(signal, name, None) for name in ("SIGTERM", "SIGHUP")]
-    # What is ignored stays so: that is how nohup works.
+    # An ignored signal stays ignored, as nohup needs.
     before = {n: signal.getsignal(n) for n in wanted if n is not None}
     before = {n: handler for n, handler in before.items() if handler == signal.SIG_DFL}
     for number in before:
@@ -54,22 +50,10 @@ def ended_tidily() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-class _Bar(tqdm):
-    """A bar that knows the time of the whole, as `{whole}`."""
-
-    @property
-    def format_dict(self) -> dict:
-        """Fields of the bar's format."""
-        fields = super().format_dict
-        done, total = fields["n"], fields["total"]
-        known = done and total
-        whole = self.format_interval(fields["elapsed"] * total / done) if known else "?"
-        return {**fields, "whole": whole}
-
-
 @contextmanager
 def warnings_in_one_line() -> Iterator[None]:
-    """Show warnings as `complain` shows mistakes, past a progress bar."""
+    """Show warnings in one line, above a progress bar."""
+    from tqdm import tqdm
 
     def show_warning(message, category, filename, lineno, file=None, line=None) -> None:
         text = " ".join(str(message).split())
@@ -81,44 +65,13 @@ def warnings_in_one_line() -> Iterator[None]:
 
 
 @contextmanager
-def progress_bar(track: str) -> Iterator[Progress]:
-    """A bar with the time it takes in all and the time left, on a terminal only.
-
-    Both are estimated from the first step on, from the mean speed so far.
-
-    Yields:
-        The callback that moves the bar.
-    """
-    bar_format = "{desc}: {percentage:3.0f}%|{bar}| {elapsed} of {whole}, {remaining} left"
-    # Steps are long, so every one of them is shown.
-    options = {"disable": None, "leave": False, "miniters": 1, "mininterval": 0, "smoothing": 0}
-    options |= _shape_of_shapeless_terminal()
-    with _Bar(desc=track, bar_format=bar_format, **options) as bar:
-
-        def progress(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        yield progress
-
-
-def _shape_of_shapeless_terminal() -> dict[str, int]:
-    """What to take for the size of a terminal that has none, in which tqdm shows nothing."""
-    try:
-        columns, lines = os.get_terminal_size(sys.stderr.fileno())
-    except (OSError, ValueError):  # no terminal at all
-        return {}
-    return {} if columns and lines else {"ncols": 80, "nrows": 24}
-
-
-@contextmanager
 def quiet_libraries() -> Iterator[None]:
-    """Python's stderr goes on to the screen, what C libraries print past it does not.
+    """Hide what C libraries print to stderr, but not what Python prints.
 
-    libsndfile's MP3 decoder has a lot to say about a damaged file, for which the user gets our
-    one line.
+    libsndfile's MP3 decoder prints many messages about a damaged file, for which the user gets one
+    line.
     """
-    if sys.stderr is None or sys.stderr is not sys.__stderr__:  # someone else's stream
+    if sys.stderr is None or sys.stderr is not sys.__stderr__:  # replaced by the caller
         yield
         return
     sys.stderr.flush()

@@ -27,7 +27,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..audio.inputs import find_inputs
+from ..audio import find_inputs
 from ..errors import UserError
 
 SILENT = "silent"

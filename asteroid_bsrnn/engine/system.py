@@ -13,7 +13,7 @@ from asteroid.engine.system import System
 from ..losses import L1Loss
 from ..metrics import usdr
 from ..separation.chunks import Schedule, any_channels, separate
-from ..transfers import Arrival
+from ..separation.device import Arrival
 
 
 class NotFiniteLossError(RuntimeError):

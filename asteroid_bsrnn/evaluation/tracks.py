@@ -22,11 +22,11 @@ import torch
 from .. import metrics
 from .._version import __version__
 from ..errors import UserError
+from ..progress import Progress
 from ..separation.separator import Separator
 from .scores import estimate_of, scorable
 from .writing import write_json, write_scores
 
-Progress = Callable[[int, int], None]
 # Mixture (channels, time), references and estimates (sources, channels, time), hertz -> measure ->
 # (sources,)
 MoreScores = Callable[

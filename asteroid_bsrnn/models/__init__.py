@@ -1,5 +1,7 @@
-"""Waveform -> waveform networks on Asteroid's `BaseModel`."""
+"""Waveform -> waveform networks on Asteroid's `BaseModel`, registered with Asteroid."""
 
+from ..filterbank import FFTSTFTFB
+from ..registration import register_filterbank, register_models
 from .base import BandSplitModel, SourceModel
 from .bscnn import BSCNN
 from .bsrnn import BSRNN
@@ -13,3 +15,6 @@ __all__ = [
     "SourceModel",
     "build_network",
 ]
+
+register_models(BSRNN, BSCNN, PerSourceSeparator)
+register_filterbank("fft_stft", FFTSTFTFB)

@@ -22,10 +22,11 @@ from ..masknn import (
     MaskEstimator,
 )
 from .arguments import check_positive, check_sources
+from .asteroid import SeparateMethods
 from .shapes import at_least, batch_channels_time, check_mixture, like_input
 
 
-class SourceModel(BaseModel):
+class SourceModel(SeparateMethods, BaseModel):
     """A model with named sources: (batch, channels, time) -> (batch, sources, channels, time).
 
     Asteroid's `BaseModel`, with files that load under `torch.load(weights_only=True)`.

@@ -1,14 +1,15 @@
 """Separators of others with the interface of this project's, to be compared with them.
 
 `names()` lists those that can be trained, `build` makes one with fresh weights. `SpleeterPeer`
-comes trained: `spleeter_weights.load` gets its weights. All are registered with Asteroid as this
-project's own models are, so that files of their weights load like those of BSRNN.
+comes trained: `spleeter_weights.load` returns it with its weights. Importing this package registers
+all peers with Asteroid, so that files of their weights load like those of BSRNN.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..registration import register_models
 from .asteroid_networks import AsteroidPeer
 from .base import Peer
 from .open_unmix import OpenUnmixPeer
@@ -24,6 +25,8 @@ __all__ = [
     "build",
     "names",
 ]
+
+register_models(AsteroidPeer, OpenUnmixPeer, SpleeterPeer, XUMXPeer)
 
 _ASTEROID = {
     "conv_tasnet": "ConvTasNet",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,10 +14,9 @@ from ..errors import UserError
 from ..evaluation.candidates import weights_of
 from ..evaluation.comparison import Comparison, Row
 from ..evaluation.datasets import SPLITS, EvaluationTracks
+from ..progress import Progress
 from ..separation.separator import Separator
 from .inputs import Group
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import os
 import warnings
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager, nullcontext
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -16,65 +17,66 @@ from torch import nn
 from .. import zoo
 from ..audio import resample_blocks
 from ..audio import stems as files
-from ..errors import UserError
+from ..errors import UserError, check_layout
 from ..kernels import has_bfloat16
 from ..kernels.cuda_graphs import GraphedCall
 from ..memory import release_kept_memory
-from ..transfers import arriving, send
+from ..options import FileOptions
+from ..progress import Progress
 from . import chunks as inference
-from .precision import TYPES, check_precision, resolve_precision
+from .device import TYPES, arriving, check_precision, resolve_device, resolve_precision, send
 
-Progress = Callable[[int, int], None]
-
-# Arguments for scoring: figures depend neither on what a machine computes in nor on its memory.
+# Arguments for scoring: scores must depend neither on the precision that a machine supports nor on
+# its memory.
 SCORING = {"precision": "32", "smaller_chunks": False}
 
 _SHORTEST = 1.0
-"""Seconds below which chunks are not halved any more where they do not fit in memory."""
+"""Length in seconds below which chunks are not halved if they do not fit in memory."""
 
 
 class Separator:
-    """Separate music with a pretrained network.
+    """A separator of music, based on a pretrained network.
 
-    Recordings may have any length, sample rate and number of channels: they are resampled to the
-    network's rate and back, cut into chunks, and separated by pairs of channels (a single channel
-    as mono). Stems have the rate, length, channels and level of the recording.
+    Recordings may have any length, sample rate and number of channels. They are resampled to the
+    network's rate and back, cut into chunks, and separated in pairs of channels (a single channel
+    as mono). Stems have the sample rate, length, channels and level of the recording.
+
+    A separator can be pickled and copied; a copy has its own network. `separator.model = other`
+    replaces the network, and `to` moves it to another device.
 
     Args:
         model: a model, the name of pretrained weights, or a file or URL of them. None means the
-            weights that ship with the package. A model is used as it is: it is moved to the
-            device, estimates in evaluation mode, and trains on afterwards if it was in training.
-        segment: seconds of a chunk; None takes the whole recording at once.
+            weights that ship with the package. A model is moved to the device and runs in
+            evaluation mode; afterwards it has the mode that it had before.
+        segment: length of a chunk in seconds; None means the whole recording at once.
         overlap: length of the cross-fade between chunks, as a share of the segment.
-        hop: seconds from one chunk to the next; other than None, chunks are averaged where they
-            overlap (overlap-add) instead of cross-faded.
-        batch_size: number of chunks that the network gets at once; None means 1 on a CPU and 4
-            elsewhere.
-        device: "auto" takes a GPU where there is one; else "cpu", "cuda", "cuda:1", "mps", ...
-        precision: "32", "bf16", "16" or "auto": of the network; its STFT is always computed in
-            float32. "bf16" is for GPUs and for CPUs that have it, "16" for GPUs. "auto" takes
-            "bf16" where the device computes in it and the network stays within -45 dB of float32
+        hop: distance between the starts of chunks in seconds. If given, chunks are averaged where
+            they overlap (overlap-add), instead of cross-faded.
+        batch_size: number of chunks in a batch; None means 1 on a CPU and 4 elsewhere.
+        device: "auto" (a GPU if there is one), "cpu", "cuda", "cuda:1", "mps", ...
+        precision: precision of the network: "32", "bf16", "16" or "auto"; its STFT is always
+            computed in float32. "bf16" suits GPUs and CPUs that support it, "16" only GPUs. "auto"
+            means "bf16" if the device supports it and the network stays within -45 dB of float32
             (`resolve_precision`), else "32".
-        shifts: the estimates are averaged over so many passes, each with the frames of the STFT
-            elsewhere: a little better, and as many times slower.
-        cuda_graphs: whether an NVIDIA GPU is given all work of a batch of chunks at once, recorded
-            once for each shape, instead of kernel by kernel. It costs memory. Where that does not
-            work, one warning says so.
-        stems: sources that are wanted; None means all. Of pretrained weights with a network for
-            each source only those networks are downloaded, built and run.
-        smaller_chunks: whether chunks are halved, down to a second, where the first one does not
-            fit in memory, instead of an error. One warning says so, and `settings` has the segment
-            that fits.
+        shifts: number of passes with shifted STFT frame grids whose estimates are averaged:
+            slightly better, and `shifts` times slower.
+        cuda_graphs: whether an NVIDIA GPU replays each batch as a CUDA graph; this uses more
+            memory. A warning says so if it is not possible.
+        stems: sources to estimate; None means all. Of pretrained weights with one network per
+            source, only the networks needed are downloaded, built and run.
+        smaller_chunks: whether to halve chunks, down to a second, if the first one does not fit in
+            memory, instead of raising the error. A warning says so, and `settings` then contains
+            the segment that fits.
 
     Attributes:
         model: the network.
         sources: names of the stems, in order.
-        sample_rate: of the network, in hertz.
-        device: where it runs.
-        settings: what else than the weights and the device decides the estimates.
+        sample_rate: sample rate of the network, in hertz.
+        device: device of the network.
+        settings: inference settings that affect the estimates.
 
     Raises:
-        UserError: for unknown weights, or a value out of its range.
+        UserError: the weights are unknown, or a value is out of its range.
 
     Example:
         >>> import torch
@@ -98,40 +100,82 @@ class Separator:
         stems: str | Sequence[str] | None = None,
         smaller_chunks: bool = True,
     ):
-        self.device = resolve_device(device)
+        self._device = resolve_device(device)
         check_precision(precision)
-        if str(precision) == "bf16" and self.device.type == "cpu" and not has_bfloat16():
+        if str(precision) == "bf16" and self._device.type == "cpu" and not has_bfloat16():
             warnings.warn(
                 "precision bf16: this CPU does not compute in bfloat16; 32 is faster here",
                 stacklevel=2,
             )
-        if batch_size is not None and (not isinstance(batch_size, int) or batch_size < 1):
-            raise UserError(f"batch_size must be a whole number of at least 1, got {batch_size}")
-        if not isinstance(shifts, int) or shifts < 1:
-            raise UserError(f"shifts must be a whole number of at least 1, got {shifts}")
-        self.batch_size = batch_size or (1 if self.device.type == "cpu" else 4)
-        model = _load(model, stems)
-        self.model = model.to(self.device)
-        precision = resolve_precision(precision, model, self.device)
-        self._dtype = TYPES[precision]
-        self._graphs = _graphs(self.model, self.device) if cuda_graphs else None
-        self.sources: tuple[str, ...] = tuple(files.choose_stems(model.sources, stems))
-        self._rows = [list(model.sources).index(source) for source in self.sources]
-        self.sample_rate = int(model.sample_rate)
-        network = inference.shifted(self._forward, shifts, _stride(model) if shifts > 1 else 1)
-        self._network = inference.any_channels(network, model.in_channels)
-        self.settings = {
+        for name, value in (("batch_size", batch_size), ("shifts", shifts)):
+            if value is not None and (not isinstance(value, int) or value < 1):
+                raise UserError(f"{name} must be a whole number of at least 1, got {value}")
+        self._asked = {
             "segment": segment,
             "overlap": overlap,
             "hop": hop,
             "precision": precision,
             "shifts": shifts,
         }
-        self._schedule = inference.make_schedule(segment, overlap, hop, self.sample_rate)
-        self._smaller_chunks = smaller_chunks
+        self._asked_batch_size, self._stems = batch_size, stems
+        self._cuda_graphs, self._smaller_chunks = cuda_graphs, smaller_chunks
+        self.model = model
+
+    @property
+    def model(self) -> nn.Module:
+        """The network; can be replaced by another model, or the name, file or URL of one."""
+        return self._model
+
+    @model.setter
+    def model(self, model: nn.Module | str | os.PathLike | None) -> None:
+        """Replace the network, and what follows from it: sources, sample rate and precision."""
+        self._adopt(_load(model, self._stems))
+
+    @property
+    def device(self) -> torch.device:
+        """The device of the network."""
+        tensors = chain(self._model.parameters(), self._model.buffers())
+        return next((tensor.device for tensor in tensors), self._device)
+
+    def to(self, device: str | torch.device) -> Separator:
+        """Move the network to another device and return the separator itself.
+
+        Raises:
+            UserError: the device is unknown or does not exist.
+        """
+        self._device = resolve_device(device)
+        self._adopt(self._model)
+        return self
+
+    def _adopt(self, model: nn.Module) -> None:
+        """Use a model, with everything that follows from it, its device and the arguments."""
+        sources = tuple(files.choose_stems(model.sources, self._stems))
+        sample_rate = int(model.sample_rate)
+        inference.any_channels(model, model.in_channels)  # refuses more than two
+        if self._asked["shifts"] > 1:
+            _stride(model)  # refuses a model without one
+        precision = resolve_precision(self._asked["precision"], model, self._device)
+        settings = {**self._asked, "precision": precision}
+        self._schedule = inference.make_schedule(
+            settings["segment"], settings["overlap"], settings["hop"], sample_rate
+        )
+        self.settings, self.sources, self.sample_rate = settings, sources, sample_rate
+        self.batch_size = self._asked_batch_size or (1 if self._device.type == "cpu" else 4)
+        self._model = model.to(self._device)
+        self._graphs = _graphs(model, self._device) if self._cuda_graphs else None
+
+    def __getstate__(self) -> dict:
+        """Return what a copy is made from. CUDA graphs cannot be copied."""
+        return {**self.__dict__, "_graphs": None}
+
+    def __setstate__(self, state: dict) -> None:
+        """Take over a state, and record CUDA graphs anew if the original had them."""
+        self.__dict__.update(state)
+        if self._cuda_graphs and self.device.type == "cuda":
+            self._graphs = _graphs(self._model, self.device)
 
     def __call__(self, mixture, sample_rate: int | None = None, progress: Progress | None = None):
-        """The same as `separate`."""
+        """Return what `separate` returns."""
         return self.separate(mixture, sample_rate, progress)
 
     def separate(
@@ -143,15 +187,15 @@ class Separator:
         """Separate a recording that is held in memory.
 
         Args:
-            mixture: (channels, time) or (time,), floating point; a tensor or an array.
-            sample_rate: of the mixture in hertz; None means the network's.
-            progress: called with the number of samples done and in all, in the mixture's rate.
+            mixture: a floating-point tensor or array (channels, time) or (time,).
+            sample_rate: sample rate of the mixture in hertz; None means that of the network.
+            progress: called with the number of samples done and the total, at the mixture's rate.
 
         Returns:
             A dict from source to stem, each of the mixture's shape, type and device.
 
         Raises:
-            UserError: if the mixture is empty, of another shape or type, or holds NaN.
+            UserError: the mixture is empty, has another shape or type, or holds NaN.
         """
         waveform = _as_tensor(mixture)
         rate = self.sample_rate if sample_rate is None else _whole_rate(sample_rate)
@@ -177,95 +221,95 @@ class Separator:
         path: str | os.PathLike,
         output_directory: str | os.PathLike,
         *,
-        stems: Sequence[str] | None = None,
-        two_stems: str | None = None,
-        format: str = "wav",
-        subtype: str | None = None,
-        clip: str | None = None,
-        start: float = 0.0,
-        duration: float | None = None,
-        audio_track: int | None = None,
-        overwrite: bool = False,
-        track: str | None = None,
-        keep: Collection[str | os.PathLike] = (),
         progress: Progress | None = None,
+        **options,
     ) -> dict[str, Path]:
         """Separate a file, from disk to disk, in bounded memory.
 
         Args:
             path: an audio or video file.
-            output_directory: stems are written to `<output_directory>/<track>/<source>.<format>`,
-                each as a whole or not at all.
-            stems: sources to write; None means all.
-            two_stems: a source; writes it and the mixture minus it, as `no_<source>`.
-            format: "wav", "flac" or "mp3".
-            subtype: "PCM_16", "PCM_24" or "FLOAT"; None keeps the file's depth.
-            clip: what happens to samples beyond full scale. "rescale" multiplies all stems of the
-                track by one gain, so that they still sum up; "clamp" cuts them off; "none" leaves
-                them to the format. None means "rescale", and "none" for FLOAT, which holds them.
-            start: in seconds, where separation starts.
-            duration: in seconds; None means to the end.
-            audio_track: number of the audio track of a file that holds several, from 1; None means
-                the one that the file flags as default, or else the first.
-            overwrite: whether existing stems are replaced.
-            track: name of the track's folder; None means the file's name.
-            keep: files that are not replaced even then, besides `path` itself.
-            progress: called with the number of samples done and in all, in the file's rate.
+            output_directory: stems are written to `<output_directory>/<track>/<source>.<format>`.
+                A stem gets its name only when it is complete.
+            progress: called with the number of samples done and the total, at the file's rate.
+            **options: `stems`, `two_stems`, `format`, `subtype`, `clip`, `start`, `duration`,
+                `audio_track`, `overwrite`, `skip_existing`, `track`, `keep` and `file_name`, as in
+                `asteroid_bsrnn.options.FileOptions`, which has their defaults.
 
         Returns:
             A dict from stem to the path of its file.
 
         Raises:
-            UserError: for anything that a user can mend; nothing is left half-written.
+            TypeError: an option is unknown.
+            UserError: the file, the folder or an option is wrong; no incomplete file is left.
         """
-        job = files.plan(
-            path,
-            output_directory,
-            sources=self.sources,
-            stems=stems,
-            two_stems=two_stems,
-            format=format,
-            subtype=subtype,
-            clip=clip,
-            start=start,
-            duration=duration,
-            audio_track=audio_track,
-            overwrite=overwrite,
-            track=track,
-            keep=keep,
-        )
-        rate = job.audio.sample_rate
-        with closing(job.audio.blocks()) as blocks:
-            resampled = resample_blocks(blocks, rate, self.sample_rate)
-            estimates = self._estimates(resampled, progress, job.frames, rate)
-            return files.write(job, estimates, self.sample_rate)
+        return self.run(self.plan(path, output_directory, FileOptions(**options)), progress)
+
+    def plan(
+        self, path: str | os.PathLike, output_directory: str | os.PathLike, options: FileOptions
+    ) -> files.Job:
+        """Check everything about a file that can be checked before it is separated.
+
+        Args:
+            path: as in `separate_file`.
+            output_directory: as in `separate_file`.
+            options: the options of `separate_file`.
+
+        Returns:
+            The job for `run`.
+
+        Raises:
+            UserError: as in `separate_file`.
+        """
+        return files.plan(path, output_directory, self.sources, options)
+
+    def run(self, job: files.Job, progress: Progress | None = None) -> dict[str, Path]:
+        """Separate a planned file.
+
+        Args:
+            job: as returned by `plan`.
+            progress: as in `separate_file`.
+
+        Returns:
+            As `separate_file`.
+
+        Raises:
+            UserError: as in `separate_file`.
+        """
+
+        def estimate(blocks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+            return self._estimates(blocks, progress, job.frames, job.audio.sample_rate)
+
+        return files.separate(job, estimate, self.sample_rate)
 
     def _estimates(
         self, blocks: Iterable[np.ndarray], progress: Progress | None, total: int, rate: int
     ) -> Iterator[np.ndarray]:
-        """Estimated blocks (sources, channels, n) of blocks (channels, n), at the network's rate.
+        """Yield estimates (sources, channels, n) of blocks (channels, n), at the network's rate.
 
-        Progress is told in samples at `rate`, of which there are `total`.
+        Progress is reported in samples at `rate`, `total` of them.
         """
-        done = told = 0
+        done = reported = 0
         chunks = self._chunks()
         asked = dict(self.settings), self._schedule, self.batch_size
 
         def smaller(error: Exception) -> tuple[inference.Schedule, int] | None:
             attempt = self._smaller(total / rate)
             if attempt is None:
-                # Nothing fits: the next recording, which may be mono, starts from what was asked.
+                # Nothing fits. The next recording, which may be mono, starts with the arguments.
                 self.settings, self._schedule, self.batch_size = asked
             return attempt
 
+        shifts = self.settings["shifts"]
+        stride = _stride(self._model) if shifts > 1 else 1
+        network = inference.shifted(self._forward, shifts, stride)
         estimated = inference.separate_blocks(
-            self._network,
+            inference.any_channels(network, self._model.in_channels),
             map(torch.from_numpy, blocks),
             self._schedule,
             batch_size=self.batch_size,
             smaller=smaller if self._smaller_chunks else None,
         )
-        # Resampled and written while the GPU separates the next batch of chunks.
+        # A GPU separates the next batch while this one is resampled and written.
         ahead = 1 if self.device.type == "cuda" else 0
         for block in arriving((block.float() for block in estimated), ahead):
             if self._chunks() != chunks:
@@ -281,22 +325,22 @@ class Separator:
             yield block.numpy()
             done += block.shape[-1]
             reached = min(done * rate // self.sample_rate, total)
-            if progress is not None and told < reached < total:
+            if progress is not None and reported < reached < total:
                 progress(reached, total)
-                told = reached
+                reported = reached
         if progress is not None:
             progress(total, total)
 
     def _chunks(self) -> str:
-        """What the network gets at once, in words."""
+        """Return a description of what the network gets at once."""
         seconds = self.settings["segment"]
         length = "whole recordings" if seconds is None else f"chunks of {seconds:.4g} s"
         return f"{length}, {self.batch_size} at a time (--segment, --batch-size)"
 
     def _smaller(self, seconds: float) -> tuple[inference.Schedule, int] | None:
-        """Chunks to try for a recording where those before do not fit in memory; None if none do.
+        """Return smaller chunks for a recording whose chunks did not fit in memory, or None.
 
-        One chunk at a time gives the same estimates as several. Shorter ones do not.
+        The batch size is reduced first, because it does not affect the estimates.
         """
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
@@ -315,51 +359,28 @@ class Separator:
         return self._schedule, 1
 
     def _forward(self, chunks: torch.Tensor) -> torch.Tensor:
-        """The network on its device, in the wanted precision."""
-        enabled = self._dtype is not None
+        """Run the network on its device, in the chosen precision, and select the stems."""
+        device, dtype = self.device, TYPES[self.settings["precision"]]
         with (
-            _evaluating(self.model),
-            torch.autocast(self.device.type, dtype=self._dtype, enabled=enabled),
+            _evaluating(self._model),
+            torch.autocast(device.type, dtype=dtype, enabled=dtype is not None),
             self._graphs.installed() if self._graphs else nullcontext(),
         ):
-            estimates = self.model(send(chunks, self.device))
+            estimates = self._model(send(chunks, device))
         release_kept_memory()
-        whole = self._rows == list(range(estimates.shape[1]))
-        return estimates if whole else estimates[:, self._rows]
-
-
-def resolve_device(device: str | torch.device) -> torch.device:
-    """The device that a name means.
-
-    Raises:
-        UserError: if the name is unknown or there is no such device.
-    """
-    if device == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    try:
-        resolved = torch.device(device)
-    except (RuntimeError, TypeError) as error:
-        raise UserError(f"unknown device {device!r}; valid: auto, cpu, cuda, mps") from error
-    try:
-        torch.zeros(1, device=resolved).item()
-    except (RuntimeError, AssertionError) as error:
-        raise UserError(
-            f"device {str(device)!r}: torch can compute on no such device here; use --device cpu "
-            "or auto"
-        ) from error
-    return resolved
+        rows = [list(self._model.sources).index(source) for source in self.sources]
+        whole = rows == list(range(estimates.shape[1]))
+        return estimates if whole else estimates[:, rows]
 
 
 def _load(
     model: nn.Module | str | os.PathLike | None, stems: str | Sequence[str] | None
 ) -> nn.Module:
-    """The model that the caller means, checked for what a separator needs to know of it."""
+    """Return the model, loaded if need be, if it has what a separator needs."""
     name = type(model).__name__ if isinstance(model, nn.Module) else model
     if not isinstance(model, nn.Module):
         with warnings.catch_warnings():
-            # Of a file that it then refuses; the error says enough.
+            # torch warns about a file that it then refuses; the error is enough.
             warnings.filterwarnings("ignore", "Detected pickle protocol", UserWarning)
             model = zoo.load(zoo.DEFAULT if model is None else model, stems=stems)
     for attribute in ("sources", "sample_rate", "in_channels"):
@@ -372,9 +393,9 @@ def _load(
 
 
 def _graphs(model: nn.Module, device: torch.device) -> GraphedCall | None:
-    """CUDA graphs of what lies between the transforms; None, and a warning, where there are none.
+    """Return CUDA graphs of the computation between the transforms; None, and warn, if impossible.
 
-    The inverse STFT looks at its window on the CPU, and a graph can't.
+    The inverse STFT reads its window on the CPU, which a graph cannot record.
     """
     if device.type != "cuda":
         obstacle = f"they need an NVIDIA GPU, and this is {device.type}"
@@ -387,7 +408,7 @@ def _graphs(model: nn.Module, device: torch.device) -> GraphedCall | None:
 
 
 def _stride(model: nn.Module) -> int:
-    """Hop in samples of the model's encoder, or of the first one of those it consists of."""
+    """Return the hop in samples of the model's first filterbank."""
     for module in model.modules():
         stride = getattr(getattr(module, "filterbank", None), "stride", None)
         if stride is not None:
@@ -397,7 +418,7 @@ def _stride(model: nn.Module) -> int:
 
 @contextmanager
 def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode as long as it takes, also for a model in the midst of its training."""
+    """Put a model into evaluation mode, and restore the modes of its modules afterwards."""
     training = [module for module in model.modules() if module.training]
     model.eval()
     try:
@@ -408,9 +429,9 @@ def _evaluating(model: nn.Module) -> Iterator[None]:
 
 
 def _as_tensor(mixture: torch.Tensor | np.ndarray) -> torch.Tensor:
-    """One recording as a tensor; whatever else it is gets refused."""
+    """Return one recording as a tensor; refuse anything else."""
     if isinstance(mixture, np.ndarray):
-        # Torch takes no reversed views or foreign byte orders, and warns of read-only memory.
+        # torch refuses reversed views and foreign byte orders, and warns about read-only memory.
         mixture = np.require(mixture, mixture.dtype.newbyteorder("="), ["C", "W"])
     try:
         waveform = torch.as_tensor(mixture)
@@ -424,6 +445,8 @@ def _as_tensor(mixture: torch.Tensor | np.ndarray) -> torch.Tensor:
         )
     if waveform.numel() == 0:
         raise UserError("the mixture has no samples")
+    if waveform.ndim == 2:
+        check_layout(*waveform.shape, waveform.shape)
     if not torch.isfinite(waveform).all():
         raise UserError("the mixture holds NaN or infinite samples")
     return waveform

@@ -110,11 +110,19 @@ def load_model(
     try:
         for conf in confs:
             conf["model_args"] = {**conf["model_args"], **overrides}
+            _register_peers(conf)
         return _build(confs[0] if len(confs) == 1 else _side_by_side(confs), stems).eval()
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
     except (ArithmeticError, AttributeError, RuntimeError, TypeError, ValueError) as error:
         raise UserError(f"{path}: the model can't be made from it: {_one_line(error)}") from error
+
+
+def _register_peers(conf: Mapping) -> None:
+    """Import the models of others, which registers them, where a file names one."""
+    networks = [conf, *conf["model_args"].get("networks", [])]
+    if any(str(network["model_name"]).endswith("Peer") for network in networks):
+        from .. import peers  # noqa: F401
 
 
 def files_of(path: str | os.PathLike) -> list[Path]:

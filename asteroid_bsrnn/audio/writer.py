@@ -1,47 +1,49 @@
-"""Writing audio files block by block."""
+"""Writing audio: files block by block, and folders that receive whole files or none."""
 
+from __future__ import annotations
+
+import contextlib
 import os
+import shutil
+import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
 import numpy as np
 import soundfile
 
-from asteroid_bsrnn.audio.headers import sound_name
-from asteroid_bsrnn.errors import UserError
+from ..errors import UserError
+from ..options import SUBTYPES
+from .headers import sound_name
 
-_SUBTYPES = {
-    "wav": ("PCM_16", "PCM_24", "FLOAT"),
-    "flac": ("PCM_16", "PCM_24"),
-    "mp3": ("MPEG_LAYER_III",),
-}
 _MAX_CHANNELS = {"wav": 1024, "flac": 8, "mp3": 2}
 _MP3_SAMPLE_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 _BITS = {"PCM_16": 16, "PCM_24": 24, "FLOAT": 32}
 
-# The sizes in a WAV header are 32-bit numbers of bytes; leaves room for the other chunks.
+# Sizes in a WAV header are 32-bit numbers of bytes. The margin is for the other chunks.
 _WAV_LIMIT = 2**32 - 2**16
 
 
 def check_output(format: str, subtype: str | None, sample_rate: int, channels: int) -> str:
-    """Checks that such a file can be written, before any work is done for it.
+    """Check the properties of a file before any work is done for it.
 
     Args:
         format: `"wav"`, `"flac"` or `"mp3"`.
-        subtype: `"PCM_16"`, `"PCM_24"` or (wav alone) `"FLOAT"`; None for the format's own. An
-            mp3 has no choice of them.
+        subtype: `"PCM_16"`, `"PCM_24"` or (wav only) `"FLOAT"`; None means the format's default. An
+            mp3 has no subtypes.
         sample_rate: in hertz.
-        channels: their number.
+        channels: number of channels.
 
     Returns:
-        The subtype to give to `AudioWriter`.
+        The subtype for `AudioWriter`.
 
     Raises:
-        UserError: there is no such file; the message says which choices work.
+        UserError: the format does not allow this; the message names the valid values.
     """
-    if format not in _SUBTYPES:
-        raise UserError(f"no output format {format!r}; choose from {', '.join(_SUBTYPES)}")
-    subtypes = _SUBTYPES[format]
+    if format not in SUBTYPES:
+        raise UserError(f"no output format {format!r}; choose from {', '.join(SUBTYPES)}")
+    subtypes = SUBTYPES[format]
     if subtype is not None and subtype not in subtypes:
         advice = "leave it out" if format == "mp3" else f"choose from {', '.join(subtypes)}"
         raise UserError(f"{format} files have no subtype {subtype!r}; {advice}")
@@ -72,11 +74,11 @@ def _check_sample_rate(format: str, sample_rate: int) -> None:
 
 
 def default_subtype(format: str, source_subtype: str) -> str | None:
-    """The subtype that keeps an input's depth.
+    """Return the subtype that keeps the depth of an input.
 
     Args:
         format: `"wav"`, `"flac"` or `"mp3"`.
-        source_subtype: the input's, `AudioFile.subtype`.
+        source_subtype: `AudioFile.subtype` of the input.
 
     Returns:
         `"PCM_16"`, `"PCM_24"` or `"FLOAT"`; None for mp3, which has no depth.
@@ -90,23 +92,23 @@ def default_subtype(format: str, source_subtype: str) -> str | None:
 
 
 class AudioWriter:
-    """Writes one file, block by block, as a context manager.
+    """A context manager that writes one file block by block.
 
-    Integer subtypes get the nearest step, and +-1 for what lies beyond; wav and flac so hold the
-    same samples. An mp3 has a constant bit rate, the highest of its sample rate. A wav beyond
+    Integer subtypes are rounded to the nearest step and clipped at full scale, so that wav and flac
+    hold the same samples. An mp3 has the highest constant bit rate of its sample rate. A wav beyond
     4 GiB becomes an RF64, which most programs read under the same suffix.
 
     Args:
-        path: the file; one that exists is overwritten.
+        path: the file; an existing one is overwritten.
         sample_rate: in hertz.
-        channels: their number.
+        channels: number of channels.
         format: `"wav"`, `"flac"` or `"mp3"`.
-        subtype: as `check_output` returns it; None for the format's own.
-        frames: number of samples to come, if known. Spares a wav beyond 4 GiB the copy with which
-            it otherwise becomes an RF64 on the way.
+        subtype: as returned by `check_output`; None means the format's default.
+        frames: number of samples per channel to come, if known. With it, a wav beyond 4 GiB is
+            written as RF64 from the start, rather than copied to one later.
 
     Raises:
-        UserError: the file cannot be written: no such format, no rights, no space left.
+        UserError: the file cannot be written: unknown format, missing rights or no space left.
     """
 
     def __init__(
@@ -128,7 +130,7 @@ class AudioWriter:
             self._container = "RF64"
         self._sound: soundfile.SoundFile | None = None
 
-    def __enter__(self) -> "AudioWriter":
+    def __enter__(self) -> AudioWriter:
         try:
             self._sound = self._open()
         except (soundfile.LibsndfileError, OSError) as error:
@@ -136,14 +138,14 @@ class AudioWriter:
         return self
 
     def write(self, block: np.ndarray) -> None:
-        """Appends samples.
+        """Append samples.
 
         Args:
-            block: array `(C, L)`, full scale being +-1.
+            block: array `(C, L)`; full scale is +-1.
 
         Raises:
-            UserError: they cannot be written; the message has the cause, such as a full disk.
-            ValueError: the shape is wrong, or some are NaN or infinite.
+            UserError: the samples cannot be written, for example because the disk is full.
+            ValueError: the shape is wrong, or samples are NaN or infinite.
         """
         block = np.asarray(block)
         if block.ndim != 2 or block.shape[0] != self.channels:
@@ -154,7 +156,7 @@ class AudioWriter:
             if self._exceeds_wav(self.frames + block.shape[1]):
                 self._continue_as_rf64()
             self._sound.write(self._to_samples(block))
-        # AssertionError: what soundfile makes of a write that ended in the middle.
+        # soundfile raises AssertionError if a write ends early.
         except (soundfile.LibsndfileError, OSError, AssertionError) as error:
             raise self._failure(error) from None
         self.frames += block.shape[1]
@@ -167,7 +169,7 @@ class AudioWriter:
     ) -> None:
         try:
             self._sound.close()
-            # Encoders write their last samples on closing, where libsndfile reports no errors.
+            # Encoders write their last samples when closed, and libsndfile reports no errors there.
             finished = exception_type is None and self.frames > 0
             if finished and soundfile.info(sound_name(self.path)).frames != self.frames:
                 raise OSError("the file was not written to its end")
@@ -176,7 +178,7 @@ class AudioWriter:
                 raise self._failure(error) from None
 
     def _open(self) -> soundfile.SoundFile:
-        # libsndfile's own choice for mp3 is about 140 kbit/s, too little for stems to be mixed.
+        # libsndfile's default for mp3 is about 140 kbit/s, too low for stems that are mixed again.
         quality = {"compression_level": 0.0, "bitrate_mode": "CONSTANT"}
         return soundfile.SoundFile(
             sound_name(self.path),
@@ -191,7 +193,7 @@ class AudioWriter:
     def _to_samples(self, block: np.ndarray) -> np.ndarray:
         if self.subtype not in ("PCM_16", "PCM_24"):
             return np.ascontiguousarray(block.T, dtype=np.float32)
-        # libsndfile rounds to nearest for flac but always downwards for wav.
+        # libsndfile rounds to the nearest step for flac but down for wav.
         bits = _BITS[self.subtype]
         full_scale = 2 ** (bits - 1)
         steps = np.clip(np.rint(block.T * full_scale), -full_scale, full_scale - 1)
@@ -217,8 +219,8 @@ class AudioWriter:
             part.unlink()
 
     def _failure(self, error: Exception) -> UserError:
-        # libsndfile says "System error." and no more; a plain write to the file, which is broken
-        # anyway, meets the same hindrance and names it.
+        # libsndfile only reports "System error."; a plain write to the broken file fails for the
+        # same reason and names it.
         cause = str(error)
         try:
             with open(self.path, "ab") as file:
@@ -228,3 +230,86 @@ class AudioWriter:
         return UserError(
             f"{self.path}: cannot be written ({cause}); free space there or choose another folder"
         )
+
+
+class OutputDirectory:
+    """A context manager for an output folder in which no incomplete file is visible.
+
+    Files are written to the hidden folder `temporary` and then moved by `commit`. On exit, also
+    after an error, `temporary` and its contents are deleted, and so are the folders created here
+    that are still empty.
+
+    Args:
+        directory: the folder; it is created on entry, with its parents, if it does not exist.
+
+    Attributes:
+        directory: the folder.
+        temporary: a new folder in it, which exists from entry to exit.
+
+    Raises:
+        UserError: the folder cannot be created or written to.
+    """
+
+    def __init__(self, directory: str | os.PathLike):
+        self.directory = Path(directory)
+        self.temporary: Path
+        self._created: list[Path] = []
+
+    def __enter__(self) -> OutputDirectory:
+        try:
+            self._make(self.directory)
+            self.temporary = Path(tempfile.mkdtemp(prefix=".incomplete-", dir=self.directory))
+        except OSError as error:
+            self._remove_empty()
+            raise UserError(
+                f"{self.directory}: files cannot be written there ({error.strerror}); choose"
+                " another output folder"
+            ) from None
+        return self
+
+    def commit(self, files: Mapping[str | os.PathLike, str | os.PathLike]) -> None:
+        """Move finished files to their final paths and replace existing files.
+
+        Args:
+            files: maps the path of each file in `temporary` to its final path, on the same file
+                system. Missing folders are created.
+
+        Raises:
+            UserError: a file cannot be moved; the message names its final path.
+        """
+        for final in map(Path, files.values()):
+            if final.is_dir():
+                raise UserError(f"{final}: a folder is in the file's place; move it away")
+        for temporary, final in files.items():
+            try:
+                self._make(Path(final).parent)
+                os.replace(temporary, final)
+            except OSError as error:
+                raise UserError(
+                    f"{final}: cannot be written ({error.strerror}); choose another output folder"
+                ) from None
+
+    def __exit__(
+        self,
+        exception_type: type[BaseException] | None,
+        exception: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        shutil.rmtree(self.temporary, ignore_errors=True)
+        self._remove_empty()
+
+    def _make(self, directory: Path) -> None:
+        missing = []
+        while not directory.exists():
+            missing.append(directory)
+            directory = directory.parent
+        for folder in reversed(missing):
+            with contextlib.suppress(FileExistsError):  # another process was faster
+                folder.mkdir()
+                self._created.append(folder)
+
+    def _remove_empty(self) -> None:
+        for folder in reversed(self._created):
+            with contextlib.suppress(OSError):  # not empty
+                folder.rmdir()
+        self._created.clear()

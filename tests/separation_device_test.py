@@ -1,4 +1,6 @@
-"""The precision "auto": where it is bfloat16, and how far estimates in bfloat16 are off."""
+"""The device of a separator: precision "auto", and copies as far as they can be seen on a CPU."""
+
+from __future__ import annotations
 
 import pytest
 import stempeg
@@ -9,7 +11,7 @@ from asteroid_bsrnn import Separator, presets, zoo
 from asteroid_bsrnn.audio import AudioFile
 from asteroid_bsrnn.errors import UserError
 from asteroid_bsrnn.kernels import has_bfloat16
-from asteroid_bsrnn.separation.precision import resolve_precision
+from asteroid_bsrnn.separation.device import Arrival, arriving, resolve_precision, send
 
 from .sounds import decibels
 
@@ -57,3 +59,30 @@ def test_bfloat16_stays_within_45_db_of_float32(name):
     )
     for source, stem in exact.items():
         assert 45 < decibels(stem, rounded[source]) < 100  # and it is not the same
+
+
+def test_a_tensor_arrives_without_its_gradient():
+    tensor = torch.randn(3, requires_grad=True)
+    arrived = Arrival(2 * tensor).wait()
+    assert not arrived.requires_grad and torch.equal(arrived, 2 * tensor.detach())
+
+
+def test_what_is_sent_keeps_its_gradient():
+    tensor = torch.randn(3, requires_grad=True)
+    send(tensor, torch.device("cpu")).sum().backward()
+    assert torch.equal(tensor.grad, torch.ones(3))
+
+
+@pytest.mark.parametrize(("n_blocks", "ahead"), [(0, 1), (1, 3), (5, 0), (5, 3)])
+def test_blocks_arrive_in_order_while_later_ones_are_asked_for(n_blocks, ahead):
+    asked = []
+
+    def blocks():
+        for number in range(n_blocks):
+            asked.append(number)
+            yield torch.full((2,), float(number))
+
+    for number, block in enumerate(arriving(blocks(), ahead)):
+        assert block.tolist() == [number, number]
+        assert len(asked) == min(number + 1 + ahead, n_blocks)
+    assert len(asked) == n_blocks

@@ -1,0 +1,65 @@
+"""Choices and defaults that the Python interface and the command line share.
+
+The module imports nothing heavy, so that `--help` is fast.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+DEFAULT_MODEL = "small"
+"""Name of the weights that ship with the package."""
+
+PRECISIONS = ("auto", "32", "bf16", "16")
+"""Floating-point types that a `Separator` computes in."""
+
+SUBTYPES = {
+    "wav": ("PCM_16", "PCM_24", "FLOAT"),
+    "flac": ("PCM_16", "PCM_24"),
+    "mp3": ("MPEG_LAYER_III",),
+}
+"""Sample types of each output format, its default first."""
+
+CLIP = ("rescale", "clamp", "none")
+"""Treatments of samples beyond full scale."""
+
+
+@dataclass(frozen=True)
+class FileOptions:
+    """Options of `Separator.separate_file`: the part to read, the stems, and the files to write.
+
+    Attributes:
+        stems: sources to write; None means all.
+        two_stems: a source; writes it and the mixture minus it, as `no_<source>`.
+        format: "wav", "flac" or "mp3".
+        subtype: "PCM_16", "PCM_24" or "FLOAT"; None keeps the depth of the recording.
+        clip: treatment of samples beyond full scale. "rescale" multiplies all stems of the
+            recording by one gain, so that they still add up; "clamp" clips them; "none" leaves
+            them to the format. None means "none" for FLOAT, which can hold them, else "rescale".
+        start: start of the part to separate, in seconds.
+        duration: length of the part, in seconds; None means to the end.
+        audio_track: number of the audio track of a file with several, from 1; None means the one
+            that the file flags as default, or else the first.
+        overwrite: whether to replace existing files.
+        skip_existing: whether to leave out stems that exist and are as long as the recording.
+        track: name of the recording in `file_name`; None means the name of its file.
+        keep: files that are never replaced, in addition to the input.
+        file_name: path of a stem below the output directory. `{track}`, `{stem}`, `{format}` and
+            `{index}`, the number of the source from 1, are replaced.
+    """
+
+    stems: str | Sequence[str] | None = None
+    two_stems: str | None = None
+    format: str = "wav"
+    subtype: str | None = None
+    clip: str | None = None
+    start: float = 0.0
+    duration: float | None = None
+    audio_track: int | None = None
+    overwrite: bool = False
+    skip_existing: bool = False
+    track: str | None = None
+    keep: Collection[str | os.PathLike] = ()
+    file_name: str = "{track}/{stem}.{format}"
