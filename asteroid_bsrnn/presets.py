@@ -7,10 +7,12 @@ Rows of the table that differ in their training alone are rows of the recipe, no
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .bands import SOURCES
-from .models import BSCNN, BSRNN, BandSplitModel, PerSourceSeparator, SourceModel
+
+if TYPE_CHECKING:
+    from .models import BandSplitModel, SourceModel
 
 _NAIVE = {"stereo": "naive"}
 _LARGE = {"feature_dim": 128, "n_repeats": 12}
@@ -102,6 +104,8 @@ def build(name: str, source: str | None = None, **overrides) -> BandSplitModel:
         >>> sum(parameter.numel() for parameter in network.parameters())
         37072744
     """
+    from .models import BSCNN, BSRNN
+
     model_class = BSCNN if name == "bscnn" else BSRNN
     return model_class(**{**arguments(name, source), **overrides})
 
@@ -122,6 +126,8 @@ def build_separator(name: str, sources: Sequence[str] | None = None, **overrides
         TypeError: as in `build`.
         ValueError: as in `build`.
     """
+    from .models import PerSourceSeparator
+
     if is_simo(name):
         if sources is not None:
             raise ValueError(f"preset {name!r} estimates all four sources; leave sources out")

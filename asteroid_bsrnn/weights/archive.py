@@ -1,4 +1,4 @@
-"""Checkpoints in a zip archive that lies on a server or on the disk."""
+"""Reading checkpoints from a zip archive, on a server or on the disk."""
 
 from __future__ import annotations
 
@@ -15,45 +15,46 @@ from ..errors import UserError
 from .cache import BLOCK_BYTES
 from .download import Download
 
-PIECE_BYTES = 1 << 16  # the least that is asked for: a zip's directory is read in small steps
+# Smallest range to request: zipfile reads an archive's directory in small steps.
+RANGE_BYTES = 1 << 16
 
 
 class DamagedError(UserError):
-    """A member of an archive does not have its length or checksum."""
+    """A member of an archive has another length or checksum than the archive states."""
 
 
 class RangedFile(io.RawIOBase):
-    """A file on a server that is downloaded as far as it is read.
+    """A file on a server, downloaded range by range as it is read.
 
     Args:
-        download: of the file.
-        size: of the file in bytes.
+        download: the download of the file.
+        size: size of the file in bytes.
     """
 
     def __init__(self, download: Download, size: int):
         self._download, self._size, self._position = download, size, 0
 
     def readable(self) -> bool:
-        """Always true."""
+        """Return True."""
         return True
 
     def seekable(self) -> bool:
-        """Always true."""
+        """Return True."""
         return True
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Move to a position."""
+        """Move to a position and return it."""
         base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
         self._position = max(base + offset, 0)
         return self._position
 
     def readinto(self, buffer) -> int:
-        """Read into `buffer`; returns the number of bytes."""
+        """Read into `buffer` and return the number of bytes read."""
         stop = min(self._position + len(buffer), self._size)
         if stop <= self._position:
             return 0
-        first = self._position // PIECE_BYTES * PIECE_BYTES
-        last = min(-(-stop // PIECE_BYTES) * PIECE_BYTES, self._size)
+        first = self._position // RANGE_BYTES * RANGE_BYTES
+        last = min(-(-stop // RANGE_BYTES) * RANGE_BYTES, self._size)
         if self._download.part.missing(first, last):
             self._download.fetch(first, last)
         block = self._download.part.read(self._position, stop - self._position)
@@ -64,10 +65,10 @@ class RangedFile(io.RawIOBase):
 
 @contextmanager
 def opened(source: Path | RangedFile, name: str) -> Iterator[zipfile.ZipFile]:
-    """The archive `source`, which messages call `name`.
+    """Open the zip archive `source`, which messages call `name`.
 
     Raises:
-        UserError: if it is no zip archive.
+        UserError: the file is not a zip archive.
     """
     try:
         with zipfile.ZipFile(source) as archive:
@@ -77,10 +78,10 @@ def opened(source: Path | RangedFile, name: str) -> Iterator[zipfile.ZipFile]:
 
 
 def find(archive: zipfile.ZipFile, file: str) -> zipfile.ZipInfo:
-    """The member called `file`, whatever folder of the archive it lies in.
+    """Return the member called `file`, in any folder of the archive.
 
     Raises:
-        UserError: if there is none, or more than one.
+        UserError: there is no such member, or more than one.
     """
     found = [info for info in archive.infolist() if PurePosixPath(info.filename).name == file]
     if len(found) != 1:
@@ -90,7 +91,7 @@ def find(archive: zipfile.ZipFile, file: str) -> zipfile.ZipInfo:
 
 
 def span_of(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> tuple[int, int]:
-    """Positions in the archive between which a member lies."""
+    """Return the first and last position of a member in the archive, the last excluded."""
     begins = [info.header_offset for info in archive.infolist()] + [archive.start_dir]
     return member.header_offset, min(b for b in begins if b > member.header_offset)
 
@@ -99,8 +100,8 @@ def extract(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path) -> 
     """Write a member to `target`, and check its length and CRC-32.
 
     Raises:
-        DamagedError: if it is damaged; then `target` is deleted.
-        OSError: if it can't be stored.
+        DamagedError: the member is damaged; `target` is deleted.
+        OSError: the member cannot be stored.
     """
     try:
         with archive.open(member) as stream, open(target, "wb") as file:

@@ -1,8 +1,13 @@
-"""The folder of downloaded weights: where it is, who may write to it, whether there is room."""
+"""The cache of downloaded weights: location, checksums, locks and records of origin.
+
+`<cache>/<name>/` contains one file for each network of the weights `<name>`, and `source.json`,
+which states the origin and the checksum of each file.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import sys
@@ -10,32 +15,85 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
-
 from ..errors import UserError
+from ..files import list_files, write_json
+from .registry import FOLDER, Pretrained
 
 BLOCK_BYTES = 1 << 20
+RECORD = "source.json"
 
 
 def cache_directory() -> Path:
-    """Return `asteroid_bsrnn` under Asteroid's cache directory; it need not exist yet."""
-    # Asteroid reads this variable once, when imported; here a later change counts too.
-    root = os.environ.get("ASTEROID_CACHE")
-    if not root:
-        from asteroid.utils.hub_utils import get_cache_dir
-
-        root = get_cache_dir()
+    """Return `asteroid_bsrnn` in Asteroid's cache directory; it need not exist yet."""
+    # The variable and the default are Asteroid's. Asking `asteroid.utils` would import torch.
+    root = os.environ.get("ASTEROID_CACHE") or os.path.expanduser("~/.cache/torch/asteroid")
     return Path(root) / "asteroid_bsrnn"
 
 
+def folder_of(entry: Pretrained) -> Path:
+    """Return the folder of the files of an entry; it need not exist yet."""
+    return FOLDER if entry.embedded else cache_directory() / entry.name
+
+
+def installed_files(entry: Pretrained) -> list[str]:
+    """Return the names of an entry's files that are on this machine, without verifying them."""
+    if entry.embedded:
+        return list(entry.files)
+    folder = folder_of(entry)
+    record = read_record(folder)
+    return [name for name in entry.files if name in record and (folder / name).is_file()]
+
+
+def is_installed(entry: Pretrained) -> bool:
+    """Return whether all files of an entry are on this machine, without verifying them."""
+    return len(installed_files(entry)) == len(entry.files)
+
+
+def remove(entry: Pretrained) -> int:
+    """Delete all files of an entry from the cache, and return the number of bytes freed.
+
+    Raises:
+        UserError: the weights ship with the package, or cannot be deleted.
+    """
+    if entry.embedded:
+        raise UserError(f"{entry.name} ships with the package; uninstall that to remove it")
+    folder = folder_of(entry)
+    with storing(folder):
+        if not folder.is_dir():
+            return 0
+        with exclusive(folder):
+            freed = sum(file.stat().st_blocks * 512 for file in folder.iterdir())
+            shutil.rmtree(folder)
+    return freed
+
+
+def read_record(folder: Path) -> dict:
+    """Return origin and checksum of the files in a folder, by name; empty without a record."""
+    try:
+        return json.loads((folder / RECORD).read_text(encoding="utf-8"))["files"]
+    except (OSError, ValueError, KeyError):
+        return {}
+
+
+def write_record(folder: Path, files: dict) -> None:
+    """Replace the record of the files in a folder."""
+    write_json(folder / RECORD, {"files": files})
+
+
+def is_whole(folder: Path, name: str) -> bool:
+    """Return whether a file exists and has its recorded checksum."""
+    sha256 = read_record(folder).get(name, {}).get("sha256", "unknown")
+    return fault_of(folder / name, f"sha256:{sha256}") is None
+
+
 def digest(path: str | os.PathLike[str], algorithm: str) -> str:
-    """Return the checksum of the file at `path` as lower-case hexadecimal digits.
+    """Return the checksum of a file as lower-case hexadecimal digits.
 
     Args:
-        path: of the file.
+        path: the file.
         algorithm: a name that `hashlib.new` takes, such as "sha256" or "md5".
     """
-    # MD5 serves against damage here, not against attacks; some systems refuse it otherwise.
+    # MD5 detects damage here, not attacks. Some systems refuse it otherwise.
     state = hashlib.new(algorithm, usedforsecurity=False)
     with open(path, "rb") as stream:
         while block := stream.read(BLOCK_BYTES):
@@ -44,15 +102,16 @@ def digest(path: str | os.PathLike[str], algorithm: str) -> str:
 
 
 def sha256_of(path: str | os.PathLike[str]) -> str:
-    """Return the SHA-256 of a file as 64 lower-case hexadecimal digits.
+    """Return the SHA-256 of a file or of a folder of model files, as 64 hexadecimal digits.
 
-    That of a folder of weights is the SHA-256 of a line for each model file (*.pth), with its
-    checksum and name, in the order of the names.
+    The SHA-256 of a folder is that of a text with one line for each model file (*.pth): its
+    checksum and name, sorted by name.
     """
     path = Path(path)
     if not path.is_dir():
         return digest(path, "sha256")
-    lines = [f"{digest(file, 'sha256')}  {file.name}\n" for file in sorted(path.glob("*.pth"))]
+    files = list_files(path, (".pth",))
+    lines = [f"{digest(file, 'sha256')}  {file.name}\n" for file in files]
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
@@ -60,7 +119,7 @@ def fault_of(path: Path, checksum: str | None) -> str | None:
     """Return what is wrong with a file, or None.
 
     Args:
-        path: of the file.
+        path: the file.
         checksum: algorithm and digits, such as "md5:0d1e..."; None checks that the file exists.
     """
     if not path.is_file():
@@ -75,27 +134,19 @@ def fault_of(path: Path, checksum: str | None) -> str | None:
     return f"its {title} is {actual[:12]}... instead of {expected[:12]}..."
 
 
-def verify(path: str | os.PathLike[str], sha256: str, name: str | None = None) -> None:
-    """Check that the file at `path` has the checksum `sha256` (64 hexadecimal digits).
-
-    Raises:
-        UserError: it has not, or there is no such file; the message calls it `name`, or `path`.
-    """
-    if fault := fault_of(Path(path), f"sha256:{sha256}"):
-        raise UserError(f"{name or path}: {fault}; download a fresh copy of it")
-
-
 @contextmanager
 def exclusive(target: Path) -> Iterator[None]:
     """Let one process at a time work on `target`; others wait, and say so on stderr.
 
     Raises:
-        OSError: if the lock file can't be made.
+        OSError: the lock file cannot be created.
     """
+    from filelock import FileLock, SoftFileLock
+
     lock = FileLock(target.with_name(f"{target.name}.lock"))
     try:
         _acquire(lock, target.name)
-    except NotImplementedError:  # of a file system without such locks
+    except NotImplementedError:  # the file system has no such locks
         lock = SoftFileLock(target.with_name(f"{target.name}.softlock"))
         _acquire(lock, target.name)
     try:
@@ -104,7 +155,9 @@ def exclusive(target: Path) -> Iterator[None]:
         lock.release()
 
 
-def _acquire(lock: BaseFileLock, name: str) -> None:
+def _acquire(lock, name: str) -> None:
+    from filelock import Timeout
+
     try:
         lock.acquire(timeout=0)
     except Timeout:
@@ -112,16 +165,32 @@ def _acquire(lock: BaseFileLock, name: str) -> None:
         lock.acquire()
 
 
+@contextmanager
+def storing(target: Path) -> Iterator[None]:
+    """Turn an error of the disk into one line.
+
+    Raises:
+        UserError: instead of OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"{target}: cannot be read or stored ({error.strerror or error}); make room there or "
+            "set ASTEROID_CACHE to another folder"
+        ) from error
+
+
 def check_room(folder: Path, needed: int, what: str) -> None:
-    """Refuse to start what would fill the disk.
+    """Check that the disk has enough free space.
 
     Args:
-        folder: where the files will lie; the nearest folder above it that exists counts.
-        needed: bytes.
+        folder: the folder to write to, or the nearest one above it that exists.
+        needed: number of bytes.
         what: name for the message.
 
     Raises:
-        UserError: with the bytes that are needed and free.
+        UserError: the disk has less, with both numbers.
     """
     while not folder.exists():
         folder = folder.parent
@@ -134,5 +203,5 @@ def check_room(folder: Path, needed: int, what: str) -> None:
 
 
 def megabytes(count: float) -> str:
-    """A number of bytes for people, such as "435 MB" or "1.83 GB"."""
+    """Return a number of bytes in words, such as "435 MB" or "1.83 GB"."""
     return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"

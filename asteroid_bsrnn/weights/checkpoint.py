@@ -1,14 +1,14 @@
-"""Files of weights: read without executing anything in them, written for safe reading.
+"""Model files: written for safe reading, and read without executing anything in them.
 
-A published model is a dict of plain types and tensors (`model_name`, `model_args`, `state_dict`,
-`infos`), which `torch.load(weights_only=True)` and Asteroid's `from_pretrained` both take.
+A published file is a dict of plain types and tensors (`model_name`, `model_args`, `state_dict`,
+`infos`), which `torch.load(weights_only=True)` and Asteroid's `from_pretrained` both accept.
+Checkpoints of the recipes' trainings are read as well.
 """
 
 from __future__ import annotations
 
 import os
 import pickle
-import tempfile
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,25 +16,27 @@ from typing import Any
 
 import torch
 
+from .. import presets
 from ..audio.stems import choose_stems
 from ..errors import UserError
+from ..files import list_files, whole_file
 from ..models import BandSplitModel, PerSourceSeparator, SourceModel, build_network
 from ..models.arguments import plain
 
 
 def save_model(model: SourceModel, path: str | os.PathLike, infos: Mapping | None = None) -> Path:
-    """Write a model as a published file.
+    """Write a model to a published file, whole or not at all.
 
     Args:
         model: the model.
-        path: of the file, which is replaced as a whole or not at all.
+        path: path of the file.
         infos: plain facts to store beside the weights (data, licence, figures).
 
     Returns:
         The path.
 
     Raises:
-        UserError: if the file can't be written.
+        UserError: the file cannot be written.
     """
     conf = model.serialize()
     conf["infos"] = {**conf["infos"], **plain(dict(infos or {}))}
@@ -42,25 +44,21 @@ def save_model(model: SourceModel, path: str | os.PathLike, infos: Mapping | Non
 
 
 def save_dict(conf: Mapping, path: str | os.PathLike) -> Path:
-    """Write a dict of plain types and tensors, as a whole or not at all.
+    """Write a dict of plain types and tensors, whole or not at all.
 
     Raises:
-        UserError: if the file can't be written, or holds what could not be loaded again.
+        UserError: the file cannot be written, or `conf` contains something that is not safe to
+            load.
     """
     path = Path(path)
     try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    except OSError as error:
-        raise UserError(f"{path}: can't be written: {error.strerror}") from error
-    try:
-        # Not given a path: torch would write the random name into the file.
-        with os.fdopen(handle, "wb") as file:
-            torch.save(dict(conf), file)
-        foreign = torch.serialization.get_unsafe_globals_in_checkpoint(temporary)
-        if foreign:
-            raise TypeError(f"found {', '.join(sorted(foreign))}")
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
+        with whole_file(path.absolute()) as unfinished:
+            # Given a path, torch would write its random name into the file.
+            with open(unfinished, "wb") as file:
+                torch.save(dict(conf), file)
+            foreign = torch.serialization.get_unsafe_globals_in_checkpoint(os.fspath(unfinished))
+            if foreign:
+                raise TypeError(f"found {', '.join(sorted(foreign))}")
     except (OSError, RuntimeError) as error:
         reason = getattr(error, "strerror", None) or _one_line(error)
         raise UserError(f"{path}: can't be written: {reason}") from error
@@ -69,8 +67,6 @@ def save_dict(conf: Mapping, path: str | os.PathLike) -> Path:
             f"{path}: not written, since only plain types and tensors load safely again: "
             f"{_one_line(error)}"
         ) from error
-    finally:
-        Path(temporary).unlink(missing_ok=True)
     return path
 
 
@@ -81,32 +77,24 @@ def load_model(
     mmap: bool = False,
     **overrides,
 ) -> SourceModel:
-    """The model of a published file, in evaluation mode.
+    """Return the model of a file, in evaluation mode.
+
+    No tensor is computed by several threads, so a process may fork after loading.
 
     Args:
-        path: of the file; or of a folder of them, whose networks become one separator.
-        stems: sources that are wanted; of a separator with a network for each source only their
-            networks are built. None means all.
-        mmap: whether the weights stay in the file until they are used, which must not be
+        path: a published file; a checkpoint of one of the recipes' trainings; or a folder of
+            published files, whose networks become one separator.
+        stems: wanted sources. If the model has a network for each source, only those of the stems
+            are built. None means all.
+        mmap: whether the weights stay in the file until they are used. The file must not be
             overwritten meanwhile.
         **overrides: constructor arguments that replace the stored ones.
 
     Raises:
-        UserError: if the file is missing, damaged, not safe to read, not of one of this project's
+        UserError: the file is missing, damaged, not safe to read, not of one of this project's
             models, or estimates none of the stems.
     """
-    confs = []
-    for file in files_of(path):
-        conf = _load(file, mmap=mmap)
-        missing = [key for key in ("model_name", "model_args", "state_dict") if key not in conf]
-        if missing:
-            hint = "; convert it first: asteroid-bsrnn convert" if "state_dict" in conf else ""
-            raise UserError(f"{file}: not a published model, it has no {missing[0]!r}{hint}")
-        if not isinstance(conf["state_dict"], Mapping):
-            raise UserError(
-                f"{file}: the model can't be made from it: its state_dict is no mapping"
-            )
-        confs.append(conf)
+    confs = [load_conf(file, mmap=mmap) for file in files_of(path)]
     try:
         for conf in confs:
             conf["model_args"] = {**conf["model_args"], **overrides}
@@ -125,29 +113,87 @@ def _register_peers(conf: Mapping) -> None:
         from .. import peers  # noqa: F401
 
 
-def files_of(path: str | os.PathLike) -> list[Path]:
-    """`path` itself, or the published files (*.pth) in the folder that it is, in a fixed order.
+def load_conf(path: str | os.PathLike, *, mmap: bool = False) -> dict[str, Any]:
+    """Return the description of a model: the contents of a published file.
+
+    Args:
+        path: a published file, or a checkpoint of one of the recipes' trainings, of which the
+            optimiser's state is dropped.
+        mmap: as in `load_model`.
 
     Raises:
-        UserError: if the folder holds none.
+        UserError: the file cannot be read, or is neither.
+    """
+    conf = load_dict(path, mmap=mmap)
+    if "training_config" in conf:
+        conf = _of_training(conf, path)
+    missing = [key for key in ("model_name", "model_args", "state_dict") if key not in conf]
+    if missing:
+        hint = "; convert it first: asteroid-bsrnn convert" if "state_dict" in conf else ""
+        raise UserError(f"{path}: not a published model, it has no {missing[0]!r}{hint}")
+    if not isinstance(conf["state_dict"], Mapping):
+        raise UserError(f"{path}: the model can't be made from it: its state_dict is no mapping")
+    return conf
+
+
+def files_of(path: str | os.PathLike) -> list[Path]:
+    """Return `[path]`, or the published files (*.pth) in a folder, in a fixed order.
+
+    Raises:
+        UserError: the folder contains none.
     """
     path = Path(path)
     if not path.is_dir():
         return [path]
-    found = [file for file in path.glob("*.pth") if not file.name.startswith(".")]
+    found = list_files(path, (".pth",))
     if not found:
         raise UserError(f"{path}: there is no published model (*.pth) in this folder")
     return sorted(found, key=in_order_of_sources)
 
 
 def in_order_of_sources(file: Path) -> tuple[int, str]:
-    """Key that sorts files named after sources in the order of MUSDB18's."""
-    order = {"vocals": 0, "bass": 1, "drums": 2, "other": 3}
+    """Return a key that sorts files named after sources in the order of MUSDB18's sources."""
+    order = {source: index for index, source in enumerate(presets.SOURCES)}
     return order.get(file.stem, len(order)), file.name
 
 
+def _of_training(loaded: Mapping, path: str | os.PathLike) -> dict:
+    """Return the description of the network in a checkpoint of a training.
+
+    Raises:
+        UserError: the network cannot be built from the configuration.
+    """
+    from .. import peers
+
+    config = loaded["training_config"]
+    try:
+        arguments = dict(config["model"])
+        if "peer" in arguments:
+            network = peers.build(arguments.pop("peer"), presets.SOURCES, **arguments)
+        else:
+            with torch.device("meta"):
+                network = presets.build(
+                    arguments.pop("preset"), config["run"]["source"], **arguments
+                )
+        state = {
+            name.removeprefix("model."): value
+            for name, value in loaded["state_dict"].items()
+            if name.startswith("model.")
+        }
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{path}: the model can't be made from its training's configuration: {_one_line(error)}"
+        ) from error
+    return {
+        "model_name": type(network).__name__,
+        "model_args": network.get_model_args(),
+        "state_dict": state,
+        "infos": {**loaded.get("infos", {}), "training_config": config},
+    }
+
+
 def _side_by_side(confs: Sequence[Mapping]) -> dict:
-    """The description of one separator with the networks of all `confs`."""
+    """Return the description of one separator with the networks of all `confs`."""
     state = {
         f"networks.{index}.{key}": value
         for index, conf in enumerate(confs)
@@ -162,8 +208,8 @@ def _side_by_side(confs: Sequence[Mapping]) -> dict:
 
 
 def _build(conf: Mapping, stems: str | Sequence[str] | None) -> SourceModel:
-    """The model that `conf` describes, with its own weights and without copies of them."""
-    # On no device: random weights would be made only to be replaced.
+    """Return the model that `conf` describes, with the very tensors of `conf`."""
+    # On the meta device no random weights are made only to be replaced.
     with torch.device("meta"):
         model = build_network(conf)
     wanted = set(choose_stems(model.sources, stems))
@@ -174,19 +220,28 @@ def _build(conf: Mapping, stems: str | Sequence[str] | None) -> SourceModel:
     if not all(isinstance(net, BandSplitModel) for net in getattr(model, "networks", [model])):
         # Other networks may compute constants in their constructors.
         model = build_network(conf)
-        model.load_state_dict(conf["state_dict"])
-        return model
     kinds = {key: value.dtype for key, value in model.state_dict().items()}
     state = {
-        key: value.to(kinds[key]) if key in kinds else value
+        key: _as_type(value, kinds[key]) if key in kinds else value
         for key, value in conf["state_dict"].items()
     }
     model.load_state_dict(state, assign=True)
     return model
 
 
+def _as_type(value: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """Return a tensor converted to another type, in this thread alone.
+
+    For large tensors torch would start OpenMP's threads. They do not exist in a process that is
+    forked later, and its first parallel operation would wait for them forever.
+    """
+    if value.dtype == dtype or torch.bfloat16 in (value.dtype, dtype):
+        return value.to(dtype)
+    return torch.from_numpy(value.numpy().astype(torch.empty(0, dtype=dtype).numpy().dtype))
+
+
 def _selected(conf: Mapping, used: Sequence[int]) -> dict:
-    """`conf` of a `PerSourceSeparator` with only those of its networks."""
+    """Return `conf` of a `PerSourceSeparator` with the networks `used` only."""
     networks = list(conf["model_args"]["networks"])
     state = {}
     for new, old in enumerate(used):
@@ -198,27 +253,42 @@ def _selected(conf: Mapping, used: Sequence[int]) -> dict:
     return {**conf, "model_args": arguments, "state_dict": state}
 
 
-def load_dict(path: str | os.PathLike) -> dict[str, Any]:
-    """What `torch.save` wrote, if it holds nothing but plain types and tensors.
+def is_own(path: str | os.PathLike) -> bool:
+    """Return whether a file is a model file of this project, published or of a training."""
+    try:
+        return not {"model_name", "training_config"}.isdisjoint(load_dict(path, mmap=True))
+    except UserError:
+        return False
 
-    Raises:
-        UserError: if the file is missing, damaged, or would have to execute code.
+
+def infos_of(files: Sequence[Path]) -> dict[str, Any]:
+    """Return the facts stored in model files, to be stored with all their networks.
+
+    Args:
+        files: one file, of which all facts are returned, or several, of which the licences of the
+            training data are. Checkpoints of other projects have none.
     """
-    return _load(path)
+    infos = [load_conf(file, mmap=True).get("infos", {}) for file in files if is_own(file)]
+    if len(files) == 1:
+        return infos[0] if infos else {}
+    licences: list = []
+    for facts in infos:
+        licences += [item for item in facts.get("licenses", []) if item not in licences]
+    return {"licenses": licences} if licences else {}
 
 
 def load_lightning(path: str | os.PathLike) -> dict[str, Any]:
-    """A Lightning checkpoint, foreign objects in it as plain data and none of them executed.
+    """Return a Lightning checkpoint with foreign objects as plain data, executing none of them.
 
     Every class or function that the pickle names and that torch does not trust is replaced by an
-    inert stand-in, which only remembers its contents.
+    inert stand-in, which only stores its contents.
 
     Returns:
-        The checkpoint; OmegaConf containers as dicts and lists. Tensors may be mapped from the
-        file, which must not be overwritten as long as they are used.
+        The checkpoint; OmegaConf containers become dicts and lists. Tensors may be mapped from the
+        file, which must not be overwritten while they are used.
 
     Raises:
-        UserError: if the file is missing, damaged or contains itself.
+        UserError: the file is missing, damaged or contains itself.
     """
     _check_readable(path)
     try:
@@ -226,17 +296,26 @@ def load_lightning(path: str | os.PathLike) -> dict[str, Any]:
     except Exception as error:  # as below
         raise UserError(f"{path}: not a checkpoint, or damaged: {_one_line(error)}") from error
     with torch.serialization.safe_globals([_stand_in(name) for name in names]):
-        # Two thirds of a checkpoint are the optimiser's, which nobody reads.
-        loaded = _load(path, mmap=zipfile.is_zipfile(path))
+        # Two thirds of a checkpoint are the optimiser's state, which is not needed.
+        loaded = load_dict(path, mmap=True)
     try:
         return _without_stand_ins(loaded)
     except RecursionError as error:
         raise UserError(f"{path}: not a checkpoint: it is nested without end") from error
 
 
-def _load(path: str | os.PathLike, *, mmap: bool = False) -> dict[str, Any]:
-    """`torch.load` with one-line errors."""
+def load_dict(path: str | os.PathLike, *, mmap: bool = False) -> dict[str, Any]:
+    """Return the contents of a file that contains nothing but plain types and tensors.
+
+    Args:
+        path: the file.
+        mmap: as in `load_model`. Files of an old format are read at once all the same.
+
+    Raises:
+        UserError: the file is missing, damaged, or could execute code.
+    """
     _check_readable(path)
+    mmap = mmap and zipfile.is_zipfile(path)
     try:
         loaded = torch.load(os.fspath(path), map_location="cpu", weights_only=True, mmap=mmap)
     except pickle.UnpicklingError as error:
@@ -247,7 +326,7 @@ def _load(path: str | os.PathLike, *, mmap: bool = False) -> dict[str, Any]:
             "that could execute code; a checkpoint of the reference can be converted: "
             "asteroid-bsrnn convert"
         ) from error
-    except Exception as error:  # what torch raises for damaged files is no fixed set
+    except Exception as error:  # torch raises many kinds of errors for damaged files
         raise UserError(f"{path}: not a file of weights, or damaged") from error
     if not isinstance(loaded, Mapping):
         raise UserError(f"{path}: not a file of weights: it holds a {type(loaded).__name__}")
@@ -263,7 +342,7 @@ def _check_readable(path: str | os.PathLike) -> None:
 
 
 class _StandIn:
-    """Remembers what an object of another class was made of, and does nothing."""
+    """A replacement of an object of another class: it stores the contents and does nothing."""
 
     def __init__(self, *args, **kwargs):
         self.arguments = args
@@ -273,13 +352,13 @@ class _StandIn:
 
 
 def _stand_in(name: str) -> type:
-    """A stand-in that the safe unpickler takes for the class or function `name`."""
+    """Return a stand-in that the safe unpickler accepts for the class or function `name`."""
     module, _, qualified = name.rpartition(".")
     return type(qualified, (_StandIn,), {"__module__": module})
 
 
 def _without_stand_ins(value: Any) -> Any:
-    """`value` with OmegaConf's containers and nodes as what they contain."""
+    """Return `value` with OmegaConf's containers and nodes replaced by their contents."""
     if isinstance(value, _StandIn):
         contents = getattr(value, "contents", None)
         if not isinstance(contents, Mapping):
@@ -295,9 +374,3 @@ def _without_stand_ins(value: Any) -> Any:
 
 def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

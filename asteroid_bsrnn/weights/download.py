@@ -1,44 +1,121 @@
-"""Downloads: in pieces, resumed, verified, and safe when several processes want the same file."""
+"""Downloads: resumed after interruptions, verified, and safe when several processes start one.
+
+`transfer` moves the bytes, `part` keeps what has arrived.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import sys
+import time
+from collections.abc import Sequence
 from pathlib import Path, PureWindowsPath
 from urllib.parse import parse_qs, unquote, urldefrag, urlsplit
 
+from tqdm import tqdm
+
 from ..errors import UserError
-from .cache import cache_directory, exclusive, fault_of, megabytes
+from .cache import cache_directory, exclusive, fault_of, megabytes, storing
 from .part import Part
-from .progress import Meter
 from .transfer import Transfer, TransferError, host_of
 
 CONNECTIONS = "ASTEROID_BSRNN_CONNECTIONS"
 DEFAULT_CONNECTIONS = 6
+LINE_SECONDS = 60.0
+
+
+def fetch(
+    urls: Sequence[str],
+    filename: str,
+    sha256: str | None,
+    *,
+    directory: str | os.PathLike[str] | None = None,
+    **options,
+) -> Path:
+    """Return the path of a cached file, downloaded first if it is missing or damaged.
+
+    Args:
+        urls: mirrors of the file (http, https or file), tried in order.
+        filename: name of the file in the cache, without folders.
+        sha256: checksum of the file, 64 hexadecimal digits; None accepts any file and does not
+            resume.
+        directory: folder of the file; default `cache_directory()`.
+        **options: further arguments of `Download`.
+
+    Raises:
+        UserError: the name or a URL is malformed, no mirror provides the file, or it cannot be
+            stored.
+    """
+    if PureWindowsPath(filename).name != filename or filename in ("", ".."):
+        raise UserError(f"{filename!r}: not a bare file name; leave out the folder")
+    for url in urls:
+        check_url(url)
+    target = (cache_directory() if directory is None else Path(directory)) / filename
+    checksum = None if sha256 is None else f"sha256:{sha256}"
+    with storing(target):
+        # Checked before locking, so that files in a read-only cache can be used.
+        if fault_of(target, checksum) is None:
+            return target
+        target.parent.mkdir(parents=True, exist_ok=True)
+        # A second process waits for the first one's file instead of downloading it too.
+        with exclusive(target):
+            if fault_of(target, checksum) is not None:
+                target.unlink(missing_ok=True)
+                with Download(urls, target, checksum, **options) as download:
+                    download.finish()
+    return target
+
+
+def fetch_url(url: str, *, progress: bool | None = None) -> Path:
+    """Return the cached copy of a URL, downloaded first if it is missing.
+
+    Later changes of the file on the server go unnoticed, unless the URL ends in `#sha256=` and the
+    checksum, which is then verified at every call.
+
+    Raises:
+        UserError: as in `fetch`, or the checksum in the URL is not 64 hexadecimal digits.
+    """
+    check_url(url)
+    address, fragment = urldefrag(url)
+    sha256 = parse_qs(fragment, keep_blank_values=True).get("sha256", [None])[0]
+    if sha256 is not None and not re.fullmatch("[0-9a-fA-F]{64}", sha256):
+        raise UserError(f"{url}: bad checksum; write #sha256= and its 64 hexadecimal digits")
+    basename = re.sub(r"[^A-Za-z0-9._-]", "_", unquote(urlsplit(address).path.split("/")[-1]))
+    key = hashlib.sha256(address.encode()).hexdigest()[:16]
+    return fetch([address], f"{key}-{basename[-100:]}", sha256, progress=progress)
+
+
+def check_url(url: str) -> None:
+    """Check that a text is an http, https or file URL.
+
+    Raises:
+        UserError: it is not.
+    """
+    if not re.fullmatch(r"(https?|file)://[!-Z^-~]+", url):
+        raise UserError(f"{url!r}: not an http, https or file URL; nothing else can be fetched")
 
 
 class Download:
-    """A file of one or more servers, on its way to the disk.
+    """The download of one file from one or more mirrors.
 
-    What arrives is kept in `<target>.part`; a later download continues it if `checksum` is known,
+    Bytes are collected in `<target>.part`. A later download resumes it if `checksum` is known,
     which proves that the pieces belong together.
 
     Args:
         urls: mirrors (http, https or file), used in order.
         target: final path of the file; its folder must exist.
-        checksum: algorithm and digits, such as "md5:0d1e..."; None takes what comes, as one stream.
+        checksum: algorithm and digits, such as "md5:0d1e..."; None accepts any file, in one stream.
         size: in bytes; None if unknown. A mirror with another size is refused.
         connections: number of pieces transferred at once; None means the environment variable
-            ASTEROID_BSRNN_CONNECTIONS, and 6 without it.
+            ASTEROID_BSRNN_CONNECTIONS, or 6.
         progress: as in `Meter`.
-        attempts: number of attempts in a row without any byte, after which a mirror is given up.
+        attempts: number of consecutive attempts without any byte after which a mirror is given up.
         timeout: seconds without data after which a connection counts as dropped.
 
     Raises:
-        OSError: if the part can't be opened.
+        OSError: the part cannot be opened.
     """
 
     def __init__(
@@ -69,11 +146,11 @@ class Download:
         self.part.close()
 
     def fetch(self, start: int = 0, stop: int | None = None) -> Transfer:
-        """Transfer the bytes from `start` to `stop` (None: the end), unless they are there.
+        """Transfer the missing bytes between `start` and `stop` (None: the end of the file).
 
         Raises:
-            UserError: if no mirror gives them; what arrived is kept.
-            OSError: if they can't be stored.
+            UserError: no mirror provides them; what has arrived is kept.
+            OSError: they cannot be stored.
         """
         with Meter(self.target.name, self._progress) as meter:
             transfer = Transfer(
@@ -91,11 +168,11 @@ class Download:
         return transfer
 
     def finish(self) -> None:
-        """Transfer what is missing, verify the whole and give it its final name.
+        """Transfer the rest of the file, verify it and rename it to its final name.
 
         Raises:
-            UserError: if no mirror gives it, or all give another file; that is deleted.
-            OSError: if it can't be stored.
+            UserError: no mirror provides the file, or all provide another one, which is deleted.
+            OSError: the file cannot be stored.
         """
         faults: list[str] = []
         while self._urls:
@@ -106,7 +183,7 @@ class Download:
                 self.part.finish(self.target)
                 return
             self.part.restart()
-            # What was there before may be another mirror's: judge this one by its own bytes.
+            # Earlier bytes may be another mirror's. A mirror is judged by its own bytes only.
             if not resumed and transfer.mirrors == 1:
                 faults.append(f"{host_of(transfer.url)}: {fault}")
                 self._urls.remove(transfer.url)
@@ -114,9 +191,9 @@ class Download:
                 self._urls = self._urls[self._urls.index(transfer.url) :]
         self.part.delete()
         raise UserError(
-            f"{self.target.name}: download failed ({'; '.join(faults) or 'no URL is known'}); "
-            "what came was deleted; the file was changed or is damaged on the way, so try again "
-            f"later, or download it by hand and put it at {self.target}"
+            f"{self.target.name}: download failed ({'; '.join(faults) or 'no URL is known'}); the "
+            "downloaded file was deleted, since it has changed on the server or is damaged; try "
+            f"again later, or download it by hand and put it at {self.target}"
         )
 
     def _advice(self, error: TransferError) -> str:
@@ -129,10 +206,10 @@ class Download:
 
 
 def number_of_connections() -> int:
-    """The number that ASTEROID_BSRNN_CONNECTIONS asks for, or the default.
+    """Return the value of ASTEROID_BSRNN_CONNECTIONS, or the default.
 
     Raises:
-        UserError: if it holds no number of at least 1.
+        UserError: the value is not a whole number of at least 1.
     """
     text = os.environ.get(CONNECTIONS) or str(DEFAULT_CONNECTIONS)
     if not re.fullmatch("[0-9]+", text) or int(text) < 1:
@@ -140,86 +217,55 @@ def number_of_connections() -> int:
     return int(text)
 
 
-def fetch(
-    urls: Sequence[str],
-    filename: str,
-    sha256: str | None,
-    *,
-    directory: str | os.PathLike[str] | None = None,
-    **options,
-) -> Path:
-    """Return the path of a cached file, downloaded first if it is missing or damaged.
+class Meter:
+    """Show bytes, speed and remaining time of a download on stderr.
 
     Args:
-        urls: mirrors of the file (http, https or file), tried in order.
-        filename: bare name of the file in the cache.
-        sha256: its checksum, 64 hexadecimal digits; None takes what comes and does not resume.
-        directory: where to keep the file; default `cache_directory()`.
-        **options: further arguments of `Download`.
-
-    Raises:
-        UserError: a bad name or URL, no mirror gave the file, or it cannot be stored.
+        name: name of the file.
+        progress: True shows a bar, False nothing; None shows a bar on a terminal, and one line a
+            minute elsewhere.
     """
-    if PureWindowsPath(filename).name != filename or filename in ("", ".."):
-        raise UserError(f"{filename!r}: not a bare file name; leave out the folder")
-    for url in urls:
-        check_url(url)
-    target = (cache_directory() if directory is None else Path(directory)) / filename
-    checksum = None if sha256 is None else f"sha256:{sha256}"
-    with storing(target):
-        # Before the lock, so that a file in a shared, read-only cache can be used.
-        if fault_of(target, checksum) is None:
-            return target
-        target.parent.mkdir(parents=True, exist_ok=True)
-        # A second process waits for the first one's file instead of downloading it too.
-        with exclusive(target):
-            if fault_of(target, checksum) is not None:
-                target.unlink(missing_ok=True)
-                with Download(urls, target, checksum, **options) as download:
-                    download.finish()
-    return target
+
+    def __init__(self, name: str, progress: bool | None):
+        self._name = name
+        on_terminal = sys.stderr is not None and sys.stderr.isatty()
+        self._with_lines = progress is None and not on_terminal
+        with_bar = on_terminal if progress is None else progress
+        self._bar = tqdm(desc=name, disable=not with_bar, unit="B", unit_scale=True, leave=False)
+        self._last: tuple[float, int] | None = None
+
+    def __enter__(self) -> Meter:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._bar.close()
+
+    def update(self, received: int, total: int | None) -> None:
+        """Show that `received` bytes of `total` (None: unknown) have arrived."""
+        if self._last is None:
+            # Bytes of an earlier run must not count as speed.
+            self._last = time.monotonic(), received
+            self._bar.initial = self._bar.n = self._bar.last_print_n = received
+        if total != self._bar.total:
+            self._bar.total = total
+        self._bar.update(received - self._bar.n)
+        since, before = self._last
+        seconds = time.monotonic() - since
+        if self._with_lines and seconds >= LINE_SECONDS:
+            sys.stderr.write(
+                f"{self._name}: {_line(received, total, (received - before) / seconds)}\n"
+            )
+            sys.stderr.flush()
+            self._last = time.monotonic(), received
 
 
-def fetch_url(url: str, *, progress: bool | None = None) -> Path:
-    """Return the cached copy of a file that is known by its URL alone.
-
-    A change behind the URL goes unnoticed once the file is cached, unless the URL ends in
-    `#sha256=` and the checksum, which is then verified at every call.
-
-    Raises:
-        UserError: as for `fetch`, or the checksum in the URL is not 64 hexadecimal digits.
-    """
-    check_url(url)
-    address, fragment = urldefrag(url)
-    sha256 = parse_qs(fragment, keep_blank_values=True).get("sha256", [None])[0]
-    if sha256 is not None and not re.fullmatch("[0-9a-fA-F]{64}", sha256):
-        raise UserError(f"{url}: bad checksum; write #sha256= and its 64 hexadecimal digits")
-    basename = re.sub(r"[^A-Za-z0-9._-]", "_", unquote(urlsplit(address).path.split("/")[-1]))
-    key = hashlib.sha256(address.encode()).hexdigest()[:16]
-    return fetch([address], f"{key}-{basename[-100:]}", sha256, progress=progress)
-
-
-def check_url(url: str) -> None:
-    """Refuse what is no http, https or file URL.
-
-    Raises:
-        UserError: with the URL.
-    """
-    if not re.fullmatch(r"(https?|file)://[!-Z^-~]+", url):
-        raise UserError(f"{url!r}: not an http, https or file URL; nothing else can be fetched")
-
-
-@contextmanager
-def storing(target: Path) -> Iterator[None]:
-    """Turn an error of the disk into one line.
-
-    Raises:
-        UserError: instead of OSError.
-    """
-    try:
-        yield
-    except OSError as error:
-        raise UserError(
-            f"{target}: cannot be read or stored ({error.strerror or error}); make room there or "
-            "set ASTEROID_CACHE to another folder"
-        ) from error
+def _line(received: int, total: int | None, speed: float) -> str:
+    """Return bytes, speed and remaining time in words; `speed` in bytes per second."""
+    if not total:
+        return f"{megabytes(received)}, {speed / 1e6:.2f} MB/s"
+    share = f"{100 * received / total:.0f} % of {megabytes(total)}"
+    if not speed:
+        return f"{share}, nothing arrives at the moment"
+    minutes = (total - received) / speed / 60
+    left = f"{minutes / 60:.1f} hours" if minutes > 90 else f"{max(minutes, 1):.0f} minutes"
+    return f"{share}, {speed / 1e6:.2f} MB/s, {left} left"

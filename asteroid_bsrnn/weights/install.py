@@ -1,12 +1,11 @@
-"""Published weights in the cache: downloaded, converted to this project's form, verified, removed.
+"""Installing weights of the registry: download, convert to this project's form, verify.
 
-`<cache>/<name>/` holds one file a network and `source.json`, which tells where each came from and
-its checksum. While weights are prepared it also holds the archive or what has arrived of it.
+While weights are installed, their folder in the cache also contains the archive, or the part of it
+that has arrived.
 """
 
 from __future__ import annotations
 
-import shutil
 import sys
 import time
 from collections.abc import Sequence
@@ -19,42 +18,26 @@ from ..audio.stems import choose_stems
 from ..errors import UserError
 from ..memory import release_kept_memory
 from ..models import SourceModel
-from . import checkpoint, packaged, reference
+from . import checkpoint, reference
 from .archive import DamagedError, RangedFile, extract, find, opened, span_of
-from .cache import cache_directory, check_room, exclusive, fault_of, megabytes, sha256_of, verify
-from .download import Download, check_url, storing
-from .record import is_whole, read_record, write_record
-from .registry import FOLDER, Member, Pretrained
+from .cache import (
+    check_room,
+    exclusive,
+    fault_of,
+    folder_of,
+    is_whole,
+    megabytes,
+    read_record,
+    sha256_of,
+    storing,
+    write_record,
+)
+from .download import Download, check_url
+from .registry import Member, Pretrained
 from .transfer import host_of
 
-# Lightning stores Adam's two moments beside the weights.
+# A Lightning checkpoint contains Adam's two moments beside the weights.
 CHECKPOINT_BYTES_A_PARAMETER, BYTES_A_PARAMETER = 12.1, 4.01
-
-
-def folder_of(entry: Pretrained) -> Path:
-    """Where the weights of an entry are kept; the folder need not exist."""
-    return FOLDER if entry.embedded else cache_directory() / entry.name
-
-
-def installed(entry: Pretrained, stems: Sequence[str] | None = None) -> bool:
-    """Whether all that `stems` need is on this machine; checksums are not computed."""
-    if entry.package:
-        return packaged.file_of(entry).is_file()
-    record = read_record(folder_of(entry))
-    return entry.embedded or all(
-        member.converted in record and (folder_of(entry) / member.converted).is_file()
-        for member in members_for(entry, stems)
-    )
-
-
-def members_for(entry: Pretrained, stems: Sequence[str] | None) -> list[Member]:
-    """The checkpoints that estimate `stems` (None: all).
-
-    Raises:
-        UserError: for a stem that the weights do not estimate.
-    """
-    wanted = set(choose_stems(entry.sources, stems))
-    return [member for member in entry.archive.members if wanted & set(member.sources)]
 
 
 def ensure(
@@ -68,54 +51,58 @@ def ensure(
     """Return the verified files of an entry, downloaded and converted first if they are missing.
 
     Args:
-        entry: of the registry.
-        stems: sources that are wanted; where the archive has one checkpoint for each source, only
-            theirs are downloaded. None means all.
-        keep_archive: whether the archive stays in the folder once it is converted.
+        entry: the entry of the registry.
+        stems: wanted sources. If the archive has a checkpoint for each source, only those of the
+            stems are downloaded. None means all.
+        keep_archive: whether to keep the archive after the conversion.
         connections: as in `Download`.
-        progress: as in `Meter`; False announces nothing either.
+        progress: as in `Meter`; False also omits the announcement of the download.
 
     Raises:
-        UserError: if the weights can't be downloaded, verified or stored.
+        UserError: the weights cannot be downloaded, verified or stored, or do not estimate a stem.
     """
+    folder = folder_of(entry)
     if entry.embedded:
-        path = FOLDER / entry.file
-        verify(path, entry.sha256, name=entry.name)
+        path = folder / entry.file
+        if fault := fault_of(path, f"sha256:{entry.sha256}"):
+            raise UserError(f"{entry.name}: {fault}; install the package again")
         return [path]
-    if entry.package:
-        choose_stems(entry.sources, stems)
-        return [packaged.ensure(entry)]
-    folder, members = folder_of(entry), members_for(entry, stems)
+    members = _members_for(entry, stems)
+    names = entry.files if entry.package else [member.converted for member in members]
     with storing(folder):
-        # Before the lock, so that weights in a shared, read-only cache can be used.
-        if not _lacking(folder, members):
-            return [folder / member.converted for member in members]
+        # Checked before locking, so that weights in a read-only cache can be used.
+        if not _missing(folder, names):
+            return [folder / name for name in names]
         folder.mkdir(parents=True, exist_ok=True)
         with exclusive(folder):
-            lacking = _lacking(folder, members)
-            if lacking:
-                try:
-                    _prepare(entry, folder, lacking, keep_archive, connections, progress)
-                except UserError as error:
-                    text = str(error).removeprefix(f"{entry.name}: ")
-                    raise UserError(f"{entry.name}: {text}") from error
-    return [folder / member.converted for member in members]
+            missing = _missing(folder, names)
+            try:
+                if missing and entry.package:
+                    _take_from_package(entry, folder)
+                elif missing:
+                    wanted = [member for member in members if member.converted in missing]
+                    _download(entry, folder, wanted, keep_archive, connections, progress)
+            except UserError as error:
+                text = str(error).removeprefix(f"{entry.name}: ")
+                raise UserError(f"{entry.name}: {text}") from error
+    return [folder / name for name in names]
 
 
 def import_files(entry: Pretrained, paths: Sequence[Path]) -> list[Path]:
-    """Convert an archive or checkpoints that the user downloaded, and keep them under the name.
+    """Convert an archive or checkpoints that the user downloaded, and install them.
 
     Args:
-        entry: of the registry, with an archive.
-        paths: the archive, or checkpoints (*.ckpt) of all its networks, in any order.
+        entry: the entry of the registry, with an archive.
+        paths: the archive, or checkpoints (*.ckpt) of all its networks in any order.
 
     Returns:
-        The files that `ensure` will find.
+        The installed files.
 
     Raises:
-        UserError: if something is missing, is not the network that the name means, or can't be
-            read or stored.
+        UserError: a file is missing, cannot be read or stored, or is not a network of the entry.
     """
+    if entry.archive is None:
+        raise UserError(f"{entry.name!r} needs no import: it is loaded by its name")
     folder = folder_of(entry)
     with storing(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -125,69 +112,65 @@ def import_files(entry: Pretrained, paths: Sequence[Path]) -> list[Path]:
                 _convert_archive(entry, folder, list(entry.archive.members), paths[0])
             else:
                 _convert_checkpoints(entry, folder, paths)
-    return [folder / member.converted for member in entry.archive.members]
+    return [folder / name for name in entry.files]
 
 
-def remove(entry: Pretrained) -> int:
-    """Delete all files of an entry from the cache, and return the number of bytes freed.
+def _members_for(entry: Pretrained, stems: Sequence[str] | None) -> list[Member]:
+    """Return the checkpoints that estimate `stems` (None: all); none for a package.
 
     Raises:
-        UserError: if the weights ship with the package, or can't be deleted.
+        UserError: the weights do not estimate a stem.
     """
-    if entry.embedded:
-        raise UserError(f"{entry.name} ships with the package; uninstall that to remove it")
-    folder = folder_of(entry)
-    with storing(folder):
-        if not folder.is_dir():
-            return 0
-        with exclusive(folder):
-            freed = sum(file.stat().st_blocks * 512 for file in folder.iterdir())
-            shutil.rmtree(folder)
-    return freed
+    wanted = set(choose_stems(entry.sources, stems))
+    members = entry.archive.members if entry.archive else ()
+    return [member for member in members if wanted & set(member.sources)]
 
 
-def terms(entry: Pretrained) -> str:
-    """Licence and training data in one sentence."""
-    return f"licence: {entry.licence}; trained on {entry.training_data}"
+def _missing(folder: Path, names: Sequence[str]) -> list[str]:
+    """Return the names of missing or damaged files."""
+    return [name for name in names if not is_whole(folder, name)]
 
 
-def _lacking(folder: Path, members: Sequence[Member]) -> list[Member]:
-    """Those whose converted file is missing or damaged."""
-    return [member for member in members if not is_whole(folder, member.converted)]
+def _take_from_package(entry: Pretrained, folder: Path) -> None:
+    """Convert weights of a third party's Python package."""
+    from ..peers import spleeter_weights
+
+    (name,) = entry.files
+    target = checkpoint.save_model(spleeter_weights.load(), folder / name, spleeter_weights.INFOS)
+    _record(entry, target, entry.sources, {"package": entry.package})
 
 
-def _prepare(
+def _download(
     entry: Pretrained,
     folder: Path,
-    lacking: list[Member],
+    members: list[Member],
     keep_archive: bool,
     connections: int | None,
     progress: bool | None,
 ) -> None:
-    """Download what is lacking and convert it."""
+    """Download and convert members of the archive."""
     archive = entry.archive
     target = folder / archive.file
     for url in archive.urls:
         check_url(url)
     if target.is_file() and not fault_of(target, archive.checksum):
-        _convert_archive(entry, folder, lacking, target)
+        _convert_archive(entry, folder, members, target)
     else:
         target.unlink(missing_ok=True)
         options = {"size": archive.bytes, "connections": connections, "progress": progress}
         with Download(archive.urls, target, archive.checksum, **options) as download:
-            whole = len(lacking) == len(archive.members)
-            share = sum(m.parameters for m in lacking) / sum(m.parameters for m in archive.members)
+            share = sum(m.parameters for m in members) / sum(m.parameters for m in archive.members)
             wanted = int(archive.bytes * share)
             arrived = min(download.part.received, wanted)
-            check_room(folder, wanted - arrived + _room(lacking), entry.name)
+            check_room(folder, wanted - arrived + _room(members), entry.name)
             if progress is not False:
-                _announce(entry, lacking, wanted, arrived)
-            if whole:
+                _announce(entry, members, wanted, arrived)
+            if len(members) == len(archive.members):
                 download.finish()
-                _convert_archive(entry, folder, lacking, target)
+                _convert_archive(entry, folder, members, target)
             else:
                 source = RangedFile(download, archive.bytes)
-                _convert_archive(entry, folder, lacking, source, download)
+                _convert_archive(entry, folder, members, source, download)
                 if not keep_archive:
                     download.part.delete()
     if not keep_archive:
@@ -195,7 +178,7 @@ def _prepare(
 
 
 def _announce(entry: Pretrained, members: Sequence[Member], wanted: int, arrived: int) -> None:
-    """Say once what is downloaded, from where and under what terms."""
+    """Print size, origin and terms of a download."""
     part = (
         ""
         if len(members) == len(entry.archive.members)
@@ -205,13 +188,13 @@ def _announce(entry: Pretrained, members: Sequence[Member], wanted: int, arrived
     sys.stderr.write(
         f"{entry.name}{part}: downloading {megabytes(wanted)}{resumed} from "
         f"{host_of(entry.archive.urls[0])} ({entry.homepage}) to {folder_of(entry)}; "
-        f"{terms(entry)}\n"
+        f"{entry.terms}\n"
     )
     sys.stderr.flush()
 
 
 def _room(members: Sequence[Member]) -> int:
-    """Bytes that the conversion of the members needs besides the archive."""
+    """Return the number of bytes that the conversion of members needs besides the archive."""
     largest = max(member.parameters for member in members)
     every = sum(member.parameters for member in members)
     return int(largest * CHECKPOINT_BYTES_A_PARAMETER + every * BYTES_A_PARAMETER)
@@ -233,15 +216,12 @@ def _convert_archive(
     source: Path | RangedFile,
     download: Download | None = None,
 ) -> None:
-    """Convert members of an archive, one after the other."""
+    """Convert members of an archive one after the other."""
     with opened(source, entry.archive.file) as archive:
         for member in members:
-            try:
-                info = find(archive, member.file)
-            except UserError as error:
-                raise UserError(f"{entry.name}: {error}") from error
+            info = find(archive, member.file)
             if download is not None:
-                # In parallel pieces; what the zip reads next is then there.
+                # Parallel pieces are faster than the ranges that zipfile would read one by one.
                 download.fetch(*span_of(archive, info))
             temporary = folder / f"{member.file}.new"
             try:
@@ -249,19 +229,27 @@ def _convert_archive(
                 origin = {"archive": entry.archive.file, "crc32": f"{info.CRC:08x}"}
                 if download is None:
                     origin["checksum"] = entry.archive.checksum
-                _convert(entry, folder, member, temporary, origin)
+                model = reference.load(temporary)
+                if set(model.sources) != set(member.sources):
+                    raise UserError(
+                        f"{entry.name}: {member.file} estimates {', '.join(model.sources)} instead "
+                        f"of {', '.join(member.sources)}; it is not used"
+                    )
+                _store(entry, folder, member, model, temporary, origin)
             except DamagedError as error:
                 advice = f"download it again from {entry.homepage}"
                 if download is not None:
                     download.part.restart()
-                    advice = "what came was deleted, try again"
+                    advice = "the downloaded part was deleted, try again"
                 raise UserError(f"{entry.archive.file}: {error}; {advice}") from error
             finally:
                 temporary.unlink(missing_ok=True)
+            del model
+            release_kept_memory()
 
 
 def _convert_checkpoints(entry: Pretrained, folder: Path, paths: Sequence[Path]) -> None:
-    """Convert checkpoints, each as the member whose sources it estimates."""
+    """Convert checkpoints, each as the member with its sources."""
     left = {frozenset(member.sources): member for member in entry.archive.members}
     for path in paths:
         model = reference.load(path)
@@ -278,18 +266,6 @@ def _convert_checkpoints(entry: Pretrained, folder: Path, paths: Sequence[Path])
         raise UserError(f"{entry.name}: not complete, {missing} is missing")
 
 
-def _convert(entry: Pretrained, folder: Path, member: Member, path: Path, origin: dict) -> None:
-    model = reference.load(path)
-    if set(model.sources) != set(member.sources):
-        raise UserError(
-            f"{entry.name}: {member.file} estimates {', '.join(model.sources)} instead of "
-            f"{', '.join(member.sources)}; it is not used"
-        )
-    _store(entry, folder, member, model, path, origin)
-    del model
-    release_kept_memory()
-
-
 def _store(
     entry: Pretrained,
     folder: Path,
@@ -298,28 +274,33 @@ def _store(
     path: Path,
     origin: dict,
 ) -> None:
-    """Check that a network is what the registry says, and keep it."""
+    """Check a network against the registry, and save it in the cache."""
     _check_network(entry, member, model, path)
-    for stale in folder.glob(f".{member.converted}.*"):  # of a process that was killed
+    target = folder / member.converted
+    for stale in folder.glob(f".{target.stem}.*"):  # left by a process that was killed
         stale.unlink()
     facts = {"licence": entry.licence, "training_data": entry.training_data, "from": entry.homepage}
-    target = checkpoint.save_model(model, folder / member.converted, facts)
-    record = read_record(folder)
-    record[member.converted] = {
+    checkpoint.save_model(model, target, facts)
+    _record(entry, target, model.sources, origin)
+
+
+def _record(entry: Pretrained, target: Path, sources: Sequence[str], origin: dict) -> None:
+    """Add a file to the record of its folder."""
+    facts = {
         **origin,
         "homepage": entry.homepage,
-        "sources": list(model.sources),
+        "sources": list(sources),
         "sha256": sha256_of(target),
         "converted": time.strftime("%Y-%m-%d"),
     }
-    write_record(folder, record)
+    write_record(target.parent, {**read_record(target.parent), target.name: facts})
 
 
 def _check_network(entry: Pretrained, member: Member, model: SourceModel, path: Path) -> None:
-    """Refuse a network that is not the preset's.
+    """Check that a network is the entry's preset.
 
     Raises:
-        UserError: with what differs.
+        UserError: it is another network, with the first difference.
     """
     count = sum(parameter.numel() for parameter in model.parameters())
     if count != member.parameters:

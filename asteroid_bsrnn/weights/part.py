@@ -1,7 +1,8 @@
-"""A file that arrives in pieces, in any order, over several runs of the program.
+"""An incomplete file, which is filled in any order and over several runs of the program.
 
-`<name>.part` has the bytes at their final places, and `<name>.part.json` the ranges that are there.
-The journal is written after the bytes: what it lists survives a crash of the program or the system.
+`<name>.part` contains the bytes at their final positions. The journal `<name>.part.json` lists the
+ranges that have arrived. It is written after the bytes are on the disk, so that everything it lists
+survives a crash.
 """
 
 from __future__ import annotations
@@ -12,14 +13,16 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+from ..files import write_json
+
 Span = tuple[int, int]
 
 
 class Spans:
-    """A set of byte positions, as disjoint ranges in order.
+    """A set of byte positions, stored as disjoint sorted ranges.
 
     Args:
-        spans: (start, stop) each, stop excluded.
+        spans: pairs of start and stop, stop excluded.
     """
 
     def __init__(self, spans: Iterator[Span] | list[Span] = ()):
@@ -48,7 +51,7 @@ class Spans:
         self._spans = sorted([*apart, (start, stop)])
 
     def missing(self, start: int, stop: int) -> list[Span]:
-        """The ranges between `start` and `stop` that are not in the set."""
+        """Return the ranges between `start` and `stop` that are not in the set."""
         gaps = []
         for first, last in self._spans:
             if first > start and start < stop:
@@ -60,13 +63,19 @@ class Spans:
 
 
 class Part:
-    """The incomplete file and its journal; several threads may write to it.
+    """An incomplete file with its journal. Several threads may write to it.
 
     Args:
-        path: of the incomplete file. What an earlier run left there is continued if its journal
-            is whole and belongs to the same file, and deleted otherwise.
-        identity: what the journal must agree with, such as the checksum of the complete file;
-            None never continues.
+        path: the incomplete file. The file of an earlier run is resumed if its journal is valid
+            and has the same identity, and deleted otherwise.
+        identity: what the journal must state, such as the checksum of the complete file; None
+            never resumes.
+
+    Attributes:
+        size: size of the complete file in bytes, or None while it is unknown.
+
+    Raises:
+        OSError: the file cannot be opened.
     """
 
     def __init__(self, path: Path, identity: str | None):
@@ -93,17 +102,17 @@ class Part:
 
     @property
     def received(self) -> int:
-        """Number of bytes that are there."""
+        """Number of bytes that have arrived."""
         with self._lock:
             return self._received.total
 
     def missing(self, start: int, stop: int) -> list[Span]:
-        """The ranges between `start` and `stop` that are not there yet."""
+        """Return the ranges between `start` and `stop` that have not arrived."""
         with self._lock:
             return self._received.missing(start, stop)
 
     def fill(self, position: int, block: bytes) -> None:
-        """Put the bytes of `block` at their places, where there are none yet."""
+        """Write the bytes of `block` from `position` on, except where bytes have arrived before."""
         for start, stop in self.missing(position, position + len(block)):
             view = memoryview(block)[start - position : stop - position]
             while view:
@@ -113,7 +122,7 @@ class Part:
                 view, start = view[written:], start + written
 
     def read(self, position: int, count: int) -> bytes:
-        """At most `count` bytes from `position` on, which must be there."""
+        """Return at most `count` bytes from `position` on, which must have arrived."""
         return os.pread(self._file, count, position)
 
     def save(self) -> None:
@@ -122,12 +131,10 @@ class Part:
             received = list(self._received)
         os.fsync(self._file)
         journal = {"identity": self._identity, "size": self.size, "received": received}
-        temporary = self._journal.with_name(f"{self._journal.name}.new")
-        temporary.write_text(json.dumps(journal), encoding="utf-8")
-        os.replace(temporary, self._journal)
+        write_json(self._journal, journal, indent=None)
 
     def restart(self) -> None:
-        """Forget all that is there."""
+        """Discard all bytes."""
         with self._lock:
             self._received, self.size = Spans(), None
         self._journal.unlink(missing_ok=True)
@@ -140,10 +147,10 @@ class Part:
             self._file = -1
 
     def finish(self, target: Path) -> None:
-        """Give the complete file its final name."""
+        """Close the complete file and rename it to `target`."""
         os.fsync(self._file)
         self.close()
-        os.replace(self.path, target)
+        self.path.replace(target)
         self._journal.unlink(missing_ok=True)
 
     def delete(self) -> None:

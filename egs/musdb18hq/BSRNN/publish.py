@@ -1,4 +1,4 @@
-"""Stage 4: the best weights with their figures, as Asteroid publishes models, and a model card."""
+"""Stage 4: publish the best weights with their figures and a model card, as Asteroid does."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ import model_card
 import recipe
 from asteroid_bsrnn import UserError
 from asteroid_bsrnn.engine import config as configuration
+from asteroid_bsrnn.files import write_text
 from asteroid_bsrnn.weights import checkpoint, hub
+from asteroid_bsrnn.weights.find import file_of_run
 
-# Of the configuration, by group.
+# Keys of the configuration that name files, by group.
 FILES = {
     "data": ("validation_tracks", "infos", "activity_folder"),
     "training": ("start_from",),
@@ -23,13 +25,13 @@ FILES = {
 
 
 def main() -> int:
-    """Write `publish_dir/model.pth` and `publish_dir/README.md`, and upload them if asked to."""
+    """Write `publish_dir/model.pth` and `publish_dir/README.md`, and upload them on request."""
     parser = recipe.parser(__doc__)
     parser.add_argument("--half", action="store_true", help="store the weights in float16")
     parser.add_argument(
         "--licence",
         default=model_card.UNKNOWN_LICENCE,
-        help="of the weights, for the card: an identifier of the Hugging Face Hub such as "
+        help="licence of the weights, for the card: an identifier of the Hugging Face Hub such as "
         "cc-by-nc-4.0, or NAME=URL; default: %(default)s",
     )
     parser.add_argument(
@@ -38,7 +40,8 @@ def main() -> int:
     parser.add_argument(
         "--hub_private",
         choices=("true", "false"),
-        help="whether only its owner may see the repository; default: as it is, or as new ones are",
+        help="whether only its owner may see the repository; default: unchanged, or the owner's "
+        "setting for new ones",
     )
     options = parser.parse_args()
     try:
@@ -53,34 +56,40 @@ def main() -> int:
 
 
 def publish(options) -> Path:
-    """Put together what is published.
+    """Write the published file and its card, and return their folder.
+
+    Of a run that was interrupted, the best weights so far are published.
 
     Raises:
-        UserError: if the run was not trained or not evaluated, or the licence has another form.
+        UserError: the run has no weights or was not evaluated, or the licence is malformed.
     """
     run = Path(options.exp_dir)
+    weights = file_of_run(run) if run.is_dir() else None
+    if weights is None:
+        raise UserError(f"{run}: holds no weights; train first, with stage 2")
     figures = run / "evaluation_test" / "final_metrics.json"
     if not figures.is_file():
-        raise UserError(f"{figures}: missing; run stage 3 first")
+        raise UserError(f"{figures}: missing; evaluate {weights} first, with stage 3")
     model_card.licence_fields(options.licence)
     metrics = json.loads(figures.read_text(encoding="utf-8"))
-    config = without_folders(configuration.load(run / "conf.yml"))
-    conf = checkpoint.load_dict(run / "best_model.pth")
-    conf["infos"]["training_config"] = config
-    # Asteroid's publisher looks for these beside the weights.
+    whole = configuration.load(run / "conf.yml")
+    config = without_folders(whole)
+    conf = checkpoint.load_conf(weights)
+    conf["infos"] = {**data_infos(whole, options.root), **conf["infos"], "training_config": config}
+    # Asteroid's publisher reads these beside the weights.
     conf.update({key: conf["infos"][key] for key in ("dataset", "licenses", "task")})
     if options.half:
         conf["state_dict"] = {name: value.half() for name, value in conf["state_dict"].items()}
     folder = run / "publish_dir"
-    # It prints an invitation to upload, and writes model.pth.
+    # This writes model.pth, and prints an invitation to upload it.
     save_publishable(str(folder), conf, metrics, config, recipe="egs/musdb18hq/BSRNN")
     card = model_card.build(conf, config, metrics, options.licence)
-    (folder / "README.md").write_text(card, encoding="utf-8")
+    write_text(folder / "README.md", card)
     return folder
 
 
 def upload(folder: Path, options) -> None:
-    """Upload what was put together to the Hub, and tell how it is loaded from there."""
+    """Upload the published file to the Hub, and print how to load it from there."""
     private = {None: None, "true": True, "false": False}[options.hub_private]
     card = (folder / "README.md").read_text(encoding="utf-8")
     version = hub.publish(folder / hub.FILE, options.hub, card, private=private)
@@ -91,8 +100,14 @@ def upload(folder: Path, options) -> None:
         print("its card states no licence of the weights; --licence does")
 
 
+def data_infos(config: dict, root: str) -> dict:
+    """Return name, task and licences of the data, which a training's checkpoints may lack."""
+    unnamed = {"dataset": Path(root).resolve().name, "licenses": []}
+    return {"task": "separation", **(recipe.data_infos(config) or unnamed)}
+
+
 def without_folders(config: dict) -> dict:
-    """The configuration with names of files alone: where they were is nobody else's concern."""
+    """Return the configuration with files named without their folders, which are private."""
     return {
         group: {
             key: Path(value).name if key in FILES.get(group, ()) and value else value
