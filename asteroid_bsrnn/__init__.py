@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,11 +45,11 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name, or a module of the package, at its first use."""
+    """Import a public name, or a module of the package, when it is first used."""
     if name in _MODULES:
         module = importlib.import_module(f"{__name__}.{_MODULES[name]}")
         return getattr(module, name)
-    if name in __all__:
+    if not name.startswith("_") and find_spec(f"{__name__}.{name}"):
         return importlib.import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

@@ -258,13 +258,11 @@ class TestSameAsFfmpeg:
         "name, options",
         [
             ("x.m4a", ["-c:a", "aac"]),
-            ("x.m4a", ["-c:a", "alac"]),
             ("x.m4a", ["-c:a", "aac", "-ac", "1", "-ar", "48000"]),
             ("fragments.mp4", ["-c:a", "aac", "-movflags", "frag_keyframe+empty_moov"]),
             ("x.mp4", ["-c:a", "ac3"]),
             ("x.mov", ["-c:a", "pcm_s24le"]),
             ("x.mp3", ["-write_xing", "0"]),
-            ("x.mp3", ["-write_xing", "0", "-q:a", "4"]),
             ("x.mp2", []),
             ("x.aac", []),
             ("x.ac3", []),
@@ -274,17 +272,14 @@ class TestSameAsFfmpeg:
             ("x.webm", ["-c:a", "libopus"]),
             ("x.webm", ["-c:a", "libvorbis"]),
             ("x.mkv", ["-c:a", "aac"]),
-            ("x.mka", ["-c:a", "pcm_s16le"]),
             ("x.oga", ["-c:a", "flac"]),
             ("x.caf", ["-c:a", "alac"]),
             # MPEG audio in containers whose headers only seem to count its samples.
             ("x.wav", ["-c:a", "libmp3lame"]),
-            ("x.wav", ["-c:a", "libmp3lame", "-q:a", "5"]),
             ("x.wav", ["-c:a", "libmp3lame", "-b:a", "64k", "-ar", "22050"]),
             ("x.wav", ["-c:a", "libmp3lame", "-rf64", "always"]),
             ("x.wav", ["-c:a", "mp2"]),
             ("x.w64", ["-c:a", "libmp3lame"]),
-            ("x.w64", ["-c:a", "mp2"]),
             ("x.caf", ["-c:a", "libmp3lame"]),
             ("x.wav", ["-c:a", "wmav2"]),
             # What libsndfile takes for 32-bit integers.
@@ -521,12 +516,12 @@ class TestOffset:
 
 
 class TestBadFiles:
-    @pytest.mark.parametrize("name", ["x.wav", "x.mp3", "x.m4a", "x.raw", "x.txt", "x"])
-    def test_not_audio(self, tmp_path, name):
-        path = tmp_path / name
-        path.write_text("The quick brown fox jumps over the lazy dog.\n" * 200)
-        with refused(path, "audio"):
-            AudioFile(path)
+    def test_not_audio(self, tmp_path):
+        for name in ("x.wav", "x.mp3", "x.m4a", "x.raw", "x.txt", "x"):
+            path = tmp_path / name
+            path.write_text("The quick brown fox jumps over the lazy dog.\n" * 200)
+            with refused(path, "audio"):
+                AudioFile(path)
 
     def test_video_without_sound(self, tmp_path):
         path = tmp_path / "silent.mp4"
@@ -568,7 +563,7 @@ class TestBadFiles:
         with refused("x.flac", "no samples"):
             AudioFile(tmp_path / "x.flac").read()
 
-    @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+    @pytest.mark.parametrize("value", [np.nan, -np.inf])
     def test_samples_that_are_no_numbers(self, tmp_path, value):
         path, samples = tmp_path / "x.wav", noise(2 * RATE)
         samples[1, int(1.5 * RATE)] = value
@@ -637,8 +632,7 @@ class TestBadFiles:
         with refused(path, "damaged"):
             AudioFile(path).read()
 
-    @pytest.mark.parametrize("name", ["x.wav", "x.w64"])
-    @pytest.mark.parametrize("share", [0.3, 0.6, 0.95])
+    @pytest.mark.parametrize(("name", "share"), [("x.wav", 0.3), ("x.wav", 0.95), ("x.w64", 0.6)])
     def test_mp3_in_a_wav_that_is_cut_short(self, song, name, share):
         path = convert(song[0], "mp3_" + name, "-c:a", "libmp3lame")
         with refused("cut_mp3_" + name, "cut short"):
@@ -654,7 +648,7 @@ class TestBadFiles:
 
 
 class TestResampling:
-    PAIRS = [(44100, 48000), (48000, 44100), (44101, 44100), (96000, 44100), (8000, 44100)]
+    PAIRS = [(44100, 48000), (44101, 44100), (8000, 44100)]
 
     @pytest.mark.parametrize("from_rate, to_rate", PAIRS)
     def test_blocks_equal_the_whole(self, from_rate, to_rate):
@@ -781,8 +775,10 @@ class TestOutputChoices:
 
 
 class TestWriting:
-    @pytest.mark.parametrize("format", ["wav", "flac"])
-    @pytest.mark.parametrize("subtype, bits", [("PCM_16", 16), ("PCM_24", 24)])
+    @pytest.mark.parametrize(
+        ("format", "subtype", "bits"),
+        [("wav", "PCM_16", 16), ("wav", "PCM_24", 24), ("flac", "PCM_24", 24)],
+    )
     def test_integers_are_the_nearest_and_clip(self, tmp_path, format, subtype, bits):
         full = 2 ** (bits - 1)
         steps = [0.4, 0.6, -0.4, -0.6, 1000.7, -1000.7, full - 1, full, 3 * full, -full, -3 * full]

@@ -136,17 +136,16 @@ class TestInputs:
     def test_rates_channels_and_types_in_a_folder(self, tmp_path, model):
         music = tmp_path / "music"
         (music / "deep" / "down").mkdir(parents=True)
-        for rate in (8000, 22050, 44100, 48000, 96000):
-            for channels in (1, 2, 3, 6):
-                path = music / "deep" / f"{rate}_{channels}.wav"
-                write(path, noise(rate // 20 + 1, channels), rate)
+        for rate, channels in ((8000, 1), (22050, 6), (44100, 2), (48000, 3), (96000, 2)):
+            path = music / "deep" / f"{rate}_{channels}.wav"
+            write(path, noise(rate // 20 + 1, channels), rate)
         source = write(music / "deep" / "down" / "one.wav", noise(RATE // 5))
         for name in ("two.flac", "three.ogg", "four.mp3", "five.m4a", "six.mp4", "seven.stem.mp4"):
             convert(source, name)
         (music / "notes.txt").write_text("not a song")
         assert main("separate", music, "-o", tmp_path / "out", "--model", model) == 0
         songs = [path for path in music.rglob("*") if path.is_file() and path.suffix != ".txt"]
-        assert len(songs) == 27
+        assert len(songs) == 12
         for path in songs:
             mixture = AudioFile(path)
             for name in ("vocals", "other"):
@@ -359,9 +358,13 @@ class TestFailures:
         assert result.stdout.count("\n") == 1
         assert files_below(tmp_path / "out") == ["good/other.wav", "good/vocals.wav"]
 
-    @pytest.mark.parametrize(
-        "arguments, words",
-        [
+    def test_wrong_arguments(self, tmp_path, model, song, complaint, monkeypatch):
+        monkeypatch.setenv("ASTEROID_CACHE", str(tmp_path / "cache"))
+        monkeypatch.setattr("asteroid_bsrnn.weights.transfer.BACKOFF_SECONDS", 0)
+        monkeypatch.chdir(tmp_path)
+        line = complaint("separate", "gone.wav", "-o", "out")
+        assert "gone.wav: No such file" in line
+        for arguments, words in (
             (["--stems", "piano"], ["piano", "vocals, other"]),
             (["--stems", ","], ["stem", "vocals, other"]),
             (["--two-stems", "piano"], ["piano", "vocals, other"]),
@@ -400,25 +403,14 @@ class TestFailures:
             (["--model", "http://127.0.0.1:9/x.pth"], ["x.pth", "download"]),
             (["--output", ""], ["--output", "empty"]),
             (["--outptu", "x"], ["unrecognized arguments", "--help"]),
-            (["gone.wav"], None),
-        ],
-    )
-    def test_wrong_arguments(self, tmp_path, model, song, complaint, monkeypatch, arguments, words):
-        monkeypatch.setenv("ASTEROID_CACHE", str(tmp_path / "cache"))
-        monkeypatch.setattr("asteroid_bsrnn.weights.transfer.BACKOFF_SECONDS", 0)
-        monkeypatch.chdir(tmp_path)
-        if words is None:  # the only input is missing
-            line = complaint("separate", *arguments, "-o", "out")
-            words = ["gone.wav", "No such file"]
-        else:
+        ):
             line = complaint("separate", song, "-o", "out", "--model", model, *arguments)
-        for word in words:
-            assert word in line
+            for word in words:
+                assert word in line, arguments
         assert not (tmp_path / "out").exists()
 
-    @pytest.mark.parametrize(
-        "arguments, word",
-        [
+    def test_missing_arguments(self, complaint):
+        for arguments, word in (
             ([], "COMMAND"),
             (["separat"], "separat"),
             (["separate"], "INPUT"),
@@ -427,12 +419,10 @@ class TestFailures:
             (["separate", "x.wav", "--bat\nch"], "--bat ch"),
             (["convert", "x.ckpt"], "--output"),
             (["convert", "x.ckpt", "-o", ""], "--output"),
-        ],
-    )
-    def test_missing_arguments(self, complaint, arguments, word):
-        line = complaint(*arguments)
-        assert word in line
-        assert "--help" in line
+        ):
+            line = complaint(*arguments)
+            assert word in line
+            assert "--help" in line
 
     @pytest.mark.parametrize(
         "arguments, words",

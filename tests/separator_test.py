@@ -1,5 +1,6 @@
 import copy
 import io
+import json
 import multiprocessing
 import os
 import pickle
@@ -158,9 +159,8 @@ class TestModels:
 
 
 class TestArguments:
-    @pytest.mark.parametrize(
-        "arguments, words",
-        [
+    def test_values_out_of_range(self):
+        for arguments, words in (
             ({"segment": 0}, ["segment"]),
             ({"segment": -1}, ["segment"]),
             ({"segment": float("nan")}, ["segment"]),
@@ -177,11 +177,9 @@ class TestArguments:
             ({"device": "meta"}, ["meta", "cpu"]),
             ({"device": "cuda:99"}, ["cuda:99", "cpu"]),
             ({"device": 1.5}, ["1.5", "cpu"]),
-        ],
-    )
-    def test_values_out_of_range(self, arguments, words):
-        with refused(*words):
-            Separator(Splitter(), **arguments)
+        ):
+            with refused(*words):
+                Separator(Splitter(), **arguments)
 
     def test_devices(self):
         assert Separator(Splitter(), device=torch.device("cpu")).device.type == "cpu"
@@ -230,8 +228,7 @@ class TestArguments:
 
 
 class TestSeparate:
-    @pytest.mark.parametrize("rate", [8000, 22050, 44100, 48000, 96000])
-    @pytest.mark.parametrize("channels", [1, 2, 3, 6])
+    @pytest.mark.parametrize(("rate", "channels"), [(8000, 1), (44100, 6), (48000, 3), (96000, 2)])
     def test_rate_length_and_channels_stay(self, tiny, rate, channels):
         mixture = noise(rate // 10 + 7, channels)
         for stem in Separator(tiny).separate(mixture, rate).values():
@@ -239,16 +236,18 @@ class TestSeparate:
             assert stem.dtype == np.float32
             assert stem.any()
 
-    @pytest.mark.parametrize("frames", [1, 2, 100, 1024, 1025, 4410, 4411])
-    @pytest.mark.parametrize("rate", [8000, 44100, 96000])
-    def test_any_length(self, tiny, rate, frames):
-        for hop in (None, 0.05):
-            stems = Separator(tiny, segment=0.1, hop=hop).separate(noise(frames), rate)
-            assert {stem.shape for stem in stems.values()} == {(2, frames)}
-            assert all(np.isfinite(stem).all() for stem in stems.values())
+    @pytest.mark.parametrize(("rate", "hop"), [(8000, None), (44100, 0.05), (96000, None)])
+    def test_any_length(self, tiny, rate, hop):
+        separator = Separator(tiny, segment=0.1, hop=hop)
+        for frames in (1, 2, 1024, 1025, 4410, 4411):
+            stems = separator.separate(noise(frames), rate)
+            assert {stem.shape for stem in stems.values()} == {(2, frames)}, frames
+            assert all(np.isfinite(stem).all() for stem in stems.values()), frames
 
-    @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16, torch.bfloat16])
-    @pytest.mark.parametrize("rate", [RATE, 48000])
+    @pytest.mark.parametrize(
+        ("dtype", "rate"),
+        [(torch.float32, 48000), (torch.float64, RATE), (torch.float16, RATE)],
+    )
     def test_tensors_come_back_as_they_are(self, dtype, rate):
         mixture = torch.from_numpy(noise(5000)).to(dtype)
         for given in (mixture, mixture[0], mixture[:, ::2], mixture.T.contiguous().T):
@@ -259,7 +258,7 @@ class TestSeparate:
                 if rate == RATE:
                     torch.testing.assert_close(stem, share * given, rtol=1e-6, atol=1e-7)
 
-    @pytest.mark.parametrize("dtype", ["f4", "f8", "f2", ">f4", ">f8"])
+    @pytest.mark.parametrize("dtype", ["f4", "f2", ">f8"])
     def test_arrays_come_back_as_they_are(self, dtype):
         mixture = noise(5000).astype(dtype)
         fixed = mixture.copy()
@@ -298,11 +297,11 @@ class TestSeparate:
             for name in one:
                 np.testing.assert_allclose(one[name], three[name], rtol=0, atol=1e-6)
 
-    @pytest.mark.parametrize("rate", [8000, RATE, 48000])
+    @pytest.mark.parametrize("rate", [8000, RATE])
     def test_gain_and_silence(self, tiny, rate):
         separator, mixture = Separator(tiny, segment=0.5, precision="32"), noise(rate)
         stems = separator.separate(mixture, rate)
-        for gain in (0.1, 0.5, 2.0, 10.0):
+        for gain in (0.1, 10.0):
             for name, louder in separator.separate(gain * mixture, rate).items():
                 error = np.linalg.norm(louder / gain - stems[name])
                 assert error < 1e-3 * np.linalg.norm(stems[name])
@@ -324,8 +323,7 @@ class TestSeparate:
         stems = Separator(Splitter()).separate(mixture)
         np.testing.assert_array_equal(stems["vocals"], 3 * mixture)
 
-    @pytest.mark.parametrize("rate", [8000, 44100, 48000, 96000, 44101])
-    @pytest.mark.parametrize("hop", [None, 0.3])
+    @pytest.mark.parametrize(("rate", "hop"), [(8000, None), (44100, 0.3), (44101, None)])
     def test_progress_grows_up_to_the_whole(self, rate, hop):
         frames, calls = 3 * rate + 1, []
         separator = Separator(Splitter(), segment=0.5, hop=hop)
@@ -337,9 +335,8 @@ class TestSeparate:
         assert done[0] > 0
         assert done[-1] == frames
 
-    @pytest.mark.parametrize(
-        "mixture, words",
-        [
+    def test_what_is_no_recording(self):
+        for mixture, words in (
             (np.zeros((2, 1000), np.int16), ["int16", "full scale"]),
             (torch.zeros(1000, dtype=torch.int32), ["int32", "full scale"]),
             (np.zeros((2, 1000), bool), ["bool"]),
@@ -351,16 +348,14 @@ class TestSeparate:
             (torch.full((1000,), torch.inf), ["infinite"]),
             (np.array(["a", "b"]), ["tensor or an array"]),
             (None, ["tensor or an array"]),
-        ],
-    )
-    def test_what_is_no_recording(self, mixture, words):
-        with refused(*words):
-            Separator(Splitter()).separate(mixture)
+        ):
+            with refused(*words):
+                Separator(Splitter()).separate(mixture)
 
-    @pytest.mark.parametrize("rate", [0, -44100, 44100.5, float("nan"), float("inf")])
-    def test_sample_rate_that_is_none(self, rate):
-        with refused("sample_rate", "hertz"):
-            Separator(Splitter()).separate(noise(1000), rate)
+    def test_sample_rate_that_is_none(self):
+        for rate in (0, -44100, 44100.5, float("nan"), float("inf")):
+            with refused("sample_rate", "hertz"):
+                Separator(Splitter()).separate(noise(1000), rate)
         assert Separator(Splitter()).separate(noise(1000), 44100.0)["rest"].shape == (2, 1000)
 
     def test_estimates_that_are_no_numbers(self):
@@ -654,8 +649,9 @@ class TestInTheMidst:
         source.unlink()
         return path
 
-    @pytest.mark.parametrize("clip", ["rescale", "none"])
-    @pytest.mark.parametrize("error", [ZeroDivisionError(), KeyboardInterrupt(), SystemExit(1)])
+    @pytest.mark.parametrize(
+        ("clip", "error"), [("rescale", ZeroDivisionError()), ("none", KeyboardInterrupt())]
+    )
     def test_network_that_fails(self, song, tmp_path, clip, error):
         separator = Separator(Broken(error), segment=1.0)
         with pytest.raises(type(error)) as caught:
@@ -698,8 +694,9 @@ class TestInTheMidst:
         assert found_below(tmp_path) == ["nan.wav", "x.flac"]
 
     @pytest.mark.skipif(sys.platform == "win32", reason="needs a limit of file sizes")
-    @pytest.mark.parametrize("format", ["wav", "flac", "mp3"])
-    @pytest.mark.parametrize("clip", ["rescale", "clamp"])
+    @pytest.mark.parametrize(
+        ("format", "clip"), [("wav", "rescale"), ("flac", "clamp"), ("mp3", "clamp")]
+    )
     def test_no_space(self, tmp_path, format, clip):
         import resource
 
@@ -729,7 +726,7 @@ class TestInTheMidst:
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
 def test_memory_does_not_grow_with_the_file(tmp_path):
-    minutes = 10
+    minutes = 6
     path = tmp_path / "long.wav"
     with soundfile.SoundFile(path, "w", RATE, 2, "PCM_16") as sound:
         for _ in range(minutes * 6):
@@ -740,8 +737,8 @@ def test_memory_does_not_grow_with_the_file(tmp_path):
         sizes.append(int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 1e6)
 
     Separator(Halver()).separate_file(path, tmp_path, two_stems="vocals", progress=progress)
-    # All of it would be 212 MB, and its two stems twice as much.
-    assert max(sizes) - sizes[1] < 120
+    # All of it would be 127 MB, and its two stems twice as much.
+    assert max(sizes) - sizes[1] < 100
 
 
 def test_separator_is_public():
@@ -749,7 +746,7 @@ def test_separator_is_public():
 
 
 OUT_OF_MEMORY = """
-import resource, sys, warnings
+import json, resource, sys, warnings
 from pathlib import Path
 import torch
 from asteroid_bsrnn import Separator, presets
@@ -760,47 +757,49 @@ network = presets.build("obsrnn", "vocals", feature_dim=32, n_repeats=1)
 mixture = torch.randn(2, 12 * 44100)
 separator = Separator(network, device="cpu", precision="32", batch_size=2)
 separator.separate(mixture[:, :44100])
-pages = int(Path("/proc/self/statm").read_text().split()[0])
-limit = pages * resource.getpagesize() + int(sys.argv[1]) * 2**20
-resource.setrlimit(resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
-with warnings.catch_warnings(record=True) as caught:
-    warnings.simplefilter("always")
+
+
+def attempt(mebibytes):
+    "Separate with so much more memory than the process holds now."
+    separator.to("cpu")  # starts from the arguments again
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    limit = pages * resource.getpagesize() + mebibytes * 2**20
+    resource.setrlimit(resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
     try:
-        stems = separator.separate(mixture)
-    except RuntimeError as error:
-        print("error", separator.settings["segment"], separator.batch_size, len(caught))
-        sys.exit()
-resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-segment = separator.settings["segment"]
-wanted = Separator(network, segment, device="cpu", precision="32").separate(mixture)
-print("done", segment, separator.batch_size, len(caught))
-print(float((stems["vocals"] - wanted["vocals"]).abs().max()))
-print(*(warning.message for warning in caught))
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            stems = separator.separate(mixture)
+    except RuntimeError:
+        stems = None
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    found = {"done": stems is not None, "segment": separator.settings["segment"],
+             "batch_size": separator.batch_size, "warnings": [str(w.message) for w in caught]}
+    return stems, found
+
+
+_, nothing_fits = attempt(8)
+# Where the whole begins to fit differs from machine to machine; just below, chunks shrink.
+for mebibytes in range(220, 20, -20):
+    stems, found = attempt(mebibytes)
+    if found["warnings"]:
+        break
+wanted = Separator(network, found["segment"], device="cpu", precision="32").separate(mixture)
+found["error"] = float((stems["vocals"] - wanted["vocals"]).abs().max())
+print(json.dumps([nothing_fits, found]))
 """
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits the address space")
-class TestTooLittleMemory:
-    """In a process whose memory is limited, in MiB above what it holds after a first second."""
-
-    def run(self, mebibytes: int) -> list[str]:
-        command = [sys.executable, "-c", OUT_OF_MEMORY, str(mebibytes)]
-        return subprocess.check_output(command, text=True, cwd=ROOT).splitlines()
-
-    def test_smaller_chunks_are_tried(self):
-        # Where the whole begins to fit differs from machine to machine; just below, chunks shrink.
-        attempts = (self.run(mebibytes) for mebibytes in range(220, 90, -10))
-        outcome, error, warning = next(
-            lines for lines in attempts if lines[0].startswith("done") and lines[0][-1] != "0"
-        )
-        word, segment, batch_size, n_warnings = outcome.split()
-        assert (word, batch_size, n_warnings) == ("done", "1", "1")
-        assert 1 <= float(segment) < 10
-        assert float(error) < 1e-6
-        assert f"chunks of {float(segment):.4g} s" in warning
-
-    def test_nothing_fits(self):
-        assert self.run(8) == ["error 10.0 2 0"]
+def test_too_little_memory():
+    command = [sys.executable, "-c", OUT_OF_MEMORY]
+    nothing_fits, found = json.loads(subprocess.check_output(command, text=True, cwd=ROOT))
+    assert nothing_fits == {"done": False, "segment": 10.0, "batch_size": 2, "warnings": []}
+    assert found["done"] and found["batch_size"] == 1
+    assert 1 <= found["segment"] < 10
+    assert found["error"] < 1e-6
+    (warning,) = found["warnings"]
+    assert f"chunks of {found['segment']:.4g} s" in warning
 
 
 class TestTransposed:

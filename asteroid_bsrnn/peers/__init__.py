@@ -1,7 +1,7 @@
-"""Separators of others with the interface of this project's, to be compared with them.
+"""Separators of other projects with the interface of this project's, for comparisons.
 
-`names()` lists those that can be trained, `build` makes one with fresh weights. `SpleeterPeer`
-comes trained: `spleeter_weights.load` returns it with its weights. Importing this package registers
+`names()` lists those that can be trained, and `build` returns one with fresh weights.
+`spleeter_weights.load` returns the trained `SpleeterPeer`. Importing this package registers
 all peers with Asteroid, so that files of their weights load like those of BSRNN.
 """
 
@@ -38,22 +38,22 @@ _OTHERS: dict[str, type[Peer]] = {"open_unmix": OpenUnmixPeer, "xumx": XUMXPeer}
 
 
 def names() -> list[str]:
-    """Names of all peers that can be trained."""
+    """Return the names of all peers that can be trained."""
     return sorted([*_ASTEROID, *_OTHERS])
 
 
 def build(name: str, sources: Sequence[str], **overrides) -> Peer:
-    """A peer with fresh weights, to be trained.
+    """Return a peer with fresh weights, to be trained.
 
     Args:
         name: one of `names()`.
         sources: names of the estimated sources, in order.
-        **overrides: arguments of the network that replace the defaults. For Asteroid's
-            time-domain networks these are Asteroid's own, such as `n_filters` or `n_repeats`.
+        **overrides: arguments of the network that replace the defaults. Asteroid's time-domain
+            networks take Asteroid's own arguments, such as `n_filters` or `n_repeats`.
 
     Raises:
-        TypeError: for an unknown override.
-        ValueError: for an unknown name, or a value that the network refuses.
+        TypeError: an override is unknown.
+        ValueError: the name is unknown, or the network refuses a value.
 
     Example:
         >>> network = build("conv_tasnet", ["vocals", "other"], n_blocks=2, n_repeats=1)

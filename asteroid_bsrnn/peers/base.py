@@ -1,4 +1,4 @@
-"""What every peer is: another's network behind the interface of this project's models."""
+"""Base classes of peers: networks of other projects with the interface of this project's models."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from ..models.shapes import at_least, batch_channels_time, check_mixture, like_i
 
 
 class Peer(SourceModel):
-    """A network of others: (batch, channels, time) -> (batch, sources, channels, time).
+    """A peer: (batch, channels, time) -> (batch, sources, channels, time).
 
-    Whatever a peer computes inside, its `encoder` is the STFT of BSRNN's base model (2048 samples,
-    hop 512): a training loss in the STFT domain is the same one for all peers and for BSRNN.
+    The `encoder` of every peer is the STFT of BSRNN's base model (2048 samples, hop 512), so that a
+    training loss in the STFT domain is the same for all peers and BSRNN.
 
     Args:
         sources: names of the estimated sources, in order.
         sample_rate: in hertz.
         in_channels: number of channels that the network needs; None for any number.
-        shortest: samples that it needs; shorter mixtures are padded with zeros, and cut again.
+        shortest: number of samples that the network needs; shorter mixtures are padded with zeros,
+            and their estimates are cropped.
     """
 
     def __init__(
@@ -33,22 +34,22 @@ class Peer(SourceModel):
         self.shortest = shortest
 
     def estimate(self, mixture: torch.Tensor) -> torch.Tensor:
-        """(B, C, L) of a mixture -> (B, S, C, L) of its sources."""
+        """Return the sources (B, S, C, L) of a mixture (B, C, L)."""
         raise NotImplementedError
 
     def fit_input(self, mixtures: Iterable[torch.Tensor]) -> None:
-        """Set, before training, what the network is to know of its input; most know nothing.
+        """Set statistics of the input before training; does nothing for most networks.
 
         Args:
-            mixtures: (batch, channels, time) each, as in training.
+            mixtures: tensors (batch, channels, time), as in training.
         """
 
     def forward(self, wav: torch.Tensor) -> torch.Tensor:
-        """Estimate the sources of a mixture; shapes and errors as of every `SourceModel`."""
+        """Estimate the sources of a mixture; shapes and errors as in `SourceModel`."""
         return like_input(self._estimates(wav).to(wav.dtype), wav)
 
     def forward_with_spectrogram(self, wav: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Estimate the sources, and transform the estimates, for losses on both."""
+        """Return the estimates and their spectrograms, for losses on both."""
         estimates = self._estimates(wav)
         shortest = self.encoder.filterbank.n_filters // 2 + 1
         return estimates, self.encoder(at_least(estimates, shortest))
@@ -61,14 +62,14 @@ class Peer(SourceModel):
 
 
 class SpectrogramPeer(Peer):
-    """A peer that estimates magnitudes, to which the mixture's phase is given.
+    """A peer that estimates magnitudes, which are combined with the phase of the mixture.
 
     Args:
         sources: names of the estimated sources, in order.
         sample_rate: in hertz.
         in_channels: number of channels that the network needs.
         n_filters: size of the network's own STFT.
-        stride: its hop in samples.
+        stride: hop of that STFT in samples.
     """
 
     def __init__(
@@ -87,15 +88,15 @@ class SpectrogramPeer(Peer):
         self.n_bins = n_filters // 2 + 1
 
     def estimate_magnitudes(self, magnitudes: torch.Tensor) -> torch.Tensor:
-        """(B, C, F, T) of a mixture -> (B, S, C, F, T) of its sources."""
+        """Return the sources (B, S, C, F, T) of a mixture (B, C, F, T)."""
         raise NotImplementedError
 
     def set_statistics(self, mean: torch.Tensor, deviation: torch.Tensor) -> None:
-        """Take over mean and standard deviation (F,) of the mixture's magnitudes."""
+        """Set mean and standard deviation (F,) of the mixture's magnitudes."""
         raise NotImplementedError
 
     def estimate(self, mixture: torch.Tensor) -> torch.Tensor:
-        """(B, C, L) of a mixture -> (B, S, C, L) of its sources."""
+        """Return the sources (B, S, C, L) of a mixture (B, C, L)."""
         real, imaginary = self.analysis(mixture).chunk(2, dim=-2)
         magnitudes = torch.hypot(real, imaginary)
         estimates = self.estimate_magnitudes(magnitudes).float()
@@ -106,7 +107,7 @@ class SpectrogramPeer(Peer):
 
     @torch.no_grad()
     def fit_input(self, mixtures: Iterable[torch.Tensor]) -> None:
-        """Set the magnitudes' mean and standard deviation, bin by bin, by which it normalises."""
+        """Set mean and standard deviation of each bin's magnitudes, used for normalisation."""
         count, total, squares = 0, 0.0, 0.0
         for mixture in mixtures:
             filled = at_least(mixture, self.shortest)
@@ -119,13 +120,13 @@ class SpectrogramPeer(Peer):
             return
         mean = total / count
         deviation = (squares / count - mean.square()).clamp_min(0).sqrt()
-        # A bin that hardly sounds would be blown up.
+        # Almost silent bins must not be amplified without limit.
         deviation = deviation.clamp_min(1e-4 * float(deviation.max()) or 1.0)
         self.set_statistics(mean.float(), deviation.float())
 
 
 def bins_below(bandwidth: float | None, n_filters: int, sample_rate: float) -> int:
-    """Number of bins of an STFT up to a frequency in hertz; None means all."""
+    """Return the number of bins of an STFT up to a frequency in hertz; None means all."""
     n_bins = n_filters // 2 + 1
     if bandwidth is None:
         return n_bins

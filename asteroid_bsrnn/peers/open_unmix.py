@@ -1,4 +1,4 @@
-"""Open-Unmix (JOSS 10.21105/joss.01667), the field's common baseline, of the package openunmix."""
+"""Open-Unmix (JOSS 10.21105/joss.01667), a common baseline, from the package openunmix."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from .base import SpectrogramPeer, bins_below
 
 
 class OpenUnmixPeer(SpectrogramPeer):
-    """Open-Unmix: a recurrent network a source, all of them trained together here.
+    """Open-Unmix: one recurrent network per source, trained together.
 
-    The defaults are those of its published `umxhq`. Its own training compares magnitudes, source
-    by source; here it learns by the loss of all others. Its optional multichannel filter behind
-    the network is left out, as for all others.
+    The defaults are those of its published `umxhq`. Its own training compares magnitudes of each
+    source; here it is trained with the loss of all peers. Its optional multichannel filter is left
+    out, as for all peers.
 
     Args:
         sources: names of the estimated sources, in order.
         n_filters: size of the STFT.
-        stride: its hop in samples.
+        stride: hop of the STFT in samples.
         hidden_size: features between the layers.
-        n_layers: of the recurrent network.
-        bandwidth: in hertz, up to which the network sees the mixture; None means all of it.
+        n_layers: number of layers of the recurrent network.
+        bandwidth: highest frequency of the network's input in hertz; None means all.
         bidirectional: whether the recurrent layers read in both directions.
         in_channels: number of channels.
         sample_rate: in hertz.
@@ -35,7 +35,7 @@ class OpenUnmixPeer(SpectrogramPeer):
         (B, C, L) -> (B, S, C, L)
 
     Raises:
-        UserError: if openunmix is not installed.
+        UserError: openunmix is not installed.
     """
 
     @records_arguments
@@ -70,11 +70,11 @@ class OpenUnmixPeer(SpectrogramPeer):
         )
 
     def estimate_magnitudes(self, magnitudes: torch.Tensor) -> torch.Tensor:
-        """(B, C, F, T) of a mixture -> (B, S, C, F, T) of its sources."""
+        """Return the sources (B, S, C, F, T) of a mixture (B, C, F, T)."""
         return torch.stack([network(magnitudes) for network in self.networks.values()], dim=1)
 
     def set_statistics(self, mean: torch.Tensor, deviation: torch.Tensor) -> None:
-        """Take over mean and standard deviation (F,) of the mixture's magnitudes."""
+        """Set mean and standard deviation (F,) of the mixture's magnitudes."""
         for network in self.networks.values():
             network.input_mean.data.copy_(-mean[: network.nb_bins])
             network.input_scale.data.copy_(1 / deviation[: network.nb_bins])

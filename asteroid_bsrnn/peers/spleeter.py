@@ -1,6 +1,6 @@
-"""Spleeter's separator of vocals and accompaniment (JOSS 10.21105/joss.02154), ready trained.
+"""Spleeter's separator of vocals and accompaniment (JOSS 10.21105/joss.02154).
 
-The network is written here from its published configuration. `spleeter_weights` gets its weights.
+The network follows its published configuration. `spleeter_weights` loads its trained weights.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from .base import Peer
 
 SOURCES = ("vocals", "accompaniment")
 N_BINS = 1024
-"""Bins of the STFT that the networks see, from 0 Hz to 11 kHz."""
+"""Number of STFT bins of the networks' input, from 0 Hz to 11 kHz."""
 N_FRAMES = 512
-"""Frames that the networks see at once, 11.9 s."""
+"""Number of frames of the networks' input, 11.9 s."""
 WIDTHS = (16, 32, 64, 128, 256, 512)
-"""Features of the U-Net's levels, each at half the resolution of the one before."""
+"""Numbers of features of the U-Net's levels; each level halves the resolution."""
 EPSILON = 1e-10
 
 
 class UNet(nn.Module):
-    """Estimates the magnitudes of one source of a stereo mixture.
+    """A U-Net that estimates the magnitudes of one source of a stereo mixture.
 
     Shape:
         (B, 2, T, F) -> (B, 2, T, F), both T and F multiples of 64
@@ -40,7 +40,7 @@ class UNet(nn.Module):
         self.down_activations = nn.ModuleList(
             nn.Sequential(_normalisation(width), nn.LeakyReLU(0.2)) for width in above
         )
-        # All but the deepest level get the features of the way down too.
+        # All levels but the deepest have skip connections.
         inputs = (WIDTHS[-1], *(2 * width for width in reversed(above)))
         outputs = (*reversed(above), 1)
         self.up = nn.ModuleList(
@@ -54,13 +54,13 @@ class UNet(nn.Module):
         self.mask = nn.Conv2d(1, 2, kernel_size=4, dilation=2, padding=3)
 
     def forward(self, magnitudes: torch.Tensor) -> torch.Tensor:
-        """Magnitudes of the mixture to those of the source."""
+        """Return the magnitudes of the source."""
         features = magnitudes
         skipped = []
         for level, convolution in enumerate(self.down):
             if level:
                 features = self.down_activations[level - 1](features)
-            # As TensorFlow pads an even size for a stride of 2.
+            # TensorFlow's padding of an even size for a stride of 2.
             features = convolution(functional.pad(features, (1, 2, 1, 2)))
             skipped.append(features)
         skipped.pop()
@@ -72,12 +72,11 @@ class UNet(nn.Module):
 
 
 class SpleeterPeer(Peer):
-    """Spleeter with two stems: a U-Net each for the magnitudes of vocals and accompaniment.
+    """Spleeter with two stems: one U-Net for the vocals and one for the accompaniment.
 
-    The vocals are the mixture times the share that they have in the estimated power, up to 11 kHz.
-    The accompaniment is the mixture minus the vocals, so that the two add up to it at any level.
-    The networks see magnitudes as they are: at other levels than those of mastered music the
-    shares are other ones.
+    The vocals are the mixture times their share of the estimated power, up to 11 kHz. The
+    accompaniment is the mixture minus the vocals, so that the two always add up to the mixture.
+    Magnitudes are not normalised, so that the shares depend on the level of the mixture.
 
     Shape:
         (B, 2, L) -> (B, 2, 2, L)
@@ -92,7 +91,7 @@ class SpleeterPeer(Peer):
         self.networks = nn.ModuleDict({source: UNet() for source in SOURCES})
 
     def estimate_shares(self, magnitudes: torch.Tensor) -> torch.Tensor:
-        """Share of the vocals in the mixture's power.
+        """Return the share of the vocals in the mixture's power.
 
         Args:
             magnitudes: (B, 2, N_BINS, T) of the mixture.
@@ -112,7 +111,7 @@ class SpleeterPeer(Peer):
         return shares.flatten(-2)[..., :n_frames]
 
     def estimate(self, mixture: torch.Tensor) -> torch.Tensor:
-        """(B, 2, L) of a mixture -> (B, 2, 2, L) of its sources."""
+        """Return the sources (B, 2, 2, L) of a mixture (B, 2, L)."""
         parts = self.analysis(mixture).chunk(2, dim=-2)
         shares = self.estimate_shares(torch.hypot(*parts)[..., :N_BINS, :])
         shares = functional.pad(shares, (0, 0, 0, parts[0].shape[-2] - N_BINS))

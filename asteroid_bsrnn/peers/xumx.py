@@ -1,8 +1,7 @@
-"""CrossNet-Open-Unmix of Asteroid (arXiv 2010.04228) on the torch of today.
+"""CrossNet-Open-Unmix of Asteroid (arXiv 2010.04228) for current versions of torch.
 
-Asteroid 0.7 keeps the network, under another name, but refuses to run it: its STFT asks torch for
-something that torch no longer gives. The network itself is used here as Asteroid has it; the
-transforms around it are this project's.
+Asteroid 0.7 contains the network under another name but does not run it, because its STFT needs
+a feature that torch has removed. The network here is Asteroid's; the transforms are this project's.
 """
 
 from __future__ import annotations
@@ -18,17 +17,17 @@ from .base import SpectrogramPeer, bins_below
 
 
 class XUMXPeer(SpectrogramPeer):
-    """X-UMX: a recurrent network a source, which share the means of their hidden features.
+    """X-UMX: one recurrent network per source, with shared means of their hidden features.
 
     The defaults are those of Asteroid's recipe, made for 44.1 kHz stereo music.
 
     Args:
         sources: names of the estimated sources, in order.
         n_filters: size of the STFT.
-        stride: its hop in samples.
+        stride: hop of the STFT in samples.
         hidden_size: features between the layers.
-        n_layers: of each recurrent network.
-        bandwidth: in hertz, up to which the network sees the mixture; None means all of it.
+        n_layers: number of layers of each recurrent network.
+        bandwidth: highest frequency of the network's input in hertz; None means all.
         bidirectional: whether the recurrent layers read in both directions.
         in_channels: number of channels.
         sample_rate: in hertz.
@@ -66,18 +65,18 @@ class XUMXPeer(SpectrogramPeer):
             max_bin=bins_below(bandwidth, n_filters, sample_rate),
             bidirectional=bidirectional,
         )
-        # Its own transforms, with a window each that would go into every file of weights.
+        # The transforms have windows that would be stored in every file of weights.
         del self.network.encoder, self.network.decoder
 
     def estimate_magnitudes(self, magnitudes: torch.Tensor) -> torch.Tensor:
-        """(B, C, F, T) of a mixture -> (B, S, C, F, T) of its sources."""
+        """Return the sources (B, S, C, F, T) of a mixture (B, C, F, T)."""
         spectrogram = magnitudes.permute(3, 0, 1, 2)
-        # It normalises its input in place.
+        # The network normalises its input in place.
         masks = self.network.forward_masker(spectrogram.clone())
         return (masks * spectrogram).permute(2, 0, 3, 4, 1)
 
     def set_statistics(self, mean: torch.Tensor, deviation: torch.Tensor) -> None:
-        """Take over mean and standard deviation (F,) of the mixture's magnitudes."""
+        """Set mean and standard deviation (F,) of the mixture's magnitudes."""
         n_bins = self.network.max_bin
         for source in self.sources:
             parameters = self.network.mean_scale

@@ -1,1 +1,1 @@
-"""Separation of recordings: chunks of any length, the device, and the user's `Separator`."""
+"""Separation of recordings: chunks, devices, and the `Separator` class."""

@@ -1,9 +1,9 @@
-"""Separation of recordings of any length, chunk by chunk, by any network.
+"""Separation of recordings of any length in chunks, by any network.
 
 A network is a callable (batch, channels, time) -> (batch, sources, channels, time). A schedule
-cuts the time line into chunks: `CrossFade` and `OverlapAdd` are the two of the replication study
-(arXiv 2603.09187), `Whole` is one chunk. Samples stream in and out in blocks, so that memory
-depends on the chunks and not on the recording. Levels are kept: nothing is normalised.
+divides the recording into chunks: `CrossFade` and `OverlapAdd` are those of the replication study
+(arXiv 2603.09187), and `Whole` is one chunk. Samples are read and returned in blocks, so that
+memory use depends on the chunks rather than the recording. Nothing is normalised.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ Network = Callable[[torch.Tensor], torch.Tensor]
 
 
 class Chunk(NamedTuple):
-    """A part of the time line, in samples.
+    """A part of a recording, in samples.
 
     Attributes:
-        start: first sample; may lie before the recording, where it is silent.
-        stop: sample after the last; may lie behind the recording, where it is silent.
-        fade_in: samples over which the weight rises linearly from 0 to 1.
-        fade_out: samples over which it falls again.
-        settled: no later chunk has a sample before this one.
+        start: first sample; may be negative, as the recording counts as silent before its start.
+        stop: sample after the last; may lie after the end, where the recording counts as silent.
+        fade_in: number of samples over which the weight rises linearly from 0 to 1.
+        fade_out: number of samples over which the weight falls linearly from 1 to 0.
+        settled: position before which no later chunk has a sample.
     """
 
     start: int
@@ -40,27 +40,27 @@ class Chunk(NamedTuple):
 
 
 class Whole:
-    """The whole recording as one chunk."""
+    """A schedule of one chunk, the whole recording."""
 
     def chunks(self, stream: SampleStream) -> Iterator[Chunk]:
-        """The one chunk of `stream`."""
+        """Yield the one chunk of `stream`."""
         length = stream.length_up_to(None)
         yield Chunk(0, length, 0, 0, length)
 
 
 class CrossFade:
-    """Segments that overlap their neighbours and fade into each other linearly.
+    """A schedule of segments that overlap their neighbours with a linear cross-fade.
 
-    With `segment = 10` and `overlap = 0.1` at 44.1 kHz, a chunk begins every 11 s and reaches 1 s
-    back into the one before. A recording that is no longer than that is one chunk.
+    With `segment = 10` and `overlap = 0.1`, a chunk starts every 11 s, and overlaps the previous
+    one by 1 s. A recording of at most 11 s is one chunk.
 
     Args:
-        segment: in seconds.
+        segment: length of a segment in seconds.
         overlap: length of a cross-fade as a share of the segment, from 0 to below 1.
         sample_rate: in hertz.
 
     Raises:
-        UserError: if a value is out of its range.
+        UserError: a value is out of its range.
     """
 
     def __init__(self, segment: float, overlap: float, sample_rate: float):
@@ -72,7 +72,7 @@ class CrossFade:
             raise UserError(f"segment must be at least one sample long, got {segment:g} s")
 
     def chunks(self, stream: SampleStream) -> Iterator[Chunk]:
-        """The chunks of `stream`."""
+        """Yield the chunks of `stream`."""
         for index in count():
             start = max(index * self.period - self.overlap, 0)
             stop = (index + 1) * self.period
@@ -85,19 +85,19 @@ class CrossFade:
 
 
 class OverlapAdd:
-    """Segments at a regular hop; every sample is the mean of all segments that hold it.
+    """A schedule of segments at a regular hop, averaged where they overlap.
 
-    The recording is taken as silent before its start and after its end, so that its first and
-    last samples lie in as many segments as the others. One that is no longer than a segment is
+    The recording counts as silent before its start and after its end, so that its first and last
+    samples lie in as many segments as the others. A recording that is no longer than a segment is
     one chunk.
 
     Args:
-        segment: in seconds.
-        hop: in seconds, at most the segment.
+        segment: length of a segment in seconds.
+        hop: distance between the starts of segments in seconds, at most the segment.
         sample_rate: in hertz.
 
     Raises:
-        UserError: if a value is out of its range.
+        UserError: a value is out of its range.
     """
 
     def __init__(self, segment: float, hop: float, sample_rate: float):
@@ -110,7 +110,7 @@ class OverlapAdd:
             )
 
     def chunks(self, stream: SampleStream) -> Iterator[Chunk]:
-        """The chunks of `stream`."""
+        """Yield the chunks of `stream`."""
         length = stream.length_up_to(self.segment)
         if length is not None:
             yield Chunk(0, length, 0, 0, length)
@@ -129,16 +129,16 @@ Smaller = Callable[[Exception], tuple[Schedule, int] | None]
 def make_schedule(
     segment: float | None, overlap: float, hop: float | None, sample_rate: float
 ) -> Schedule:
-    """The schedule that a user's choice of values asks for.
+    """Return the schedule for a user's values.
 
     Args:
-        segment: in seconds; None for the whole recording at once.
-        overlap: the cross-fade's share of a segment.
-        hop: in seconds; other than None it asks for overlap-add.
+        segment: in seconds; None means the whole recording at once.
+        overlap: length of a cross-fade as a share of the segment.
+        hop: in seconds; if given, segments are averaged (overlap-add) instead of cross-faded.
         sample_rate: in hertz.
 
     Raises:
-        UserError: if a value is out of its range.
+        UserError: a value is out of its range.
     """
     for name, value in (("segment", segment), ("overlap", overlap), ("hop", hop)):
         if value is not None and not math.isfinite(value):
@@ -153,13 +153,13 @@ def make_schedule(
 
 
 class SampleStream:
-    """Blocks of samples (channels, n), read as far as they are asked for and forgotten behind.
+    """A recording that is read block by block, as far as needed.
 
     Args:
-        blocks: consecutive blocks of one recording.
+        blocks: consecutive blocks (channels, n) of one recording.
 
     Attributes:
-        forgets: whether samples that have been passed are dropped.
+        forgets: whether `take` drops the samples before its start.
     """
 
     def __init__(self, blocks: Iterable[torch.Tensor]):
@@ -170,9 +170,9 @@ class SampleStream:
         self.forgets = True
 
     def length_up_to(self, position: int | None) -> int | None:
-        """Number of samples of the recording if it is at most `position`, else None.
+        """Return the length of the recording if it is at most `position`, else None.
 
-        None as `position` reads to the end.
+        If `position` is None, read to the end.
         """
         while not self._ended and (position is None or self._end <= position):
             block = next(self._blocks, None)
@@ -184,10 +184,7 @@ class SampleStream:
         return self._end if self._ended and (position is None or self._end <= position) else None
 
     def take(self, start: int, stop: int) -> torch.Tensor:
-        """Samples from `start` to `stop`, silent outside of the recording.
-
-        Those before `start` can't be asked for again where they are forgotten.
-        """
+        """Return the samples from `start` to `stop`, with zeros outside the recording."""
         self.length_up_to(stop)
         held = torch.cat(self._held, dim=-1) if len(self._held) > 1 else self._held[0]
         self._held = [held]
@@ -200,7 +197,7 @@ class SampleStream:
 
 
 class _Accumulator:
-    """Weighted estimates of chunks, added up where they overlap."""
+    """A weighted sum of the estimates of overlapping chunks."""
 
     def __init__(self):
         self._sum = self._weight = None
@@ -209,7 +206,7 @@ class _Accumulator:
     def add(self, chunk: Chunk, estimates: torch.Tensor) -> None:
         """Add the estimates (sources, channels, chunk) of `chunk`."""
         weight = estimates.new_ones(estimates.shape[-1])
-        # Made where they are used: from elsewhere they would come after all that is queued.
+        # Created on the device: a copy would queue behind other work.
         if chunk.fade_in:
             ramp = torch.linspace(0, 1, chunk.fade_in, device=weight.device).to(weight)
             weight[: chunk.fade_in] *= ramp[: weight.shape[-1]]
@@ -230,7 +227,7 @@ class _Accumulator:
         self._weight[here] += weight
 
     def settle(self, position: int) -> torch.Tensor:
-        """Give and forget the estimates before `position`."""
+        """Return the estimates before `position`, and drop them."""
         n = max(position - self._first, 0)
         settled = self._sum[..., :n] / self._weight[:n]
         self._sum, self._weight = self._sum[..., n:].clone(), self._weight[n:].clone()
@@ -247,27 +244,27 @@ def separate_blocks(
     batch_size: int = 1,
     smaller: Smaller | None = None,
 ) -> Iterator[torch.Tensor]:
-    """Separate a recording that comes in blocks.
+    """Separate a recording that is read in blocks.
 
     Args:
         network: (batch, channels, time) -> (batch, sources, channels, time).
-        blocks: (channels, n) each, in order.
-        schedule: how the time line is cut into chunks.
-        batch_size: number of chunks of one length that the network gets at once.
-        smaller: called with the error if the first batch of chunks does not fit in memory; returns
-            the schedule and batch size to try instead, or None to give up.
+        blocks: consecutive blocks (channels, n).
+        schedule: division of the recording into chunks.
+        batch_size: number of chunks of equal length in a batch.
+        smaller: called with the error if the first batch does not fit in memory; returns the
+            schedule and batch size to try next, or None to raise the error.
 
     Yields:
-        (sources, channels, n) in order; together as long as the recording.
+        Consecutive blocks (sources, channels, n), in total as long as the recording.
 
     Raises:
-        UserError: if the recording has no samples.
+        UserError: the recording has no samples.
     """
     stream = SampleStream(blocks)
     if stream.length_up_to(0) is not None:
         raise UserError("the recording has no samples; there is nothing to separate")
     stream.forgets = smaller is None
-    # Where memory is short, the second batch counts too: its chunks fade in and are longer.
+    # After a failure, the second batch is tried too: its chunks are longer by their fade-in.
     proofs = 1
     while True:
         separated = _separate_stream(network, stream, schedule, batch_size)
@@ -278,7 +275,7 @@ def separate_blocks(
             attempt = smaller(error) if smaller and is_out_of_memory(error) else None
             if attempt is None:
                 raise
-        # The error, which refers to the tensors of the chunk that did not fit, is gone here.
+        # Outside the except block the error, and the tensors that it refers to, are freed.
         schedule, batch_size = attempt
         proofs = 2
     stream.forgets = True
@@ -289,7 +286,7 @@ def separate_blocks(
 def _separate_stream(
     network: Network, stream: SampleStream, schedule: Schedule, batch_size: int
 ) -> Iterator[torch.Tensor]:
-    """`separate_blocks` of a stream, by one schedule."""
+    """Yield the estimates of a stream, by one schedule."""
     accumulator = _Accumulator()
     batch: list[tuple[Chunk, torch.Tensor]] = []
 
@@ -321,8 +318,8 @@ def separate(
     Args:
         network: (batch, channels, time) -> (batch, sources, channels, time).
         mixture: (channels, time), on any device.
-        schedule: how the time line is cut into chunks.
-        batch_size: number of chunks of one length that the network gets at once.
+        schedule: division of the recording into chunks.
+        batch_size: number of chunks of equal length in a batch.
 
     Returns:
         (sources, channels, time)
@@ -332,18 +329,18 @@ def separate(
 
 
 def any_channels(network: Network, in_channels: int | None) -> Network:
-    """`network` for recordings of any number of channels.
+    """Return `network` extended to any number of channels.
 
-    Music networks know mono and stereo: channels are separated in consecutive pairs (1-2, 3-4,
-    ...), and a single one, or the last of an odd number, as mono. Where the network needs stereo,
-    mono is put on both of its channels, and its two estimates are averaged.
+    Channels are separated in consecutive pairs (1-2, 3-4, ...); a single channel, or the last of
+    an odd number, is separated as mono. If the network needs stereo, mono is passed on both
+    channels and the two estimates are averaged.
 
     Args:
         network: (batch, channels, time) -> (batch, sources, channels, time).
-        in_channels: number of channels that it needs: 1, 2, or None for either.
+        in_channels: number of channels that the network needs: 1, 2, or None for either.
 
     Raises:
-        UserError: if it needs more than two channels.
+        UserError: the network needs more than two channels.
     """
     if in_channels not in (None, 1, 2):
         raise UserError(
@@ -363,15 +360,14 @@ def any_channels(network: Network, in_channels: int | None) -> Network:
 
 
 def shifted(network: Network, shifts: int, stride: int) -> Network:
-    """The average of `network` over shifts of the recording by fractions of its STFT's hop.
+    """Return `network` averaged over shifts of the recording by fractions of the STFT's hop.
 
-    The frames of an STFT begin where a recording happens to begin: what depends on that averages
-    out, at the price of one pass for each shift.
+    Averaging reduces errors that depend on the position of the STFT's frame grid.
 
     Args:
         network: (batch, channels, time) -> (batch, sources, channels, time).
         shifts: number of passes; 1 returns `network` itself.
-        stride: hop of its STFT in samples.
+        stride: hop of the STFT in samples.
     """
     if shifts == 1:
         return network

@@ -109,7 +109,8 @@ def load_model(
 def _register_peers(conf: Mapping) -> None:
     """Import the models of others, which registers them, where a file names one."""
     networks = [conf, *conf["model_args"].get("networks", [])]
-    if any(str(network["model_name"]).endswith("Peer") for network in networks):
+    names = [network.get("model_name") for network in networks if isinstance(network, Mapping)]
+    if any(str(name).endswith("Peer") for name in names):
         from .. import peers  # noqa: F401
 
 
