@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Every row of benchmarks/results/targets.md on this machine: the GPU's where there is one, then the
-# CPU's. Ten minutes each.
+# Measure every row of benchmarks/results/targets.md that this machine can show: those of a GPU if
+# there is one, then those of the CPU. Each takes ten minutes.
 #
 #   benchmarks/all.sh [--output DIR] [options of benchmarks/cpu.py]
 #
-# Results go to DIR, else to benchmarks/results: what benchmarks/gpu.sh writes, and cpu.md. The
-# interpreter is $PYTHON, else `python3`. On a GPU's machine that lacks packages: benchmarks/gpu.sh.
+# Results are written to DIR, by default benchmarks/results: those of benchmarks/gpu.sh, and cpu.md.
+# The interpreter is $PYTHON, by default `python3`. If packages are missing: see benchmarks/gpu.sh.
 set -uo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 export PYTHON=${PYTHON:-python3} PYTHONPATH=$root${PYTHONPATH:+:$PYTHONPATH}

@@ -1,10 +1,10 @@
-"""Separation on this machine's CPU: the package's networks beside their plain form, in one run.
+"""Measure separation on a CPU: the package's networks beside their plain form, in one run.
 
     python benchmarks/cpu.py [--repeats 5] [--output benchmarks/results/cpu_<name>.md]
 
-Each form runs in a process of its own, the plain one as anyone would run it, the package's as its
-programs do; they take turns, so that what else the machine does meets all of them alike. Run it on
-an idle machine: a busy core makes every figure several times worse.
+Each form runs in a process of its own: the plain one with PyTorch's defaults, the package's as its
+programs run. The forms take turns, so that other load affects all of them alike. Run it on an idle
+machine: a busy core makes every figure several times worse.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from printing import print_and_write
 from asteroid_bsrnn import __version__, zoo
 from asteroid_bsrnn.costs.environment import GIGABYTE, hardware
 
-# How many times as fast as the plain form a network should be, and seconds of audio a second of a
-# separation from file to files.
+# The gain over the plain form for each network, and the seconds of audio per second of a separation
+# from file to files.
 TARGETS = {"bsrnn": 3.0, "obsrnn": 4.0}
 FILE_TARGET = 5.0
 FORMS = ("plain", "float32", "bfloat16")
@@ -97,7 +97,7 @@ def shares(name: str, form: str, spent: dict[str, float]) -> Iterator[str]:
 
 
 def file_rows(seconds: float, repeats: int) -> Iterator[str]:
-    """The lines of separation from file to files with the weights that ship."""
+    """Yield the lines of separation from file to files with the weights in the package."""
     with tempfile.TemporaryDirectory() as folder:
         noise = 0.1 * torch.randn(round(44100 * seconds), 2)
         soundfile.write(Path(folder, "mixture.wav"), noise.numpy(), 44100)
@@ -115,16 +115,16 @@ def file_rows(seconds: float, repeats: int) -> Iterator[str]:
 
 
 def report(options: argparse.Namespace) -> Iterator[str]:
-    """The lines of the results; where time goes, for targets that are missed, at the end."""
+    """Yield the lines of the results; a profile of the rows below target comes last."""
     yield (
         f"asteroid-bsrnn {__version__}, torch {torch.__version__}, Python "
         f"{platform.python_version()}; {hardware()['cpu_model']}, {torch.get_num_threads()} "
         f"threads. Separation of {options.seconds:g} s of stereo to one stem, in chunks of at most "
         f"12 s, and of a file of {options.file_seconds:g} s to four stems, in seconds, median of "
         f"{options.repeats} "
-        "(lowest-highest). Gain: over the plain form. Speed: seconds of audio a second. Memory: "
-        "the most that the process held, in GiB. Error: of the estimates in bfloat16, below those "
-        "in float32, on noise and in dB."
+        "(lowest-highest). Gain: over the plain form. Speed: seconds of audio per second. Memory: "
+        "peak memory of the process, GiB. Error: of the estimates in bfloat16 relative to those in "
+        "float32, on noise, in dB."
     )
     yield "\n" + row(
         "network", "form", "time", "gain", "target", "speed", "target", "memory", "error"
@@ -141,14 +141,14 @@ def report(options: argparse.Namespace) -> Iterator[str]:
             else:
                 yield line
     if missed:
-        yield "\nWhere the time goes, for what misses its target:\n"
+        yield "\nProfile of the rows below target:\n"
         yield row("", "network", "form", *KINDS, OTHER)
         yield row(*["---"] * (4 + len(KINDS)))
         yield from missed
 
 
 def main() -> None:
-    """Measure, print, and write where asked to."""
+    """Measure, print, and write the results to a file if one is named."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--networks", nargs="*", choices=TARGETS, default=list(TARGETS))

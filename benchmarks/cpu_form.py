@@ -1,7 +1,7 @@
-"""One form of a network in a process of its own, which waits for its turn.
+"""Run one form of a network in a process of its own.
 
-Forms: "plain" as anyone would run it, in float32; "float32" and "bfloat16" as the package's
-programs run it, which keep the memory they free.
+Forms: "plain" is the plain network with PyTorch's defaults in float32; "float32" and "bfloat16" are
+the package's network as its programs run it, reusing freed memory.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from asteroid_bsrnn import Separator, presets, zoo
 from asteroid_bsrnn.memory import keep_freed_memory
 
 SOURCE = "vocals"
-# Kinds of operation by what begins torch's names of them; the first that fits counts.
+# Kinds of operation by the prefixes of torch's names; the first match counts.
 KINDS = {
     "LSTM": ("aten::mkldnn_rnn", "aten::lstm"),
     "matrix products": ("aten::addmm", "aten::mm", "aten::bmm", "aten::baddbmm", "aten::matmul"),
@@ -31,14 +31,14 @@ PRECISIONS = {"plain": "32", "float32": "32", "bfloat16": "bf16"}
 
 
 class Form:
-    """A form's process; it works only while a call waits for it.
+    """A process that runs one form, and computes only while a call waits for it.
 
     Args:
-        name: of a preset of one source, to separate a recording in memory; or of the weights that
-            ship, to separate a file.
+        name: a preset of one source, to separate a recording in memory; or the weights in the
+            package, to separate a file.
         form: "plain", "float32" or "bfloat16".
-        seconds: length of the recording, noise in stereo.
-        folder: where the recording lies and what is estimated is left.
+        seconds: length of the recording, which is stereo noise.
+        folder: folder of the recording and of the estimates.
     """
 
     def __init__(self, name: str, form: str, seconds: float, folder: Path):
@@ -50,7 +50,7 @@ class Form:
         there.close()
 
     def __call__(self, wish: str) -> object:
-        """The answer to "run" (seconds), "memory" (bytes) or "profile" (seconds by kind)."""
+        """Return the answer to "run" (seconds), "memory" (bytes) or "profile" (seconds by kind)."""
         self._pipe.send(wish)
         return self._pipe.recv()
 
@@ -61,7 +61,7 @@ class Form:
 
 
 def _serve(pipe, name: str, form: str, seconds: float, folder: Path) -> None:
-    """Answer until the other end is closed."""
+    """Answer requests until the other end of the pipe is closed."""
     if form != "plain":
         keep_freed_memory()
     make = _of_a_file if name == zoo.DEFAULT else _in_memory
@@ -79,7 +79,7 @@ def _serve(pipe, name: str, form: str, seconds: float, folder: Path) -> None:
 
 
 def _in_memory(name: str, form: str, seconds: float, folder: Path) -> Callable[[], torch.Tensor]:
-    """Separation with random weights, the same in every process."""
+    """Return a function that separates with random weights, the same in every process."""
     torch.manual_seed(0)
     network = presets.build(name, SOURCE).eval()
     mixture = 0.1 * torch.randn(2, round(44100 * seconds))
@@ -93,12 +93,12 @@ def _in_memory(name: str, form: str, seconds: float, folder: Path) -> Callable[[
         separator = Separator(network, device="cpu", precision=PRECISIONS[form])
         return separator.separate(mixture)[SOURCE]
 
-    torch.save(run(), folder / f"{form}.pt")  # warms up, too
+    torch.save(run(), folder / f"{form}.pt")  # also warms up
     return run
 
 
 def _of_a_file(name: str, form: str, seconds: float, folder: Path) -> Callable[[], None]:
-    """From file to files, with pretrained weights."""
+    """Return a function that separates a file with pretrained weights."""
     network = zoo.load(name)
 
     def run() -> None:
@@ -116,14 +116,14 @@ def _seconds(run: Callable[[], object]) -> float:
 
 
 def _peak_bytes() -> int | None:
-    """The most memory that this process has held; None where Linux does not tell."""
+    """Return the peak memory of this process in bytes; None if Linux does not report it."""
     status = Path("/proc/self/status")
     found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text()) if status.is_file() else None
     return int(found.group(1)) * 1024 if found else None
 
 
 def _profile(run: Callable[[], object]) -> dict[str, float]:
-    """Seconds of one call by kind of operation."""
+    """Return the seconds of one call by kind of operation."""
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
         run()
     spent = dict.fromkeys((*KINDS, OTHER), 0.0)

@@ -1,21 +1,21 @@
 #!/usr/bin/env bash
-# Training, separation, loading, memory, energy and the kernels on a GPU, in under ten minutes.
+# Measure training, separation, loading, memory, energy and the kernels on a GPU in ten minutes.
 #
 #   benchmarks/gpu.sh [--output DIR] [--wheels DIR] [--sections NAME ...] [--minutes 9.5] [--quick]
 #                     [--device cuda]
 #
-# Builds nothing and downloads nothing. It takes `python3`, or $PYTHON, which must have torch with
-# CUDA and Triton; matplotlib for the plot and nvidia-ml-py for the energy are welcome. What else is
-# missing there can be brought along: either on PYTHONPATH, or as wheels in a folder, `--wheels DIR`,
-# which are unpacked to a temporary folder. Made for Python 3.12 on Linux by
+# It builds and downloads nothing. The interpreter is $PYTHON, by default `python3`; it must have
+# torch with CUDA and Triton. matplotlib (plot) and nvidia-ml-py (energy) are optional. Other missing
+# packages can be on PYTHONPATH, or wheels in a folder, `--wheels DIR`, which are unpacked to a
+# temporary folder. For Python 3.12 on Linux, this command downloads the wheels:
 #
 #   pip download --no-deps --only-binary=:all: --python-version 3.12 \
 #     --platform manylinux2014_x86_64 --platform manylinux_2_28_x86_64 -d DIR \
 #     asteroid asteroid-filterbanks torch-stoi pystoi soundfile soxr cffi pycparser
 #
-# Results go to the folder of --output, else to $OUT where it is set, else to benchmarks/results:
-# results.jsonl line by line as they are measured, gpu_<device>.md with the tables after every
-# section, and the curves of the learning check as .csv and .png. A run that is cut keeps them.
+# Results are written to the folder of --output, else to $OUT if it is set, else to
+# benchmarks/results: results.jsonl with a line for each measurement, gpu_<device>.md with the
+# tables after every section, and the learning curves as .csv and .png. An interrupted run keeps them.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 python=${PYTHON:-python3}

@@ -1,8 +1,8 @@
-"""Band-Split RNN as anyone would write it at first: what the package's speed is measured against.
+"""A plain Band-Split RNN, the baseline of the speed measurements.
 
-A module for each band, `torch.nn.LSTM` with the batch first, a transpose between the layers along
-time and bands, float32. Parameters have the names of the replication study's code, so that its
-weights load as they are: the tests hold this network to the same outputs as the package's.
+It has a module for each band, `torch.nn.LSTM` with the batch first, and a transpose between the
+layers along time and bands. Parameters have the names of the replication study's code, so its
+weights load unchanged. A test compares the outputs with the study's.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ EPS = 1e-7
 
 
 class PlainLSTM(nn.Module):
-    """(batch, N, steps) -> the same: normalise, LSTM, linear, add."""
+    """Residual LSTM layer on (batch, N, steps): normalise, LSTM, linear, add."""
 
     def __init__(self, n_features: int, expansion: int):
         super().__init__()
@@ -33,7 +33,7 @@ class PlainLSTM(nn.Module):
 
 
 class PlainTAC(nn.Module):
-    """(batch, channels, N, K, T) -> the same: transform, average, concatenate, add."""
+    """TAC on (batch, channels, N, K, T): transform, average, concatenate, add."""
 
     def __init__(self, n_features: int, expansion: int, activation: str):
         super().__init__()
@@ -53,7 +53,7 @@ class PlainTAC(nn.Module):
 
 
 class PlainNorm(nn.Module):
-    """(batch, features, T, K) normalised over features and bands."""
+    """Normalisation of (batch, features, T, K) over features and bands."""
 
     def __init__(self, n_features: int, n_bands: int):
         super().__init__()
@@ -68,7 +68,7 @@ class PlainNorm(nn.Module):
 
 
 class PlainAttention(nn.Module):
-    """(batch, N, T, K) -> the same: attention over frames, head by head, added to the input."""
+    """Residual attention over the frames of (batch, N, T, K), head by head."""
 
     def __init__(self, n_features: int, n_bands: int, n_heads: int, head_dim: int):
         super().__init__()
@@ -84,7 +84,7 @@ class PlainAttention(nn.Module):
         return nn.Sequential(nn.Conv2d(n_in, n_out, 1), nn.PReLU(), PlainNorm(n_out, n_bands))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Let the frames attend to each other."""
+        """Attend over frames and add the result to the input."""
         outputs = []
         for head in range(self.n_heads):
             query, key, value = (
@@ -98,7 +98,7 @@ class PlainAttention(nn.Module):
 
 
 class PlainBlock(nn.Module):
-    """(batch * channels, N, K, T) -> the same: time, bands, then TAC and attention if wanted."""
+    """Block on (batch * channels, N, K, T): time, bands, then optional TAC and attention."""
 
     def __init__(self, config: dict, n_bands: int):
         super().__init__()
@@ -112,7 +112,7 @@ class PlainBlock(nn.Module):
             self.attn_block = PlainAttention(n, n_bands, *heads)
 
     def forward(self, x: torch.Tensor, n_channels: int) -> torch.Tensor:
-        """Model time and bands by turns."""
+        """Apply the layers along time, along bands, and the optional ones."""
         batch, n, bands, frames = x.shape
         y = self.time_net(x.transpose(1, 2).reshape(batch * bands, n, frames))
         y = y.reshape(batch, bands, n, frames).permute(0, 3, 2, 1)
@@ -126,7 +126,7 @@ class PlainBlock(nn.Module):
 
 
 class PlainMasker(nn.Module):
-    """(batch, N, K, T) -> a list of (batch, 2 * width, T), one for each band."""
+    """Masks from (batch, N, K, T): a list of (batch, 2 * width, T), one for each band."""
 
     def __init__(self, widths: tuple[int, ...], n_features: int, expansion: int):
         super().__init__()
@@ -145,18 +145,18 @@ class PlainMasker(nn.Module):
         )
 
     def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
-        """Masks, band by band."""
+        """Return the masks band by band."""
         return [mask(x[:, :, band]) for band, mask in enumerate(self.mask)]
 
 
 class PlainBSRNN(nn.Module):
-    """The plain form of a `BSRNN` of LSTMs, each channel on its own or joined by TAC.
+    """The plain form of a `BSRNN` with LSTMs, for separate channels or with TAC.
 
     Args:
-        like: the package's network whose arguments it takes.
+        like: the network of the package whose arguments are used.
 
     Raises:
-        ValueError: if that network has an option that is not written here.
+        ValueError: if that network has an option without a plain form.
     """
 
     def __init__(self, like: BSRNN):
@@ -183,7 +183,7 @@ class PlainBSRNN(nn.Module):
         )
 
     def forward(self, mixture: torch.Tensor) -> torch.Tensor:
-        """(batch, channels, time) -> (batch, sources, channels, time)."""
+        """Map (batch, channels, time) to (batch, sources, channels, time)."""
         batch, channels, length = mixture.shape
         window = torch.hann_window(self.n_fft, device=mixture.device)
         stft = {"n_fft": self.n_fft, "hop_length": self.hop, "window": window}

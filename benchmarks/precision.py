@@ -1,10 +1,10 @@
-"""Error of bfloat16: estimates of real music in bfloat16 against those in float32, by stem.
+"""Measure the error of estimates of real music in bfloat16 against float32 for each stem.
 
     python benchmarks/precision.py [--seconds 6] [--output benchmarks/results/precision_<name>.md]
 
-Trained weights are those that ship and the preview's; `--weights` names more, such as the study's
-own once they are downloaded. Of the study's networks the architecture counts here, with made-up
-weights. The excerpt comes with the package `stempeg`. `Separator(precision="auto")` relies on this.
+The trained weights are `small` and `preview`; `--weights` names others, such as the study's. The
+study's networks have random weights by default. The excerpt comes with the package `stempeg`.
+`Separator(precision="auto")` relies on these figures.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def networks(names: list[str], weights: list[str]) -> Iterator[tuple[str, str, n
         )
     for name in names:
         torch.manual_seed(0)
-        yield name, "made up", presets.build_separator(name).eval()
+        yield name, "random", presets.build_separator(name).eval()
 
 
 def errors(network: nn.Module, mixture: np.ndarray, device: str) -> dict[str, float]:
@@ -57,13 +57,13 @@ def errors(network: nn.Module, mixture: np.ndarray, device: str) -> dict[str, fl
 
 
 def report(options: argparse.Namespace) -> Iterator[str]:
-    """The lines of the table."""
+    """Yield the lines of the table."""
     mixture = excerpt(options.seconds)
     device = hardware()["cpu_model"] if options.device == "cpu" else options.device
     yield (
-        f"Error of estimates in bfloat16 below those in float32, in dB; {options.seconds:g} s of "
-        f"music in stereo, {device}, torch {torch.__version__}. `auto` is what `Separator` takes "
-        f"here; the limit is {LIMIT:g} dB."
+        f"Error of estimates in bfloat16 relative to those in float32, in dB; {options.seconds:g} "
+        f"s of music in stereo, {device}, torch {torch.__version__}. `auto` is the precision that "
+        f"`Separator` chooses; the limit is {LIMIT:g} dB."
     )
     yield "\n| network | weights | " + " | ".join(presets.SOURCES) + " | auto |"
     yield "|---" * (3 + len(presets.SOURCES)) + "|"

@@ -1,4 +1,4 @@
-"""Lines of a report on the screen as they come, and in a file at the end."""
+"""Print the lines of a report and write them to a file."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def print_and_write(lines: Iterable[str], path: Path | None) -> None:
-    """Print lines, and write them to a file where `path` is given."""
+    """Print lines as they come; write all of them to `path` at the end if it is given."""
     printed = []
     for line in lines:
         print(line, flush=True)

@@ -1,9 +1,8 @@
 #!/usr/bin/env bash
-# Make .venv ready for the demo and the tests: an interpreter of the right version, ffmpeg, a
-# compiler, the package (editable) with all its extras. Does nothing when all that is in place.
-# The package itself does not run ffmpeg: museval does not import without it, and tests compare
-# with it.
-#   PYTHON=python3.12 tools/setup.sh   picks the interpreter
+# Create .venv for the demo and the tests: an interpreter of a supported version, ffmpeg, a
+# compiler, and the package (editable) with all its extras. Does nothing if all of that is in place.
+# The package does not run ffmpeg: museval cannot be imported without it, and tests compare with it.
+#   PYTHON=python3.12 tools/setup.sh   chooses the interpreter
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -16,7 +15,7 @@ fail() {
     exit 1
 }
 
-# What the stamp holds when .venv is ready. The folder is part of it, because an editable
+# Print what the stamp holds when .venv is ready. It includes the folder, because an editable
 # installation in a copied .venv would still run the original's code.
 fingerprint() {
     { pwd; cat setup.cfg pyproject.toml tools/setup.sh; } | cksum
@@ -32,7 +31,7 @@ ready() {
         "$venv_python" -c '' 2>/dev/null && command -v ffmpeg >/dev/null && ! wanted_other_python
 }
 
-# Print the Debian packages, one a line, for what a trial shows to be missing.
+# Print the Debian packages that are missing, one a line; each is found by trying it.
 missing_packages() {
     local version compiler cxx_compiler
     command -v ffmpeg >/dev/null || echo ffmpeg
@@ -42,19 +41,19 @@ missing_packages() {
     fi
     version=$("$python" -c 'import sys; print("python%d.%d" % sys.version_info[:2])')
     "$python" -c 'import ensurepip, venv' 2>/dev/null || echo "$version-venv"
-    # asteroid's dependency pesq has no wheels: it is built with the compiler Python names.
+    # pesq, a dependency of asteroid, has no wheels: it is built with the compiler that Python names.
     "$python" -c 'import os, sysconfig as s; os.stat(s.get_path("include") + "/Python.h")' \
         2>/dev/null || echo "$version-dev"
     compiler=${CC:-$("$python" -c 'import sysconfig; print(sysconfig.get_config_var("CC"))')}
-    # Unquoted: the value may carry options.
+    # Unquoted, because the value may contain options.
     echo '#include <stdio.h>' | $compiler -fsyntax-only -x c - 2>/dev/null ||
         printf '%s\n' gcc libc6-dev
-    # So are pyworld and pysinsy, of openstems, in C++.
+    # pyworld and pysinsy, which openstems needs, are built in C++.
     cxx_compiler=${CXX:-$("$python" -c 'import sysconfig; print(sysconfig.get_config_var("CXX"))')}
     echo '#include <vector>' | $cxx_compiler -fsyntax-only -x c++ - 2>/dev/null || echo g++
 }
 
-# A new machine is often still updating itself.
+# A new machine often still runs its own updates, so wait for the lock.
 apt_get() {
     DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 "$@" </dev/null
 }
@@ -64,10 +63,10 @@ install_system_packages() {
     mapfile -t packages < <(missing_packages)
     [[ ${#packages[@]} -gt 0 ]] || return 0
     if [[ $(id -u) != 0 ]] || ! command -v apt-get >/dev/null; then
-        fail "not on this system yet; run: sudo apt-get update && sudo apt-get install ${packages[*]}"
+        fail "missing system packages; run: sudo apt-get update && sudo apt-get install ${packages[*]}"
     fi
     echo "Installing ${packages[*]}"
-    # A broken third-party source must not stop the rest: the installation itself decides.
+    # A broken third-party source is no reason to stop: the installation decides.
     apt_get update || true
     apt_get install --yes --no-install-recommends "${packages[@]}" >/dev/null ||
         fail "apt-get install ${packages[*]} did not work; the lines above say why"
@@ -75,7 +74,7 @@ install_system_packages() {
     [[ ${#packages[@]} -eq 0 ]] || fail "$python still lacks what these packages hold: ${packages[*]}"
 }
 
-# The tests of the report drive a browser, and are skipped where there is none.
+# The tests of the report use a browser and are skipped if there is none.
 install_browser() {
     command -v chromium >/dev/null && return
     [[ $(id -u) == 0 ]] && command -v apt-get >/dev/null || return 0
@@ -96,7 +95,7 @@ check_python_version() {
 }
 
 install_python_packages() {
-    # A set-up that was cut off may have left a package half unpacked: begin afresh.
+    # An interrupted set-up may have left a package half unpacked: start again.
     if [[ -f $stamp && "$(<"$stamp")" == unfinished ]] || wanted_other_python ||
         ! "$venv_python" -m pip --version >/dev/null 2>&1; then
         "$python" -m venv --clear .venv
@@ -104,7 +103,7 @@ install_python_packages() {
     echo "Installing the package and its dependencies in .venv (the first time this takes minutes)"
     trap 'exit 130' INT TERM
     echo unfinished >"$stamp"
-    # Older releases download whole wheels to look at versions they then do not take.
+    # Older releases of pip download whole wheels of versions that they then reject.
     if ! { "$venv_python" -m pip install -qq 'pip>=24' &&
         "$venv_python" -m pip install -qq --editable '.[dev]'; }; then
         rm -f "$stamp" # pip undoes what it cannot finish

@@ -1,4 +1,4 @@
-"""What the sections share: their arguments, their results, their clock."""
+"""Arguments, results and timing that the sections share."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-# The exit code of a section that has to go on in a fresh process.
+# The exit code of a section that must continue in a new process.
 BROKEN_GPU = 3
 
 
 @dataclass
 class Section:
-    """A section's place in the run.
+    """Settings, time limit and results of a section.
 
     Attributes:
-        name: of the section.
-        results: file that its results are added to.
+        name: name of the section.
+        results: file to which its results are added.
         device: "cuda" or "cpu".
-        deadline: on the monotonic clock, in seconds.
-        quick: whether everything is tiny.
+        deadline: end of its time on the monotonic clock, in seconds.
+        quick: whether sizes are tiny, to test the script.
     """
 
     name: str
@@ -34,18 +34,18 @@ class Section:
 
     @classmethod
     def from_command_line(cls) -> Section:
-        """As `run.py` calls a section."""
+        """Return the section that `run.py` started with its arguments."""
         results, device, deadline, size = sys.argv[1:5]
         name = Path(sys.argv[0]).stem
         return cls(name, Path(results), device, float(deadline), size == "quick")
 
     @property
     def left(self) -> float:
-        """Seconds that are left."""
+        """Return the seconds that are left."""
         return self.deadline - time.monotonic()
 
     def add(self, name: str, **values) -> None:
-        """Write a result down, and print it."""
+        """Append a result to the file and print it."""
         record = {"section": self.name, "name": name, **values}
         with self.results.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
@@ -53,9 +53,9 @@ class Section:
         print(f"{name}: {shown}", flush=True)
 
     def attempt(self, name: str, function: Callable[[], dict], seconds: float = 0.0) -> dict | None:
-        """Add what a function measures; a failure is a result too, and so is a lack of time.
+        """Add the result of a function; failures and rows without time left are results too.
 
-        What an earlier process of the same section has measured is not measured again.
+        Results of an earlier process of the same section are not measured again.
         """
         import torch
 
@@ -67,7 +67,7 @@ class Section:
             return None
         try:
             values = function()
-        except Exception as error:  # whatever it is, the other rows count
+        except Exception as error:  # the other rows must still run
             message = (str(error).strip() or type(error).__name__).splitlines()[0]
             self.add(name, failed=f"{type(error).__name__}: {message}"[:300])
             if "CUDA error" in message:
@@ -83,7 +83,7 @@ def _short(value) -> str:
 
 
 def seconds_of(function: Callable[[], object], device: str) -> float:
-    """Seconds of one call, the device's work included."""
+    """Return the seconds of one call, including the work of the device."""
     import torch
 
     if device == "cpu":
@@ -102,7 +102,7 @@ def seconds_of(function: Callable[[], object], device: str) -> float:
 def repeated(
     function: Callable[[], object], section: Section, *, seconds: float, warm_up: int = 2
 ) -> list[float]:
-    """Seconds of each call, as often as the time allows: 3 times at least, 50 at most."""
+    """Return the seconds of each of 3 to 50 calls, as many as the time allows."""
     for _ in range(1 if section.quick else warm_up):
         function()
     times: list[float] = []
@@ -114,11 +114,11 @@ def repeated(
 
 
 def spread(times: list[float]) -> dict[str, float]:
-    """Median, lowest and highest."""
+    """Return the median, the lowest and the highest value."""
     return {"median_s": statistics.median(times), "low_s": min(times), "high_s": max(times)}
 
 
 def records(results: Path) -> Iterator[dict]:
-    """All results so far."""
+    """Yield all results so far."""
     for line in results.read_text(encoding="utf-8").splitlines():
         yield json.loads(line)

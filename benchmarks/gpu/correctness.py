@@ -1,7 +1,7 @@
-"""Section: the device against the CPU.
+"""Section `correctness`: the device against the CPU.
 
-Outputs and gradients of the fused LSTM against `nn.LSTM` in float64, and stems of `Separator`,
-whose copies, overlapping windows and graphs are others on a GPU, in float32.
+It compares outputs and gradients of the fused LSTM with `nn.LSTM` in float64, and stems of
+`Separator` in float32, which has its own copies, buffers and graphs on a GPU.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from asteroid_bsrnn.kernels import lstm_fused
 from tests.kernels_checks import TOLERANCES, lstm_errors
 
 LENGTHS, BATCHES, HIDDEN = (1, 2, 41, 57, 259, 947), (1, 3, 17, 82, 656, 1000, 5000), (64, 128, 256)
-# What the CPU can check in a few seconds, in float64: sequences x steps x parameters.
+# Sequences x steps x parameters that a CPU computes in float64 within a few seconds.
 LARGEST = 1e10
-# The networks' own: time and band layers of obsrnn and bsrnn.
+# Shapes of the time and band layers of obsrnn and bsrnn.
 SHAPES = [(1, 1, 16, 64), (2, 5000, 16, 64), (947, 3, 32, 128), (259, 82, 64, 128),
           (41, 1036, 64, 128), (259, 82, 128, 256), (41, 518, 128, 256)]  # fmt: skip
 TINY = [(1, 1, 5, 16), (9, 20, 8, 32)]
@@ -28,7 +28,7 @@ STEM_TOLERANCE = 1e-4
 
 
 def random_shape(numbers: random.Random) -> tuple[int, int, int, int]:
-    """A shape that the CPU can check."""
+    """Return a random shape that the CPU can check."""
     while True:
         hidden, features = numbers.choice(HIDDEN), numbers.choice((7, 48, 64, 128))
         shape = numbers.choice(LENGTHS), numbers.choice(BATCHES), features, hidden
@@ -37,7 +37,7 @@ def random_shape(numbers: random.Random) -> tuple[int, int, int, int]:
 
 
 def check(shape: tuple, dtype: torch.dtype, section: Section, strided: bool) -> dict:
-    """The largest error of outputs and gradients."""
+    """Return the largest relative error of outputs and gradients."""
     recurrence = "plain" if section.device == "cpu" else "triton"
     errors = lstm_errors(
         shape, dtype=dtype, device=section.device, recurrence=recurrence, strided=strided
@@ -48,7 +48,7 @@ def check(shape: tuple, dtype: torch.dtype, section: Section, strided: bool) -> 
 
 
 def check_separator(section: Section, cuda_graphs: bool) -> dict:
-    """The error of stems, cut into batches of chunks, against the CPU's."""
+    """Return the error of stems against those of the CPU, with several batches of chunks."""
     torch.manual_seed(0)
     size = {"n_repeats": 1, **({"feature_dim": 16} if section.quick else {})}
     network = presets.build("bsrnn", "vocals", **size)
@@ -56,9 +56,9 @@ def check_separator(section: Section, cuda_graphs: bool) -> dict:
     options = {"segment": 1.0, "batch_size": 2, "precision": "32"}
     expected = Separator(network, device="cpu", **options).separate(mixture)["vocals"]
     separator = Separator(network, device=section.device, cuda_graphs=cuda_graphs, **options)
-    # Graphs are recorded in the second batch of a shape, and buffers used again from the third on.
+    # The second batch of a shape records a graph; the third one is the first to reuse buffers.
     with warnings.catch_warnings():
-        # Without its graphs, a row of graphs would show something else.
+        # If no graph was recorded, the row must not pass as one with graphs.
         warnings.filterwarnings("error", "CUDA graphs do not work here")
         stem = separator.separate(mixture)["vocals"]
     error = ((stem - expected).norm() / expected.norm()).item()
@@ -66,9 +66,9 @@ def check_separator(section: Section, cuda_graphs: bool) -> dict:
 
 
 def main() -> None:
-    """Check the networks' shapes and the separation, then random shapes while there is time."""
+    """Check the shapes of the networks and the separation, then random shapes as time allows."""
     section = Section.from_command_line()
-    # Products of float32 are exact here, whatever the defaults.
+    # Products are computed in full float32, whatever the defaults.
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     lstm_fused._tf32_allowed = lambda: False
     torch.set_num_threads(os.cpu_count() or 1)

@@ -1,4 +1,4 @@
-"""Section: what it runs on."""
+"""Section `header`: versions and device."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ except ModuleNotFoundError as missing:
 
 
 def main() -> None:
-    """Write the versions and the device down."""
+    """Add the versions and the device to the results."""
     section = Section.from_command_line()
     if section.device == "cuda" and not torch.cuda.is_available():
         section.add("error", message="no GPU: torch.cuda.is_available() is False")

@@ -1,11 +1,11 @@
-"""The best of each figure beside the reference's and the targets."""
+"""Table of the best figures beside the reference and the targets."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-# Samples (3 s of stereo) a second in training, measured on an H100 80GB; GiB a sample; seconds of
-# audio a second from the forward of one chunk of 11 s.
+# Measured on an H100 80GB: samples (3 s of stereo) per second of training, GiB per sample, seconds
+# of audio per second for the forward pass of one chunk of 11 s.
 REFERENCE = {
     "obsrnn": {"training": 3.19, "memory": 11.2, "separation": 25.9},
     "obsrnn_simo": {"training": 2.40, "memory": 16.5, "separation": 26.8},
@@ -19,19 +19,19 @@ TARGETS = {
 
 
 def number(value, digits: int = 2) -> str:
-    """A figure, or a dash."""
+    """Return a figure as text, or a dash."""
     return "-" if value is None else f"{value:.{digits}f}"
 
 
 def failure(record: dict) -> str | None:
-    """Why a row has no figures."""
+    """Return the reason why a row has no figures, or None."""
     if "left_out" in record:
         return f"left out: {record['left_out']}"
     return f"failed: {record['failed']}" if "failed" in record else None
 
 
 def headline(rows: list[dict]) -> Iterable[str]:
-    """The best of each figure beside the reference's and the target."""
+    """Yield the lines of the table."""
     yield "| | reference | target | here | here / reference |"
     yield "|---|---|---|---|---|"
     for name, reference in REFERENCE.items():
@@ -63,7 +63,7 @@ def headline(rows: list[dict]) -> Iterable[str]:
 
 
 def checks(rows: list[dict]) -> Iterable[str]:
-    """Equal learning, and whether the device waits for its data."""
+    """Yield the rows of the learning check and of the time spent waiting for data."""
     compared = [r for r in rows if r["section"] == "learning" and "passed" in r]
     here = "not measured"
     for row in compared:
@@ -76,17 +76,17 @@ def checks(rows: list[dict]) -> Iterable[str]:
 
 
 def measured(value: float | None) -> str:
-    """A figure, or that there is none."""
+    """Return a figure as text, or that it was not measured."""
     return "not measured" if value is None else number(value)
 
 
 def best(choose, rows: list[dict], key: str) -> float | None:
-    """The best of what was measured."""
+    """Return the best measured value of a key, or None."""
     return choose((r[key] for r in rows if r.get(key) is not None), default=None)
 
 
 def line(what: str, reference: float, target: float | None, here: float | None) -> str:
-    """One line of the headline."""
+    """Return one line of the table."""
     ratio = None if here is None else here / reference
     return (
         f"| {what} | {number(reference)} | {number(target)} | {measured(here)} | {number(ratio)} |"

@@ -1,4 +1,4 @@
-"""Section: one bidirectional LSTM, forward and backward, and which tiles serve it best.
+"""Section `layers`: forward and backward of one bidirectional LSTM, and its fastest tiles.
 
 This decides `FASTER` in `asteroid_bsrnn/kernels/choose.py`, and the tiles in `lstm_tiles.py`.
 """
@@ -18,7 +18,7 @@ TYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.
 
 
 def measure(shape: tuple, dtype: torch.dtype, lstm: str, section: Section, tf32: bool) -> dict:
-    """Milliseconds of forward and backward."""
+    """Return the times of forward and backward."""
     n_steps, n_batch, n_features, n_hidden = shape
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
     torch.manual_seed(0)
@@ -41,7 +41,7 @@ def measure(shape: tuple, dtype: torch.dtype, lstm: str, section: Section, tf32:
 
 
 def sweep(shape: tuple, kernel: str, section: Section) -> dict:
-    """Milliseconds of a kernel in bfloat16, for several tiles."""
+    """Return the times of a kernel in bfloat16 for several tiles."""
     from asteroid_bsrnn.kernels import lstm_tiles, lstm_triton
 
     n_steps, n_batch, _, n_hidden = shape
@@ -65,7 +65,7 @@ def sweep(shape: tuple, kernel: str, section: Section) -> dict:
         words = f"{tiles.batch}/{tiles.hidden}/{tiles.inner}/{tiles.n_warps}/{tiles.n_stages}"
         try:
             found[words] = 1000 * spread(repeated(call, section, seconds=0.1))["median_s"]
-        except Exception as error:  # such as more shared memory than there is
+        except Exception as error:  # for example too little shared memory
             found[words] = type(error).__name__
     times = {words: ms for words, ms in found.items() if isinstance(ms, float)}
     best = min(times, key=times.get) if times else None
@@ -73,7 +73,7 @@ def sweep(shape: tuple, kernel: str, section: Section) -> dict:
 
 
 def candidates(make, chosen) -> list:
-    """The chosen tiles, then others."""
+    """Return the chosen tiles, followed by alternatives."""
     others = [
         make(batch, hidden, inner, warps, stages)
         for batch in (chosen.batch, 32 if chosen.batch != 32 else 16)

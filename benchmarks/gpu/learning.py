@@ -1,10 +1,10 @@
-"""Section: the fast path learns what `nn.LSTM` in float32 learns, on the same data and seeds.
+"""Section `learning`: learning curves of the fast path and of `nn.LSTM` in float32.
 
-The base network with half of its blocks (a quarter on a CPU), on tones and noise that a source has
-to be found in. The learning rate begins at the paper's for this batch and falls to 0 as a cosine:
-where it stays, each run strays in its own way once the loss has settled. How far two runs in
-float32 stray is shown by a third one, whose weights begin a ten-millionth off. The curves go to
-learning.csv and learning.png beside the results.
+The network is the base model with half of its blocks (a quarter on a CPU); the data are tones under
+noise and clicks, the same for all runs. The learning rate starts at the paper's value for this
+batch and decays to 0 as a cosine, because at a constant rate runs diverge once the loss has
+settled. A third run in float32, from weights changed by 1e-7, shows how far equal runs diverge. The
+curves are written to learning.csv and learning.png beside the results.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from asteroid_bsrnn import presets
 from asteroid_bsrnn.losses import L1Loss
 
 BATCH, EVERY, TOLERANCE = 4, 50, 0.02
-# arXiv 2603.09187: 1e-3 for 16 examples a step, in proportion to their number.
+# arXiv 2603.09187 uses 1e-3 for 16 examples per step; the rate is proportional to their number.
 LEARNING_RATE = 1e-3 * BATCH / 16
 OFF = 1e-7
 
 
 def batch_of(step: int, batch: int, seconds: float, device: str):
-    """A mixture and its source: chords with vibrato under noise and clicks, new in every step."""
+    """Return a mixture and its source: chords with vibrato under noise and clicks."""
     numbers = torch.Generator().manual_seed(step)
     clock = torch.arange(int(44100 * seconds)) / 44100
     pitch = 110 * 2 ** (3 * torch.rand(batch, 1, 3, 1, generator=numbers))
@@ -44,7 +44,7 @@ def batch_of(step: int, batch: int, seconds: float, device: str):
 def curve(
     variant: Variant, section: Section, n_steps: int, seconds: float, off: float = 0.0
 ) -> list[float]:
-    """The loss of every step; weights begin off by such a share of theirs."""
+    """Return the loss of every step; `off` is the relative change of the initial weights."""
     device = section.device
     torch.manual_seed(0)
     size = {"n_repeats": 4 if device == "cuda" else 2}
@@ -74,12 +74,12 @@ def curve(
 
 
 def write(section: Section, curves: dict[str, list[float]]) -> None:
-    """The curves as a table and as a picture."""
+    """Write the curves as a table and as a picture."""
     folder = section.results.parent
     with (folder / "learning.csv").open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
         rows.writerow(["step", *curves])
-        steps = zip_longest(*curves.values(), fillvalue="")  # the last ones may lack the time
+        steps = zip_longest(*curves.values(), fillvalue="")  # later curves may have fewer steps
         rows.writerows([number, *losses] for number, losses in enumerate(steps, start=1))
     try:
         import matplotlib
@@ -98,7 +98,7 @@ def write(section: Section, curves: dict[str, list[float]]) -> None:
 
 
 def differences(curves: dict[str, list[float]], name: str, every: int) -> dict[str, float]:
-    """How far a curve lies from the first one, relatively, at every so many steps."""
+    """Return the relative distance of a curve from the first one at every `every`-th step."""
     first = next(iter(curves.values()))
     steps = range(every - 1, min(len(first), len(curves[name])), every)
     return {str(i + 1): abs(curves[name][i] / first[i] - 1) for i in steps}
@@ -118,7 +118,7 @@ def main() -> None:
         curves[name] = curve(variant, section, n_steps, seconds, off)
         section.add(name, steps=len(curves[name]), s=time.monotonic() - began)
     write(section, curves)
-    # A single step's loss is mostly the luck of its batch, which is the same for all.
+    # The loss of a single step depends mostly on its batch, which is the same for all runs.
     found = differences(curves, str(fast), every)
     complete = len(curves[str(fast)]) == n_steps
     passed = complete and max(found.values()) <= TOLERANCE

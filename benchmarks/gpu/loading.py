@@ -1,7 +1,7 @@
-"""Section: training from files on disk beside the same steps on data that lies on the device.
+"""Section `loading`: training from files beside the same steps on data on the device.
 
-Stems of noise are written to a temporary folder and read as the recipe reads them: random segments
-by worker processes, pinned memory, augmentations on the device.
+Stems of noise in a temporary folder are read as the recipe reads them: random segments by worker
+processes, pinned memory, augmentations on the device.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ BATCHES = {"bsrnn": 16, "obsrnn": 8}
 
 
 class Steps:
-    """What the recipe does with a batch of stems: augment, mix, normalise, train."""
+    """The recipe's step on a batch of stems: augment, mix, normalise, train."""
 
     def __init__(self, name: str, variant: Variant, section: Section):
         self.trainer = Trainer(name, variant, section)
@@ -41,19 +41,19 @@ class Steps:
             self.augment, self.augmentations = torch.nn.Identity(), "none: not installed"
 
     def __call__(self, sources: torch.Tensor) -> None:
-        """One step on (B, S, C, L), wherever it lies."""
+        """Take one step on stems (B, S, C, L) on any device."""
         sources = self.augment(sources.to(self.device, non_blocking=True))
         self.trainer.step(*peak_normalise(sources.sum(1), sources[:, self.targets]))
 
 
 class Clock:
-    """Marks in the device's own time: when it gets to them, not when they are written."""
+    """Time marks that the device sets when it reaches them in its queue."""
 
     def __init__(self, device: str):
         self.device, self.marks = device, []
 
     def mark(self) -> None:
-        """Mark the present."""
+        """Queue a mark."""
         if self.device == "cpu":
             self.marks.append(time.perf_counter())
         else:
@@ -61,7 +61,7 @@ class Clock:
             self.marks[-1].record()
 
     def between(self) -> list[float]:
-        """Seconds from each mark to the next."""
+        """Return the seconds between successive marks."""
         if self.device == "cpu":
             return [b - a for a, b in zip(self.marks, self.marks[1:], strict=False)]
         torch.cuda.synchronize()
@@ -72,14 +72,14 @@ class Clock:
 def timed(
     step: Steps, batches: Callable[[], torch.Tensor], device: str, n: int, warm_up: int
 ) -> dict:
-    """Samples a second over `n` steps, and the share in which the device waits for a batch."""
+    """Return samples per second over `n` steps, and the share of time spent waiting for data."""
     for _ in range(warm_up):
         step(batches())
     clock = Clock(device)
     clock.mark()
     for _ in range(n):
         sources = batches()
-        clock.mark()  # the device is idle from the end of the step before to here
+        clock.mark()  # the device has been idle since the end of the last step
         step(sources)
         clock.mark()
     waiting, working = clock.between()[0::2], clock.between()[1::2]
@@ -95,7 +95,7 @@ def measure(
     section: Section,
     seconds: float,
 ) -> dict:
-    """Steps on one batch that stays on the device, and on batches from the files."""
+    """Return the figures of steps on one batch on the device and on batches from files."""
     batch, device = 2 if section.quick else BATCHES[name], section.device
     step = Steps(name, variant, section)
     loader = DataLoader(
@@ -108,11 +108,11 @@ def measure(
     iterator = iter(loader)
     resident = next(iterator)["sources"].to(device)
     first = timed(step, lambda: resident, device, 2, 3)["samples_a_second"]
-    # As many steps as half of the time holds, for both ways the same.
+    # Both ways take the same number of steps, which fit into half of the time.
     n = min(max(int(seconds / 2 * first / batch), FEWEST_STEPS), MOST_STEPS)
     n = 3 if section.quick else n
     alone = timed(step, lambda: resident, device, n, 0)["samples_a_second"]
-    # Meanwhile the workers have read ahead, which is used up before the clock starts.
+    # The workers have read ahead: use up these batches before the measurement starts.
     loaded = timed(step, lambda: next(iterator)["sources"], device, n, 2 * workers)
     return {
         "batch": batch,
@@ -124,7 +124,7 @@ def measure(
 
 
 def rows(section: Section) -> list[tuple[str, Variant, int]]:
-    """Networks, ways to run them, and worker processes."""
+    """Return networks, variants and numbers of worker processes."""
     if section.device == "cpu":
         return [("bsrnn", Variant(), 1)]
     fast = Variant(lstm="triton", precision="bfloat16")
@@ -132,7 +132,7 @@ def rows(section: Section) -> list[tuple[str, Variant, int]]:
 
 
 def main() -> None:
-    """Measure the reading alone, then the training from it."""
+    """Measure reading alone, then training from files."""
     section = Section.from_command_line()
     with tempfile.TemporaryDirectory() as folder:
         size = (1, 1.0) if section.quick else (6, 20.0)
@@ -144,7 +144,7 @@ def main() -> None:
         )
         chosen = rows(section)
         for index, (name, variant, workers) in enumerate(chosen):
-            # Half of a row's time goes to compilation and to what the workers have read ahead.
+            # Compilation and the batches read ahead take half of a row's time.
             seconds = section.left / (len(chosen) - index) / 2
             section.attempt(
                 f"{name}: {variant}, {workers} workers",

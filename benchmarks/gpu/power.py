@@ -1,4 +1,4 @@
-"""Energy of a GPU by NVML, the driver's own counters."""
+"""Energy of a GPU from the counters of NVML."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 
 
 class Meter:
-    """Joules that the current GPU has used since the last `start`.
+    """Meter of the joules that the current GPU has used since the last `start`.
 
     The driver counts the energy of the whole board; where it does not, the figure is None.
     """
@@ -27,7 +27,7 @@ class Meter:
 
     @staticmethod
     def _find(pynvml):
-        """The GPU that torch uses, which need not be the driver's first."""
+        """Return the handle of the GPU that torch uses, which may not be the driver's first."""
         if pynvml.nvmlDeviceGetCount() == 1:
             return pynvml.nvmlDeviceGetHandleByIndex(0)
         uuid = str(torch.cuda.get_device_properties(0).uuid)
@@ -35,11 +35,11 @@ class Meter:
         return pynvml.nvmlDeviceGetHandleByUUID(uuid)
 
     def start(self) -> None:
-        """Begin to count."""
+        """Start counting."""
         self._before = self._read()
 
     def stop(self) -> float | None:
-        """Joules since the start."""
+        """Return the joules since the start."""
         now = self._read()
         return None if now is None or self._before is None else now - self._before
 

@@ -1,4 +1,4 @@
-"""From the results to the tables, beside the reference's figures and the targets."""
+"""Write the results as tables beside the reference and the targets."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from headline import REFERENCE, failure, headline, number
 
 
 def training(rows: list[dict]) -> Iterable[str]:
-    """All training rows."""
+    """Yield the lines of the training table."""
     yield (
         "| network and variant | batch | samples/s (lowest-highest) | x plain at batch 2 "
         "| GiB a sample | peak GiB | J a sample |"
@@ -37,7 +37,7 @@ def training(rows: list[dict]) -> Iterable[str]:
 
 
 def separation(rows: list[dict]) -> Iterable[str]:
-    """All separation rows."""
+    """Yield the lines of the separation table."""
     yield "| network and way | s (lowest-highest) | seconds of audio a second | J a second |"
     yield "|---|---|---|---|"
     for row in sorted(rows, key=lambda row: list(REFERENCE).index(row["name"].split(":")[0])):
@@ -52,7 +52,7 @@ def separation(rows: list[dict]) -> Iterable[str]:
 
 
 def loading(rows: list[dict]) -> Iterable[str]:
-    """Training from files."""
+    """Yield the lines of the table of training from files."""
     yield "| network and way | batch | samples/s from files | on the device | waiting | |"
     yield "|---|---|---|---|---|---|"
     for row in rows:
@@ -74,7 +74,7 @@ def loading(rows: list[dict]) -> Iterable[str]:
 
 
 def layers(rows: list[dict]) -> Iterable[str]:
-    """Layers and tiles."""
+    """Yield the lines of the table of layers and tiles."""
     yield "| layer | forward, ms | forward + backward, ms (lowest-highest) |"
     yield "|---|---|---|"
     for row in rows:
@@ -91,7 +91,7 @@ def layers(rows: list[dict]) -> Iterable[str]:
 
 
 def plainly(rows: list[dict]) -> Iterable[str]:
-    """Rows as they are."""
+    """Yield rows as lists of their values."""
     for row in rows:
         values = {key: value for key, value in row.items() if key not in ("section", "name")}
         shown = (f"{k} {v:.3g}" if type(v) is float else f"{k} {v}" for k, v in values.items())
@@ -116,7 +116,7 @@ def write(results: Path, device: str, quick: bool) -> Path:
     facts = [f"{k} {v:.4g}" if type(v) is float else f"{k} {v}" for k, v in machine.items()]
     lines = [f"Measured with `benchmarks/gpu.sh`: {', '.join(facts[2:])}.", ""]
     if quick:
-        lines += ["**Tiny networks, to try the script: no figure here means anything.**", ""]
+        lines += ["**Tiny networks to test the script: these figures mean nothing.**", ""]
     if device == "cpu":
         lines += ["Without a GPU: rows that need one are left out.", ""]
     elif not quick:

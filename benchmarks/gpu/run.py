@@ -1,6 +1,6 @@
-"""Runs the sections one after the other, each in its own process and time, and writes the tables.
+"""Run the sections, each in a process of its own with a share of the time, and write the tables.
 
-See `benchmarks/gpu.sh`, which sets the paths up and calls this.
+`benchmarks/gpu.sh` sets up the paths and calls this script.
 """
 
 from __future__ import annotations
@@ -16,25 +16,25 @@ from common import BROKEN_GPU
 from report import write
 
 HERE = Path(__file__).parent
-# Share of the time for each section, in the order in which they run.
+# Share of the time of each section, in running order.
 SECTIONS = {
     "correctness": 12, "training": 40, "separation": 13, "loading": 10, "learning": 16, "layers": 9,
 }  # fmt: skip
 
 
 def parse() -> argparse.Namespace:
-    """The options."""
+    """Return the options."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, help="folder; default: $OUT or benchmarks/results")
     parser.add_argument("--minutes", type=float, default=9.5, help="for all sections together")
     parser.add_argument("--sections", nargs="+", choices=list(SECTIONS), default=list(SECTIONS))
     parser.add_argument("--device", default="cuda", choices=["cuda", "cpu"])
-    parser.add_argument("--quick", action="store_true", help="tiny networks: is the script whole?")
+    parser.add_argument("--quick", action="store_true", help="tiny networks, to test the script")
     return parser.parse_args()
 
 
 def main() -> int:
-    """Run all sections; 1 if one of them failed a check or broke off."""
+    """Run all sections and return 1 if one of them failed a check or crashed."""
     options = parse()
     folder = options.output or os.environ.get("OUT") or HERE.parent / "results"
     folder = Path(folder)
@@ -48,7 +48,7 @@ def main() -> int:
     waiting = list(options.sections)
     while waiting:
         name = waiting.pop(0)
-        # What a section leaves of its time goes to the later ones.
+        # Later sections get the time that a section leaves.
         share = SECTIONS[name] / (SECTIONS[name] + sum(SECTIONS[other] for other in waiting))
         seconds = share * (deadline - time.monotonic())
         failures.append(run(name, seconds, options, results))
@@ -58,7 +58,7 @@ def main() -> int:
 
 
 def run(name: str, seconds: float, options: argparse.Namespace, results: Path) -> bool:
-    """One section in a process of its own, which a crash of the GPU does not outlive."""
+    """Run one section in a process of its own, so that a crash of the GPU ends only this one."""
     print(f"\n## {name} (at most {seconds:.0f} s)", flush=True)
     began = time.monotonic()
     command = [sys.executable, str(HERE / f"{name}.py"), str(results), options.device]
@@ -66,7 +66,7 @@ def run(name: str, seconds: float, options: argparse.Namespace, results: Path) -
     code = BROKEN_GPU
     try:
         while code == BROKEN_GPU and time.monotonic() < began + seconds:
-            # The section watches its time itself; the limit is for one that hangs.
+            # The section keeps to its time; the limit ends one that hangs.
             code = subprocess.run(command, timeout=seconds + 15, check=False).returncode
         trouble = f"failed, with code {code}" if code else None
     except subprocess.TimeoutExpired:

@@ -1,4 +1,4 @@
-"""Section: seconds of audio separated a second, chunk by chunk and as users call it."""
+"""Section `separation`: seconds of audio per second, by chunks and through `Separator`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from variants import NETWORKS, Variant
 
 from asteroid_bsrnn import Separator, kernels
 
-# One chunk of 11 s by itself, as the reference was measured.
+# The reference was measured with one chunk of 11 s.
 CHUNK = [
     Variant(plain=True),
     Variant(lstm="triton", precision="bfloat16"),
@@ -22,7 +22,7 @@ CHUNK = [
 
 
 def measure_chunk(name: str, variant: Variant, section: Section, seconds: float) -> dict:
-    """A forward of one chunk."""
+    """Return the figures of the forward pass of one chunk."""
     network, _ = variant.build(name, section.device, section.quick)
     network.eval()
     length = 1.0 if section.quick else 11.0
@@ -39,7 +39,7 @@ def measure_chunk(name: str, variant: Variant, section: Section, seconds: float)
 def measure_track(
     name: str, lstm: str, batch: int, graphs: bool, section: Section, seconds: float
 ) -> dict:
-    """A whole recording through `Separator`, from memory to memory."""
+    """Return the figures of a whole recording through `Separator`, from memory to memory."""
     _, network = Variant().build(name, section.device, section.quick)
     separator = Separator(
         network.eval(), device=section.device, precision="bf16", batch_size=batch,
@@ -49,9 +49,9 @@ def measure_track(
     mixture = 0.1 * torch.randn(2, round(44100 * length))
     meter = Meter(section.device)
     with kernels.use(lstm), warnings.catch_warnings():
-        # Without its graphs, a row of graphs would show something else.
+        # If no graph was recorded, the row must not pass as one with graphs.
         warnings.filterwarnings("error", "CUDA graphs do not work here")
-        for _ in range(1 + graphs):  # warm-up: a shape's graph is recorded when it comes again
+        for _ in range(1 + graphs):  # warm-up: a graph is recorded when a shape comes again
             separator.separate(mixture)
         meter.start()
         times = repeated(lambda: separator.separate(mixture), section, seconds=seconds, warm_up=0)
@@ -84,7 +84,7 @@ def main() -> None:
         for variant in CHUNK:
             label = f"{name}: one chunk, {variant}"
             rows.append((label, variant.needs_gpu, measure_chunk, (name, variant)))
-    # The best of each network first, should the time be short.
+    # The best variant of each network comes first, in case time is short.
     rows.sort(key=lambda row: ("16 chunks" not in row[0], "plain" not in row[0], not row[1]))
     for index, (label, needs_gpu, function, arguments) in enumerate(rows):
         if needs_gpu and section.device == "cpu":

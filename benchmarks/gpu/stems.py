@@ -1,4 +1,4 @@
-"""Stems on disk to train from, and how fast they are read."""
+"""Stems on disk for training, and the speed of reading them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from asteroid_bsrnn.data import RandomSegments, Track
 
 
 def write_tracks(folder: Path, count: int, seconds: float) -> list[Track]:
-    """Tracks of stereo stems in 16 bits, as data sets have them."""
+    """Write tracks of stereo stems in 16 bits and return them."""
     numbers, tracks = np.random.default_rng(0), []
     frames = round(44100 * seconds)
     for index in range(count):
@@ -29,7 +29,7 @@ def write_tracks(folder: Path, count: int, seconds: float) -> list[Track]:
 
 
 def rate(function: Callable[[int], object], seconds: float) -> float:
-    """Calls a second."""
+    """Return the calls per second."""
     began, count = time.perf_counter(), 0
     while count < 3 or time.perf_counter() - began < seconds:
         function(count)
@@ -38,12 +38,12 @@ def rate(function: Callable[[int], object], seconds: float) -> float:
 
 
 def reading_speed(dataset: RandomSegments, seconds: float, batch: int = 8) -> dict:
-    """Examples of all stems a second, the files in the disk's cache.
+    """Return examples of all stems per second, with the files in the page cache.
 
-    What a process reads, and what reaches another one from it, in batches.
+    Both the rate within the reading process and that of batches which reach another process.
     """
     batches = iter(DataLoader(dataset, batch_size=batch, num_workers=1))
-    for _ in range(3):  # the start of the worker, and what it reads ahead
+    for _ in range(3):  # starts the worker and uses up what it reads ahead
         next(batches)
     delivered = batch * rate(lambda _: next(batches), seconds)
     return {

@@ -1,4 +1,4 @@
-"""Section: samples a second, memory and energy of training steps, for each network and variant.
+"""Section `training`: speed, memory and energy of training steps by network and variant.
 
 A sample is 3 s of stereo. A step is what the recipe does: forward, L1 loss of waveforms and STFTs,
 backward, clipping, Adam.
@@ -16,7 +16,7 @@ from variants import NETWORKS, Variant
 from asteroid_bsrnn.losses import L1Loss
 
 LARGEST_BATCH = 64
-# In the order of what matters most, should the time be short.
+# The most important rows come first, in case time is short.
 VARIANTS = [
     Variant(lstm="triton", precision="bfloat16"),
     Variant(plain=True, batch=2),
@@ -38,19 +38,19 @@ class Trainer:
         self.variant, self.device = variant, section.device
         self.seconds = 0.3 if section.quick else 3.0
         self.network, self.like = variant.build(name, section.device, section.quick)
-        # Fused, the step is one kernel and not one a parameter.
+        # The fused optimiser takes the step in one kernel instead of one per parameter.
         self.optimizer = torch.optim.Adam(self.network.parameters(), fused=True)
         self.loss = L1Loss()
 
     def data(self, batch: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """A mixture and its sources."""
+        """Return a random mixture and its sources."""
         length = int(44100 * self.seconds)
         shape = (batch, len(self.like.sources), 2, length)
         sources = 0.1 * torch.randn(shape, device=self.device)
         return sources.sum(1) + 0.1 * torch.randn(batch, 2, length, device=self.device), sources
 
     def step(self, mixture: torch.Tensor, sources: torch.Tensor) -> torch.Tensor:
-        """One step; the loss."""
+        """Take one step and return the loss."""
         self.optimizer.zero_grad(set_to_none=True)
         with self.variant.running(self.device):
             if self.variant.plain:
@@ -66,13 +66,13 @@ class Trainer:
         return loss.detach()
 
     def record(self, batch: int) -> None:
-        """Let a CUDA graph replay the masker, forward and backward, for this batch alone."""
+        """Replay the masker, forward and backward, as a CUDA graph for this batch size."""
         spectrogram = self.like.encoder(self.data(batch)[0])
         with self.variant.running(self.device):
             torch.cuda.make_graphed_callables(self.network.masker, (spectrogram,))
 
     def peak_memory(self, batch: int) -> int:
-        """Bytes that a step needs at most."""
+        """Return the peak memory of a step in bytes."""
         if self.device == "cpu":
             return 0
         torch.cuda.reset_peak_memory_stats()
@@ -82,30 +82,30 @@ class Trainer:
 
 
 def largest_batch(trainer: Trainer, section: Section) -> tuple[int, int]:
-    """Examples that fit, and bytes of one example: memory grows by as much with each."""
+    """Return how many examples fit, and the bytes by which each one increases the memory."""
     if section.device == "cpu":
         trainer.peak_memory(1)
         return 2, 0
-    trainer.peak_memory(1)  # makes the optimiser's state and the workspaces
+    trainer.peak_memory(1)  # allocates the optimiser's state and the workspaces
     one, three = trainer.peak_memory(1), trainer.peak_memory(3)
     example = max((three - one) // 2, 1)
     memory = 0.88 * torch.cuda.get_device_properties(0).total_memory
     fits = max(int((memory - one) // example) + 1, 1)
     if section.quick:
         fits = min(fits, 4)
-    # A multiple of 4, as far as there are that many.
+    # Round down to a multiple of 4 if there are that many.
     fits = min(fits, LARGEST_BATCH)
     return fits - fits % 4 if fits > 4 else fits, example
 
 
 def measure(name: str, variant: Variant, section: Section, seconds: float) -> dict:
-    """Figures of one row."""
+    """Return the figures of one row."""
     trainer = Trainer(name, variant, section)
     batch, example = largest_batch(trainer, section)
     if variant.batch:
         batch = variant.batch
     if variant.graphs:
-        # A graph keeps all it needs beside what the ordinary steps before it needed.
+        # A graph has memory of its own, in addition to that of the ordinary steps before it.
         batch = max(batch // 2, 1)
         torch.cuda.empty_cache()
         trainer.record(batch)
@@ -156,7 +156,7 @@ def main() -> None:
         if variant.needs_gpu and section.device == "cpu":
             section.add(label, left_out="needs a GPU")
             continue
-        # Half of a row's time goes to compilation, warm-up and the search for the batch.
+        # Compilation, warm-up and the search for the batch size take half of a row's time.
         seconds = min(max(section.left / (len(rows) - index) / 2, 1.0), 6.0)
         section.attempt(
             label,

@@ -1,4 +1,4 @@
-"""The networks that are measured, and the ways in which they are run."""
+"""Networks to measure, and variants of running them."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ TINY = {"feature_dim": 16, "n_repeats": 1}
 
 @dataclass(frozen=True)
 class Variant:
-    """A way to run a network.
+    """A variant of running a network.
 
     Attributes:
         plain: whether it is the plain implementation.
         lstm: "torch" or "triton".
-        precision: "default" is torch's float32, in which cuDNN may use TF32 and other products
-            may not; "float32" and "tf32" are float32 without and with TF32 everywhere.
-        checkpointing: whether activations are computed anew.
+        precision: "default" is torch's float32, which allows TF32 in cuDNN only;
+            "float32" and "tf32" are float32 without and with TF32 everywhere.
+        checkpointing: whether activations are recomputed in the backward pass.
         batch: examples; None for as many as fit.
-        graphs: whether a CUDA graph replays the masker; with half of the batch that would fit.
+        graphs: whether a CUDA graph replays the masker, with half of the batch that would fit.
     """
 
     plain: bool = False
@@ -57,11 +57,11 @@ class Variant:
 
     @property
     def needs_gpu(self) -> bool:
-        """Whether it runs on GPUs alone."""
+        """Whether the variant needs a GPU."""
         return self.lstm == "triton" or self.graphs
 
     def build(self, name: str, device: str, quick: bool) -> tuple[torch.nn.Module, torch.nn.Module]:
-        """The network to run, and the package's network that it computes."""
+        """Return the network to run, and the network of the package that it is equivalent to."""
         torch.manual_seed(0)
         network = presets.build(name, NETWORKS[name], **(TINY if quick else {})).to(device)
         set_activation_checkpointing(network, self.checkpointing)
@@ -69,14 +69,14 @@ class Variant:
 
     @contextlib.contextmanager
     def running(self, device: str) -> Iterator[None]:
-        """Precision and implementation while the network runs."""
+        """Set precision and implementation while the network runs."""
         products, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
         before = products.allow_tf32, cudnn.allow_tf32
         products.allow_tf32 = self.precision == "tf32"
         cudnn.allow_tf32 = self.precision in ("tf32", "default")
         dtype = {"bfloat16": torch.bfloat16, "float16": torch.float16}.get(self.precision)
         try:
-            # What autocast keeps is freed with its context, and a graph would still read it.
+            # Autocast frees its cached weights with its context, but a graph would still read them.
             kept = {"enabled": dtype is not None, "cache_enabled": not self.graphs}
             with kernels.use(self.lstm), torch.autocast(device, dtype, **kept):
                 yield
