@@ -16,6 +16,9 @@ from pathlib import Path
 sys.path.insert(0, os.getcwd())
 import train  # noqa: E402
 
+from asteroid_bsrnn.costs.record import read  # noqa: E402
+from asteroid_bsrnn.engine.config import load  # noqa: E402
+
 # What is being written when the process dies, and the share of the kills.
 FILES = ("latest-", "best-", "ledger", "best_model", "conf")
 
@@ -86,13 +89,8 @@ def check(path: Path) -> None:
     if not path.exists():
         return
     if path.name == "ledger.json":
-        train.RunLedger  # the same package
-        from asteroid_bsrnn.costs.record import read
-
         read(path)
     elif path.name == "conf.yml":
-        from asteroid_bsrnn.engine.config import load
-
         assert load(path)["training"]
     else:
         train.checkpoint.load_dict(path)

@@ -1,7 +1,9 @@
 """Trainings that fail, are interrupted, killed, or resumed with other settings."""
 
+import itertools
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -44,12 +46,53 @@ def arguments(tiny, folder, *changes):
 
 
 @pytest.fixture(scope="module")
-def recipe_train():
-    """`train.py` with one thread, as a function of its arguments: exit code and stderr."""
-    sys.path.insert(0, str(FOLDER))
-    import train
+def recipe_main(tmp_path_factory):
+    """`train.py` as a function of its arguments: exit code and output.
 
-    return train
+    Each call is a fork of one process that has imported everything.
+    """
+    script = """
+import json, os, sys
+sys.path.insert(0, os.getcwd())
+import train
+
+for line in sys.stdin:
+    log, *arguments = json.loads(line)
+    child = os.fork()
+    if child == 0:
+        output = os.open(log, os.O_CREAT | os.O_WRONLY)
+        os.dup2(output, 1), os.dup2(output, 2)
+        sys.argv, code = ["train.py", *arguments], 1
+        try:
+            code = train.main()
+        except BaseException:
+            import traceback
+
+            traceback.print_exc()
+        finally:
+            sys.stdout.flush(), sys.stderr.flush()
+            os._exit(code)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", script],
+        cwd=FOLDER,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    logs = tmp_path_factory.mktemp("logs")
+    numbers = itertools.count()
+
+    def call(*arguments):
+        log = logs / f"{next(numbers)}.log"
+        print(json.dumps([str(log), *arguments]), file=process.stdin, flush=True)
+        return int(process.stdout.readline()), log.read_text()
+
+    yield call
+    process.stdin.close()
+    process.wait(timeout=30)
 
 
 def train(tiny, folder, *changes):
@@ -118,3 +161,106 @@ def test_runs_killed_at_twenty_moments_are_the_whole_one(tiny, whole, tmp_path):
         kills, seed = kills + len(ends) - 1, seed + 1
         seen |= {moment[1] for moment, _ in ends if moment}
     assert seen >= {"latest-", "ledger", "best_model"}, seen
+
+
+def test_ctrl_c_leaves_the_best_weights(tiny, tmp_path):
+    folder = tmp_path / "run"
+    command = arguments(tiny, folder, "training.max_epochs=1000")
+    log = Path(f"{folder}.log")
+    process = processes.start([sys.executable, "train.py", *command], log, FOLDER)
+    deadline = time.monotonic() + 200
+    while not (folder / "best_model.pth").exists():
+        assert process.poll() is None and time.monotonic() < deadline, log.read_text()
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    process.wait(timeout=60)
+    best = zoo.load(folder / "best_model.pth")
+    assert best.sources == ("vocals",)
+    # These are the weights of the best checkpoint.
+    checkpoints = sorted(folder.glob("checkpoints/best-*.ckpt"))
+    states = [torch.load(p, weights_only=True)["state_dict"] for p in checkpoints]
+    name, weight = next(iter(best.state_dict().items()))
+    assert any(torch.equal(state[f"model.{name}"], weight) for state in states)
+    infos = zoo.checkpoint.load_dict(folder / "best_model.pth")["infos"]
+    assert infos["training_config"]["training"]["max_epochs"] == 1000
+    assert ledger.read(folder)["sessions"][-1]["state"] == "interrupted"
+
+
+def test_what_would_train_nothing_is_refused_and_leaves_no_claim(tiny, tmp_path, recipe_main):
+    folder = tmp_path / "run"
+    empty = tmp_path / "none.txt"
+    empty.write_text("\n")
+    for changes, words in {
+        ("data.samples_per_epoch=4", "training.batch_size=8"): (
+            r"data.samples_per_epoch \(4\) is less than one batch \(training.batch_size 8 x 1"
+        ),
+        ("data.samples_per_epoch=0",): "data.samples_per_epoch must be 1 or more, got 0",
+        ("training.max_epochs=0",): "training.max_epochs must be 1 or more, got 0",
+        ("training.batch_size=-1",): "training.batch_size must be 1 or more, got -1",
+        (f"data.validation_tracks={empty}",): "no tracks in the split valid",
+        # These fail later, for other reasons.
+        ("energy.track=true", "energy.country=France"): "unknown country 'France'",
+        ("data.segment=100.0",): "error: ",
+        ("model.feature_dim=0",): "error: |Error",
+    }.items():
+        code, output = recipe_main(*arguments(tiny, folder, *changes))
+        assert code != 0 and re.search(words, output), (changes, output)
+        assert not (folder / "conf.yml").exists() and not (folder / "ledger.json").exists(), changes
+        assert not list(folder.glob("checkpoints/*")), changes
+    # The corrected command runs in the same folder.
+    code, output = recipe_main(*arguments(tiny, folder, "training.max_epochs=1"))
+    assert code == 0, output
+    record = ledger.read(folder)
+    assert (record["totals"]["epochs"], len(record["sessions"])) == (1, 1)
+    # A folder that an older version claimed without training anything is free, too.
+    for path in [*folder.glob("checkpoints/*"), folder / "ledger.json"]:
+        path.unlink()
+    code, output = recipe_main(*arguments(tiny, folder, "training.max_epochs=1", "optim.lr=0.01"))
+    assert code == 0, output
+    assert configuration.load(folder / "conf.yml")["optim"]["lr"] == 0.01
+
+
+def test_settings_that_do_not_change_a_step_may_change(tiny, whole, tmp_path, recipe_main):
+    folder = tmp_path / "run"
+    short = ("training.max_epochs=2", "training.patience=1", "data.workers=1")
+    code, output = recipe_main(*arguments(tiny, folder, *short))
+    assert code == 0, output
+    # In another place, with more epochs and patience, it becomes the whole run.
+    moved = folder.rename(tmp_path / "moved")
+    code, output = recipe_main(*arguments(tiny, moved))
+    assert code == 0, output
+    assert_same_run(moved, whole)
+    changes = {change["key"]: change for change in ledger.read(moved)["sessions"][1]["changes"]}
+    assert changes["training.max_epochs"] == {"key": "training.max_epochs", "old": 2, "new": 3}
+    assert changes.keys() == {"training.max_epochs", "training.patience", "data.workers"}
+    assert configuration.load(moved / "conf.yml")["training"]["max_epochs"] == 3
+
+    # All else is refused, each key with both values, and nothing is touched.
+    before = {path: path.stat().st_mtime_ns for path in moved.rglob("*") if path.is_file()}
+    for change, words in {
+        "optim.lr=0.5": "optim.lr was 0.001 and is now 0.5",
+        "model.n_repeats=2": "model.n_repeats was 1 and is now 2",
+        "training.seed=7": "training.seed was 1 and is now 7",
+        "data.segment=0.6": "data.segment was 0.5 and is now 0.6",
+        "scheduler.name=cosine": "scheduler.name was 'step' and is now 'cosine'",
+    }.items():
+        code, output = recipe_main(*arguments(tiny, moved, change, "data.workers=1"))
+        assert code == 2 and words in output and "data.workers" not in output, output
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_the_patience_of_a_resumed_run_is_the_new_one(tiny, tmp_path, recipe_main):
+    folder = tmp_path / "run"
+    # Nothing improves at this learning rate; the first epoch stays the best.
+    worse = ("optim.lr=1e-30", "training.max_epochs=9")
+    for patience, epochs in ((1, 2), (1, 2), (3, 4)):
+        code, output = recipe_main(
+            *arguments(tiny, folder, *worse, f"training.patience={patience}")
+        )
+        assert code == 0, output
+        assert ledger.read(folder)["totals"]["epochs"] == epochs, patience
+
+
+def test_fewer_epochs_than_are_done_are_refused(tiny, whole, recipe_main):
+    code, output = recipe_main(*arguments(tiny, whole, "training.max_epochs=1"))
+    assert code == 2 and "max_epochs" in output.splitlines()[-1], output

@@ -53,6 +53,8 @@ class Ledger:
         self._began = 0.0
         self._pue = DEFAULT_PUE
         self._damage: str | None = None
+        # Whether this session has written the file. A folder that vanishes later is not made again.
+        self._written = False
 
     @property
     def record(self) -> dict[str, Any]:
@@ -266,8 +268,10 @@ class Ledger:
             warnings.warn(f"{self.path}: not written: {error.strerror}", stacklevel=3)
 
     def _write(self) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._set_aside_if_damaged()
+        if not self._written:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._set_aside_if_damaged()
+            self._written = True
         text = json.dumps(self._record, indent=1, allow_nan=False)
         with whole_file(self.path) as unfinished, open(unfinished, "w", encoding="utf-8") as file:
             file.write(text + "\n")

@@ -243,9 +243,10 @@ def best_checkpoint(folder: str | Path) -> Path:
 
 
 def remove_leftovers(folder: str | Path) -> None:
-    """Remove unfinished checkpoints that a killed process left behind."""
-    for path in Path(folder).glob(".*.ckpt"):
-        path.unlink(missing_ok=True)
+    """Remove the unfinished weights that a killed process left in a run's folder."""
+    for pattern in ("checkpoints/.*.ckpt", ".best_model*"):
+        for path in Path(folder).glob(pattern):
+            path.unlink(missing_ok=True)
 
 
 def _check_records(path: Path) -> None:

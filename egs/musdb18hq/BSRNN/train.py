@@ -26,7 +26,6 @@ from asteroid_bsrnn.engine.checkpoints import (
 from asteroid_bsrnn.engine.config import check_same_run
 from asteroid_bsrnn.engine.system import NotFiniteLossError, SeparationSystem
 from asteroid_bsrnn.engine.trainer import make_optimization, make_trainer, monitored
-from asteroid_bsrnn.files import remove_unfinished
 from asteroid_bsrnn.memory import keep_freed_memory
 from asteroid_bsrnn.weights import checkpoint
 
@@ -164,9 +163,7 @@ def run(
         validate_loss=monitor == "val_loss",
     )
     if trainer.is_global_zero:
-        remove_leftovers(folder / "checkpoints")
-        if folder.is_dir():
-            remove_unfinished(folder / BEST)
+        remove_leftovers(folder)
     checkpoint_path = resumable(folder / "checkpoints", rank_zero_info)
     if checkpoint_path is not None:
         rank_zero_info(f"going on from {checkpoint_path}")
