@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 import soundfile
 
 from asteroid_bsrnn.metrics import usdr
@@ -26,6 +27,7 @@ def best_scaled_mixture(song):
     return usdr(references, gains[:, None, None] * mixture).numpy()
 
 
+@pytest.mark.slow
 def test_held_out_songs_are_separated(tmp_path):
     data = tmp_path / "data"
     environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}
