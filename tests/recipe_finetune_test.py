@@ -23,6 +23,9 @@ from .tiny_musdb import SOURCES, make_tiny_musdb, validation_names
 
 FOLDER = Path(__file__).parent.parent / "egs" / "musdb18hq"
 sys.path.insert(0, str(FOLDER / "finetune"))
+import select_estimates  # noqa: E402
+import separate_songs  # noqa: E402
+
 import teachers  # noqa: E402
 
 ACCOMPANIMENT = "bass+drums+other"
@@ -213,41 +216,50 @@ def test_one_damaged_song_does_not_end_a_nights_work(tiny, tmp_path):
     assert len(list((tmp_path / "run" / "estimates").glob("*/*/record.json"))) == 3
 
 
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
+def test_what_is_missing_is_said_in_one_line(tiny, tmp_path):
+    for options, words in (
         (["--songs", ""], "--songs is missing"),
         (["--root", ""], "--root is missing"),
-        (["--songs", "nowhere.yml"], "nowhere.yml: cannot be read"),
-        (["--stop_stage", "0"], "song1.flac: nothing is known of the song; give a teacher"),
-        (["--teacher", "nobody"], "unknown model 'nobody'"),
-        (["--teacher", "voice.pth", "--two_stems", "drums"], "voice: does not estimate drums"),
-        (["--stage", "1", "--teacher", "four.pth"], "not separated yet"),
-        (["--stage", "1"], "song1.flac: nothing is known of the song; give a teacher"),
-        (["--teacher", "four.pth", "--stage", "1", "--share", "3"], "share must be below 0"),
         (["--stage", "2"], "selection.json: cannot be read"),
-    ],
-)
-def test_what_is_wrong_is_said_in_one_line(tiny, tmp_path, options, words):
-    process = start(tiny, tmp_path / "run", *training(tiny), *options)
-    assert process.wait(timeout=100) != 0
-    lines = (tmp_path / "run" / "log").read_text().splitlines()
-    assert any("error: " in line and words in line for line in lines), lines
-    assert not any("Traceback" in line for line in lines)
+    ):
+        process = start(tiny, tmp_path / "run", *training(tiny), *options)
+        assert process.wait(timeout=100) != 0
+        lines = (tmp_path / "run" / "log").read_text().splitlines()
+        assert any("error: " in line and words in line for line in lines), lines
+        assert not any("Traceback" in line for line in lines)
 
 
-@pytest.mark.parametrize(
-    ("sources", "wanted", "expected"),
-    [
+def test_wrong_choices_of_the_first_stages_take_one_line(tiny, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tiny)
+    unknown = "song1.flac: nothing is known of the song; give a teacher"
+    for stage, options, words in (
+        (separate_songs, ["--songs", "nowhere.yml"], "nowhere.yml: cannot be read"),
+        (separate_songs, [], unknown),
+        (separate_songs, ["--teacher", "nobody"], "unknown model 'nobody'"),
+        (
+            separate_songs,
+            ["--teacher", "voice.pth", "--two_stems", "drums"],
+            "voice: does not estimate drums",
+        ),
+        (select_estimates, ["--teacher", "four.pth"], "not separated yet"),
+        (select_estimates, [], unknown),
+        (select_estimates, ["--teacher", "four.pth", "--share", "3"], "share must be below 0"),
+    ):
+        estimates = ["--estimates", str(tmp_path / "estimates"), "--device", "cpu"]
+        assert stage.main(["--songs", "songs.json", *estimates, *options]) == 2
+        errors = [line for line in capsys.readouterr().err.splitlines() if "error: " in line]
+        assert len(errors) == 1 and words in errors[0], (options, errors)
+
+
+def test_what_a_teacher_is_asked_for():
+    for sources, wanted, expected in (
         (SOURCES, None, None),
         (SOURCES[::-1], None, None),
         (SOURCES, "drums", "drums"),
         (("bass",), None, "bass"),
         (("vocals", "accompaniment"), None, "vocals"),  # Spleeter
-    ],
-)
-def test_what_a_teacher_is_asked_for(sources, wanted, expected):
-    assert teachers.choose_two_stems("teacher", sources, wanted) == expected
+    ):
+        assert teachers.choose_two_stems("teacher", sources, wanted) == expected, sources
 
 
 def test_teachers_of_some_sources_must_be_told_which_one():

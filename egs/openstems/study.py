@@ -109,7 +109,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def all_trials(options: argparse.Namespace) -> Iterator[Trial]:
-    """The trials of the study that was asked for."""
+    """Yield the trials of the study that was asked for."""
     if options.study == "voices":
         yield from voices_trials(options)
     for name, changes in (
@@ -119,7 +119,7 @@ def all_trials(options: argparse.Namespace) -> Iterator[Trial]:
 
 
 def voices_trials(options: argparse.Namespace) -> Iterator[Trial]:
-    """Vocals from all kinds of voice together, and from each kind alone."""
+    """Yield vocals from all kinds of voice together, and from each kind alone."""
     one_source = ("model.preset=bsrnn_naive",)
     yield Trial("all", options.root, one_source, "vocals")
     for kind, songs in sorted(songs_by_kind_of_voice(options.root).items()):
@@ -129,7 +129,7 @@ def voices_trials(options: argparse.Namespace) -> Iterator[Trial]:
 
 
 def songs_by_kind_of_voice(root: Path) -> dict[str, list[str]]:
-    """Names of the training songs with vocals, by the kind of the leading voice."""
+    """Return names of the training songs with vocals, by the kind of the leading voice."""
     validation = validation_names(root)
     kinds = defaultdict(list)
     for folder in list_folders(root / "train"):
@@ -143,7 +143,7 @@ def songs_by_kind_of_voice(root: Path) -> dict[str, list[str]]:
 
 
 def validation_names(root: Path) -> set[str]:
-    """Names of the validation songs.
+    """Return names of the validation songs.
 
     Raises:
         UserError: if there is no such data set.
@@ -238,7 +238,7 @@ def _line(trial: Trial, folder: Path) -> str:
 
 
 def _scores(usdr: Mapping[str, float]) -> str:
-    """Cells of all stems and their mean, which is left out where a stem is."""
+    """Return cells of all stems and their mean, which is left out where a stem is."""
     cells = [f"{usdr[stem]:.2f}" if stem in usdr else "" for stem in STEMS]
     mean = sum(usdr[stem] for stem in STEMS) / len(STEMS) if all(cells) else None
     return " | ".join([*cells, "" if mean is None else f"{mean:.2f}"])

@@ -8,7 +8,7 @@ import pytest
 
 from openstems import production
 from openstems.effects.levels import active_level
-from openstems.music import RATE, Note, Part, Score, Section
+from openstems.music import RATE, STEMS, Note, Part, Score, Section
 from openstems.production import bass, draws, drums, form, other, vocals
 from openstems.randomness import generator
 
@@ -46,7 +46,7 @@ def tracks_of(score):
 def test_stems_are_at_their_levels_and_the_record_is_plain():
     score = score_of()
     stems, record = production.mix_stems(tracks_of(score), score, LENGTH, streams_of(1))
-    assert tuple(stems) == production.STEMS
+    assert tuple(stems) == STEMS
     for stem, sound in stems.items():
         assert sound.shape == (2, int(SECONDS * RATE)) and sound.dtype == np.float32
         assert np.isfinite(sound).all()
@@ -60,7 +60,7 @@ def test_the_same_streams_give_the_same_bits_and_others_do_not():
         production.mix_stems(tracks_of(score), score, LENGTH, streams_of(seed))[0]
         for seed in (5, 5, 6)
     )
-    for stem in production.STEMS:
+    for stem in STEMS:
         np.testing.assert_array_equal(first[stem], second[stem])
         assert not np.array_equal(first[stem], third[stem])
 

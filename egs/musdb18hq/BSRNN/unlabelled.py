@@ -17,7 +17,7 @@ GROUP = "unlabelled"
 
 
 def without_unused(config: dict, base: dict) -> dict:
-    """Leave the group out where there are no songs: the configuration of such runs has none.
+    """Return leave the group out where there are no songs: the configuration of such runs has none.
 
     Raises:
         UserError: other keys of the group are set, but no selection.
@@ -45,7 +45,7 @@ def join(
 
 
 def facts(config: dict) -> dict | None:
-    """What the ledger keeps of the songs without stems; None where there are none."""
+    """Return the facts about songs without stems for the ledger; None if there are none."""
     if GROUP not in config:
         return None
     return describe_selection(read_selection(config[GROUP]["selection"]))

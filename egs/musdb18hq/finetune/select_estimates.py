@@ -1,9 +1,10 @@
-"""Stage 1: select the windows of the estimates that are used, and print the figures."""
+"""Stage 1: select the windows of the estimates for training, and print the figures."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 
@@ -24,8 +25,8 @@ HELP = {
 }
 
 
-def main() -> int:
-    """Select, and return the exit code: 2 for a user's mistake, in one line."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Return select, and return the exit code: 2 for a user's mistake, in one line."""
     parser = argparse.ArgumentParser(description=__doc__)
     teachers.add_options(parser)
     parser.add_argument("--selection", type=Path, help="default: selection.json in --estimates")
@@ -36,7 +37,7 @@ def main() -> int:
             default=setting.default,
             help=f"{HELP[setting.name]} ({setting.default})",
         )
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     path = options.selection or options.estimates / "selection.json"
     try:
         settings = Filter(

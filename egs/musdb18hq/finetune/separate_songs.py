@@ -6,7 +6,7 @@ import argparse
 import shutil
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import soundfile
@@ -21,17 +21,17 @@ from asteroid_bsrnn.data.songs import FORMAT, RECORD, VERSION, read_record, song
 from asteroid_bsrnn.files import write_json
 from asteroid_bsrnn.memory import keep_freed_memory
 
-# Estimates are further from the truth than rounding to 16 bits takes them, or than clamping their
-# highest peaks. A gain that lets these fit would differ between teachers, which are compared.
+# The errors of estimates exceed those of rounding to 16 bits and of clamping peaks. A gain that
+# avoids clamping would differ between the teachers, which are compared.
 SUBTYPE = "PCM_16"
 CLIP = "clamp"
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Separate, and return the exit code: 2 for a user's mistake, in one line."""
     parser = argparse.ArgumentParser(description=__doc__)
     teachers.add_options(parser)
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     try:
         songs = read_songs(options.songs, SOURCES)
         known = [song for song in songs if song.known_parts(SOURCES)]
@@ -62,13 +62,13 @@ def _all(
     make: Callable[[Song, Path], Mapping[str, Path]],
     label: str,
 ) -> int:
-    """Make the parts of all songs that lack them; number of songs that failed."""
+    """Make the missing parts of all songs, and return the number of songs that failed."""
     failures = 0
     for song in tqdm(songs, desc=label, unit="song", disable=None):
         try:
             _one(song, folder, teacher, make)
         except UserError as error:
-            # One damaged file must not end a night's work.
+            # One damaged file must not stop the others.
             teachers.fail(error)
             failures += 1
     return failures
@@ -85,7 +85,7 @@ def _one(
     record = read_record(place, checksum)
     if record is not None and (teacher or set(record["parts"]) == set(_known(song))):
         return
-    for left in place.glob(".incomplete-*"):  # by a process that was killed
+    for left in place.glob(".incomplete-*"):  # left by a process that was killed
         shutil.rmtree(left)
     (place / RECORD).unlink(missing_ok=True)
     began = time.perf_counter()
@@ -115,7 +115,7 @@ def _one(
 
 
 def _separate(song: Song, place: Path, teacher: teachers.Teacher) -> dict[str, Path]:
-    """A teacher's estimates of a song, by part."""
+    """Write a teacher's estimates of a song, and return their files by part."""
     written = teacher.separator.separate_file(
         song.path,
         place.parent,
@@ -131,7 +131,7 @@ def _separate(song: Song, place: Path, teacher: teachers.Teacher) -> dict[str, P
 
 
 def _store_known(song: Song, place: Path) -> dict[str, Path]:
-    """Known parts of a song as flac, which can be read from any sample on."""
+    """Write the known parts of a song as flac, which can be read from any sample on."""
     audio = {name: AudioFile(path) for name, path in _known(song).items()}
     first = next(iter(audio.values()))
     form = (first.sample_rate, first.channels)

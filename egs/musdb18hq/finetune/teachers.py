@@ -1,4 +1,4 @@
-"""Teachers, and where their estimates lie."""
+"""Teachers, and the folders of their estimates."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Teacher:
     """A model that separates songs.
 
     Attributes:
-        model: what the user named.
+        model: as named by the user.
         separator: with its weights.
         two_stems: the source beside which everything else is one part; None for all sources.
     """
@@ -33,7 +33,7 @@ class Teacher:
     two_stems: str | None
 
     def record(self) -> dict[str, Any]:
-        """What the records of its estimates say of it."""
+        """Return the facts for the records of its estimates."""
         entry = zoo.registry().get(self.model.name)
         return {
             "label": self.model.label,
@@ -49,7 +49,7 @@ class Teacher:
         }
 
     def folder(self, estimates: Path) -> Path:
-        """Folder of its estimates: other weights or settings have another one."""
+        """Return the folder of its estimates, which depends on weights and settings."""
         facts = {
             "sha256": self.model.sha256,
             "two_stems": self.two_stems,
@@ -58,14 +58,14 @@ class Teacher:
         return estimates / f"{self.model.label}-{settings_hash(facts)[:8]}"
 
     def part(self, stem: str) -> str:
-        """Name of the part that is in a file of `Separator.separate_file`."""
+        """Return the part that a stem of `Separator.separate_file` holds."""
         if stem == f"no_{self.two_stems}":
             return "+".join(source for source in SOURCES if source != self.two_stems)
         return stem
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Options that say which songs, which teachers and where."""
+    """Add the options for songs, teachers and estimates."""
     parser.add_argument("--songs", required=True, help="a list in YAML or JSON, or a folder")
     parser.add_argument(
         "--teacher",
@@ -83,10 +83,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def load(options: argparse.Namespace) -> list[Teacher]:
-    """The teachers that the options name.
+    """Load the teachers that the options name.
 
     Raises:
-        UserError: one can't be loaded, or does not estimate what is asked for.
+        UserError: one cannot be loaded, or does not estimate the source asked for.
     """
     teachers = []
     for name in options.teacher:
@@ -100,7 +100,7 @@ def load(options: argparse.Namespace) -> list[Teacher]:
 
 
 def _licenses(path: Path) -> list[dict[str, Any]]:
-    """Notices of the data that weights learnt from, as far as their files tell."""
+    """Return the notices of the training data that the files of weights contain."""
     notices: list[dict[str, Any]] = []
     for file in checkpoint.files_of(path):
         found = checkpoint.load_dict(file).get("infos", {}).get("licenses", [])
@@ -109,10 +109,10 @@ def _licenses(path: Path) -> list[dict[str, Any]]:
 
 
 def choose_two_stems(label: str, estimated: Sequence[str], wanted: str | None) -> str | None:
-    """The source that is estimated beside everything else; None where all sources are.
+    """Return the source that is estimated beside everything else; None for all sources.
 
     Raises:
-        UserError: the teacher does not estimate it, or the choice is the user's.
+        UserError: the teacher does not estimate it, or the user has to choose.
     """
     if wanted is not None:
         if wanted not in estimated:
@@ -130,6 +130,6 @@ def choose_two_stems(label: str, estimated: Sequence[str], wanted: str | None) -
 
 
 def fail(error: UserError) -> int:
-    """Say what a user can mend in one line; the exit code."""
+    """Print an error in one line, and return the exit code."""
     print(f"error: {error}", file=sys.stderr)
     return 2

@@ -27,7 +27,7 @@ _OWN = "| openstems | its own band, drums and synthesizers | MIT | asteroid-bsrn
 
 
 def write_credits(root: Path, materials: Materials, entries: Sequence[Mapping[str, Any]]) -> None:
-    """Writes `CREDITS.md` and `infos.json`, and copies the licences' texts to `licences/`.
+    """Write `CREDITS.md` and `infos.json`, and copy the licence texts to `licences/`.
 
     `infos.json` says the same as `CREDITS.md` in the form of Asteroid's data sets, of which the
     cards of models are made.
@@ -78,7 +78,7 @@ def _rows(named: Sequence[Material], materials: Materials) -> list[str]:
 
 
 def _pieces(entries: Sequence[Mapping[str, Any]]) -> str:
-    """The pieces of music that songs are arranged from, and how often."""
+    """Return the pieces of music that songs are arranged from, and how often."""
     counts = Counter(piece for entry in entries for piece in entry["uses"].get("piece", ()))
     if not counts:
         return "\nAll music was composed by openstems.\n"

@@ -69,7 +69,7 @@ class BuildSettings:
         first_songs(0, self.shares)
 
     def identity(self) -> dict[str, Any]:
-        """What decides the songs: must be the same in every call for one data set.
+        """Return the settings that determine the songs; they must not change for a data set.
 
         Neither the number of songs nor that of workers, nor the shares, which only decide which
         songs there are.
@@ -84,7 +84,7 @@ class BuildSettings:
         }
 
     def of_song(self, song_id: SongId) -> SongSettings:
-        """The settings of one song."""
+        """Return the settings of one song."""
         return SongSettings(
             song_id.split, self.seconds, self.seed, self.materials, self.voice_phrases
         )
@@ -118,7 +118,7 @@ def build(
     render: workers.Render | None = None,
     report: Callable[[str], None] = lambda line: None,
 ) -> Outcome:
-    """Builds a data set in the layout of MUSDB18-HQ, or what an earlier build left to be done.
+    """Build a data set in the layout of MUSDB18-HQ, or what an earlier build left to be done.
 
     `<root>/train` holds the songs for training and validation, whose names are in
     `validation_tracks.txt`, `<root>/test` those for test. Every song is a folder of 16-bit wav
@@ -174,7 +174,7 @@ def build(
 
 
 def default_workers(seconds: float) -> int:
-    """As many processes as there are cores, and memory for."""
+    """Return as many processes as there are cores, and memory for."""
     try:
         n_cores = len(os.sched_getaffinity(0))
         memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

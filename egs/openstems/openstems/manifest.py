@@ -22,7 +22,7 @@ LIBRARIES = ("numpy", "scipy", "soundfile", "soxr", "symusic", "pyworld", "onnxr
 
 
 def describe(settings: Mapping[str, Any], materials: Materials) -> dict[str, Any]:
-    """What a data set is begun with.
+    """Return the description of a new data set.
 
     Args:
         settings: all that decides its songs, in plain types.
@@ -40,7 +40,7 @@ def describe(settings: Mapping[str, Any], materials: Materials) -> dict[str, Any
 
 
 def claim(root: Path, description: Mapping[str, Any]) -> None:
-    """Makes the folder a data set of this description, or sees that it is one.
+    """Make the folder a data set of this description, or check that it is one.
 
     Raises:
         UserError: it holds something else, or a data set of other settings or materials.
@@ -67,7 +67,7 @@ def claim(root: Path, description: Mapping[str, Any]) -> None:
 
 
 def write_manifest(root: Path, entries: Sequence[Mapping[str, Any]]) -> None:
-    """Writes all songs' entries, and the names of the validation songs."""
+    """Write all songs' entries, and the names of the validation songs."""
     ordered = sorted(entries, key=lambda entry: (entry["split"], entry["number"]))
     write_json(root / MANIFEST, {"format": FORMAT, "songs": ordered})
     names = [entry["name"] for entry in ordered if entry["split"] == "valid"]
@@ -75,7 +75,7 @@ def write_manifest(root: Path, entries: Sequence[Mapping[str, Any]]) -> None:
 
 
 def read_manifest(root: Path) -> list[dict[str, Any]]:
-    """The entries of a data set's songs.
+    """Return the entries of a data set's songs.
 
     Raises:
         UserError: it has no manifest, or a damaged one.
@@ -87,7 +87,7 @@ def read_manifest(root: Path) -> list[dict[str, Any]]:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The content of a JSON file.
+    """Return the content of a JSON file.
 
     Raises:
         UserError: it is missing or damaged.
@@ -104,12 +104,12 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Replaces a JSON file in one step."""
+    """Replace a JSON file in one step."""
     write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replaces a file in one step: a reader never meets half of it."""
+    """Replace a file in one step: readers never see a partial file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, part = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
     try:
@@ -123,7 +123,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def _difference(existing: object, wanted: Mapping[str, Any]) -> str:
-    """The first setting that differs, with both values; nothing where all are the same."""
+    """Return the first setting that differs, with both values; nothing where all are the same."""
     existing = existing if isinstance(existing, dict) else {}
     for name in sorted({*existing, *wanted}):
         if existing.get(name) != wanted.get(name):

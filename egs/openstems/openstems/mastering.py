@@ -20,7 +20,7 @@ _LARGEST = FULL_SCALE - 2
 
 
 def draw(rng: np.random.Generator) -> dict[str, Any]:
-    """Chooses how a song is mastered.
+    """Choose how a song is mastered.
 
     Args:
         rng: source of the choices.
@@ -57,7 +57,7 @@ def master(
     chain: list[dict[str, Any]] | None = None,
     compressor: Mapping[str, float] | None = None,
 ) -> dict[str, np.ndarray]:
-    """Masters the stems of a song together.
+    """Master the stems of a song together.
 
     Args:
         stems: name to sound, each of shape (2, L), float32.
@@ -89,7 +89,7 @@ def master(
 
 
 def sum_of(stems: Mapping[str, np.ndarray]) -> np.ndarray:
-    """The mixture of stems; integers are added as int32 and come back as they were.
+    """Return the mixture of stems; integers are added as int32 and come back as they were.
 
     Args:
         stems: name to stem, all of one shape and type.
@@ -105,13 +105,13 @@ def sum_of(stems: Mapping[str, np.ndarray]) -> np.ndarray:
 def compressor_gain(
     peaks: np.ndarray, threshold: float, ratio: float, attack: float, release: float
 ) -> np.ndarray:
-    """Gain of a bus compressor, one value a hop, from the peaks of the hops."""
+    """Return gain of a bus compressor, one value a hop, from the peaks of the hops."""
     excess = np.maximum(20 * np.log10(np.maximum(peaks, 1e-6)) - threshold, 0)
     return 10 ** (dynamics.follow(excess * (1 / ratio - 1), attack, release) / 20)
 
 
 def limiter_gain(peaks: np.ndarray, ceiling: float, reach: int = 4) -> np.ndarray:
-    """Gain of a limiter that looks ahead.
+    """Return gain of a limiter that looks ahead.
 
     Args:
         peaks: greatest magnitude of each hop.

@@ -56,7 +56,7 @@ class Note:
 
     @property
     def duration(self) -> float:
-        """Seconds from start to end."""
+        """Return seconds from start to end."""
         return self.end - self.start
 
 
@@ -95,7 +95,7 @@ class Chord:
 
     @property
     def pitch_classes(self) -> tuple[int, ...]:
-        """Pitch classes of the chord, the root first."""
+        """Return pitch classes of the chord, the root first."""
         return tuple((self.root + interval) % 12 for interval in CHORD_INTERVALS[self.quality])
 
 
@@ -145,11 +145,11 @@ class Score:
     origin: dict[str, Any] = field(default_factory=dict)
 
     def part(self, role: str) -> tuple[Part, ...]:
-        """All parts of a role, possibly none."""
+        """Return all parts of a role, possibly none."""
         return tuple(part for part in self.parts if part.role == role)
 
     def with_parts(self, parts: Iterable[Part], **origin: Any) -> Score:
-        """The same song with other parts.
+        """Return the same song with other parts.
 
         Args:
             parts: the parts of the new score.
@@ -158,16 +158,16 @@ class Score:
         return replace(self, parts=tuple(parts), origin={**self.origin, **origin})
 
     def chord_at(self, time: float) -> Chord | None:
-        """The chord that sounds at `time` seconds, or None where none is known."""
+        """Return the chord that sounds at `time` seconds, or None where none is known."""
         return next((chord for chord in self.chords if chord.start <= time < chord.end), None)
 
     def section_at(self, time: float) -> Section | None:
-        """The section around `time` seconds, or None outside the form."""
+        """Return the section around `time` seconds, or None outside the form."""
         return next(
             (section for section in self.sections if section.start <= time < section.end), None
         )
 
 
 def by_start(notes: Iterable[Note]) -> tuple[Note, ...]:
-    """Notes in the order a `Part` wants: by start, then pitch."""
+    """Return notes in the order a `Part` wants: by start, then pitch."""
     return tuple(sorted(notes, key=lambda note: (note.start, note.pitch, note.end)))

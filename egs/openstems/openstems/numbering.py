@@ -24,7 +24,7 @@ class SongId:
 
     @property
     def name(self) -> str:
-        """The name of its folder."""
+        """Return the name of its folder."""
         return f"{self.split}-{self.number:05d}"
 
     @property
@@ -34,7 +34,7 @@ class SongId:
 
 
 def first_songs(n_songs: int, shares: Sequence[int]) -> list[SongId]:
-    """The songs of a data set of `n_songs`.
+    """Return the songs of a data set of `n_songs`.
 
     The songs of a smaller data set are among those of a larger one, and from three songs on every
     split has one.
@@ -52,7 +52,7 @@ def first_songs(n_songs: int, shares: Sequence[int]) -> list[SongId]:
 
 
 def _sequence(shares: Sequence[int]) -> Iterator[SongId]:
-    """All songs, in an order in which every beginning has the shares as well as can be."""
+    """Yield all songs, in an order in which every beginning has the shares as well as can be."""
     counts = dict.fromkeys(SPLITS, 0)
     waiting = [split for split, share in zip(SPLITS, shares, strict=True) if share]
     while True:

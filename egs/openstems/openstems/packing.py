@@ -204,7 +204,7 @@ class _Packer:
             self.songs.append({"stems": stems, **facts})
 
     def _window(self, song: Mapping[str, Any], kind: str) -> tuple[int, int]:
-        """First and last frame of what is packed."""
+        """Return first and last frame of what is packed."""
         if kind == "parts":
             return 0, song["frames"]
         wanted = self.amounts.silent_seconds if kind == "silent" else self.amounts.seconds

@@ -36,7 +36,7 @@ def play(
     streams: Streams,
     pauses: Sequence[Record] = (),
 ) -> tuple[list[Track], list[Record]]:
-    """Plays all parts but the voice.
+    """Play all parts but the voice.
 
     Args:
         score: the song.
@@ -75,7 +75,7 @@ def sing(
     voice_phrases: int = VOICE_PHRASES,
     pauses: Sequence[Record] = (),
 ) -> tuple[list[Track], Record | None]:
-    """Sings the vocal part, or puts recorded phrases in its place.
+    """Sing the vocal part, or put recorded phrases in its place.
 
     Args:
         score: the song; without a part "vocals" nobody sings.
@@ -140,7 +140,7 @@ def _track(
     rng: np.random.Generator,
     materials: Materials,
 ) -> Track:
-    """One instrument's track; two takes of a doubled part stand left and right."""
+    """Return one instrument's track; two takes of a doubled part stand left and right."""
     sides = [[p for p in parts if p.name.endswith(side)] for side in (LEFT, RIGHT)]
     doubled = len(sides[0]) == len(sides[1]) == 1 and len(parts) == 2
     parameters = choice.get("parameters", {})
@@ -165,7 +165,7 @@ def _track(
 def _recording(
     score: Score, samples: int, split: str, materials: Materials, rng: np.random.Generator
 ) -> tuple[Track, Record] | None:
-    """Now and then a recorded guitar beside the others; it keeps neither key nor tempo."""
+    """Return now and then a recorded guitar beside the others; it keeps neither key nor tempo."""
     if rng.random() >= RECORDING_SHARE or not score.parts:
         return None
     taken = recordings.excerpt(score.seconds, rng, split, materials)

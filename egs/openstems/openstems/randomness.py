@@ -12,7 +12,7 @@ import numpy as np
 
 
 def generator(*names: str | int) -> np.random.Generator:
-    """A generator of random numbers that depends on `names` alone.
+    """Return a generator of random numbers that depends on `names` alone.
 
     The names are hashed, not drawn from: streams of different names have nothing in common, and
     the same names give the same numbers on every machine. PCG64 is named rather than left to

@@ -39,7 +39,7 @@ class Song:
 
 
 def render_song(index: int, settings: SongSettings) -> Song:
-    """Makes a song.
+    """Make a song.
 
     Args:
         index: its number within its split.
@@ -81,7 +81,7 @@ def render_song(index: int, settings: SongSettings) -> Song:
 
 
 def plain(value: Any) -> Any:
-    """A value in the types of JSON: tuples as lists, numpy's numbers as Python's."""
+    """Return a value in the types of JSON: tuples as lists, numpy's numbers as Python's."""
     if isinstance(value, Mapping):
         return {str(key): plain(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):
@@ -90,7 +90,7 @@ def plain(value: Any) -> Any:
 
 
 def _score(settings: SongSettings, streams: Streams) -> Score:
-    """A song of the own band, or an excerpt of a piece of the split."""
+    """Return a song of the own band, or an excerpt of a piece of the split."""
     rng = streams("source")
     choices = _pieces(settings.materials, settings.split)
     if rng.random() * (OWN_BAND + len(choices)) < OWN_BAND:
@@ -105,7 +105,7 @@ def _pieces(materials: Materials, split: str) -> tuple[corpora.Piece, ...]:
 
 
 def _origin(score: Score) -> dict[str, Any]:
-    """Where the notes come from; a piece belongs to its material and to one split."""
+    """Return where the notes come from; a piece belongs to its material and to one split."""
     origin = dict(score.origin)
     if "piece" in origin:
         origin["material"] = origin["source"]
@@ -114,7 +114,7 @@ def _origin(score: Score) -> dict[str, Any]:
 
 
 def _uses(made: Mapping[str, Any]) -> dict[str, list[str]]:
-    """What no other split may hear, by kind."""
+    """Return what no other split may hear, by kind."""
     uses: dict[str, set[str]] = {}
     for record in _records(made):
         for kind, names in record.get("uses", {}).items():
@@ -125,13 +125,13 @@ def _uses(made: Mapping[str, Any]) -> dict[str, list[str]]:
 
 
 def _licences(made: Mapping[str, Any], materials: Materials) -> dict[str, list[str]]:
-    """The materials used, each with its licences, in the order of their names."""
+    """Return the materials used, each with its licences, in the order of their names."""
     names = {record["material"] for record in _records(made) if record.get("material")}
     return {name: list(find(name).licences(materials.profile)) for name in sorted(names)}
 
 
 def _records(value: Any) -> Iterator[Mapping[str, Any]]:
-    """Every dictionary inside a record."""
+    """Yield every dictionary inside a record."""
     if isinstance(value, Mapping):
         yield value
         value = list(value.values())

@@ -12,7 +12,7 @@ KINDS = ("piece", "soundfont_family", "kit_family", "speaker", "synthesizer_mode
 
 
 def split_of_digest(digest: str) -> str:
-    """The split of a piece, by the hash of its content: 3/5 train, 1/5 valid, 1/5 test.
+    """Return the split of a piece, by the hash of its content: 3/5 train, 1/5 valid, 1/5 test.
 
     Args:
         digest: hexadecimal, at least 8 digits.
@@ -22,7 +22,7 @@ def split_of_digest(digest: str) -> str:
 
 
 def check(entries: Iterable[Mapping]) -> list[str]:
-    """Finds what is used in more than one split.
+    """Find what is used in more than one split.
 
     Args:
         entries: of the manifest, each with its `split` and under `uses` the names of what it is

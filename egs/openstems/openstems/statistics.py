@@ -37,7 +37,7 @@ Row = dict[str, Any]
 
 
 def measure(sound: np.ndarray) -> Row | None:
-    """Statistics of one stem or mixture.
+    """Return statistics of one stem or mixture.
 
     Args:
         sound: shape (C, L), full scale 1.
@@ -72,7 +72,7 @@ def measure(sound: np.ndarray) -> Row | None:
 
 
 def measure_song(folder: str | Path) -> dict[str, Row | None]:
-    """Statistics of the files of one song, one file in memory at a time.
+    """Return statistics of the files of one song, one file in memory at a time.
 
     Args:
         folder: holds `mixture.wav` and the stems.
@@ -102,7 +102,7 @@ def measure_folder(
     limit: int | None = None,
     progress: Callable[[Iterable], Iterable] = iter,
 ) -> dict[str, Any]:
-    """Statistics of a data set.
+    """Return statistics of a data set.
 
     Args:
         folder: a data set in the MUSDB18-HQ layout, or one of its splits.
@@ -117,10 +117,10 @@ def measure_folder(
     Raises:
         UserError: the folder holds no songs, or one of them is damaged.
     """
-    from asteroid_bsrnn.files import list_files  # imports torch, which generating does not need
-
     files = []
     if Path(folder).is_dir():
+        from asteroid_bsrnn.files import list_files  # imports torch, which generating does not need
+
         files = list_files(folder, ["mixture.wav"], recursive=True)
     songs = [path.parent for path in files if path.name == "mixture.wav"]
     if not songs:
@@ -146,12 +146,12 @@ def summarize(measured: Sequence[Mapping[str, Row | None]]) -> dict[str, Any]:
 
 
 def reference() -> dict[str, Any]:
-    """Statistics of a real excerpt, in the form of `summarize`, with its `source`."""
+    """Return statistics of a real excerpt, in the form of `summarize`, with its `source`."""
     return json.loads(_REFERENCE.read_text(encoding="utf-8"))
 
 
 def table(summary: Mapping[str, Any], beside: Mapping[str, Any] | None = None) -> str:
-    """A table for the terminal.
+    """Return a table for the terminal.
 
     Args:
         summary: what `measure_folder` returns.

@@ -29,7 +29,7 @@ _ONE_THREAD = (
 
 
 def pool(n_workers: int) -> ProcessPoolExecutor:
-    """A pool of fresh interpreters: forked ones would inherit locks and threads."""
+    """Return a pool of fresh interpreters: forked ones would inherit locks and threads."""
     # Read by libraries as they are loaded, in the processes to come.
     os.environ.update(dict.fromkeys(_ONE_THREAD, "1"))
     return ProcessPoolExecutor(
@@ -40,7 +40,7 @@ def pool(n_workers: int) -> ProcessPoolExecutor:
 def make_song(
     render: Render, root: Path, song_id: SongId, settings: SongSettings, scratch: Path
 ) -> dict[str, Any]:
-    """Renders and writes a song, in a worker; its entry of the manifest."""
+    """Render and write a song in a worker, and return its entry of the manifest."""
     song = render(song_id.number, settings)
     return write_song(root, song_id, song.stems, song.entry, scratch)
 

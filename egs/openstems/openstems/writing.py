@@ -27,7 +27,7 @@ def write_song(
     entry: Mapping[str, Any],
     scratch: Path,
 ) -> dict[str, Any]:
-    """Writes the stems, their sum as the mixture, and the song's entry of the manifest.
+    """Write the stems, their sum as the mixture, and the song's entry of the manifest.
 
     Args:
         root: the data set's folder.
@@ -70,7 +70,7 @@ def write_song(
 
 
 def read_entry(root: Path, song_id: SongId) -> dict[str, Any] | None:
-    """The entry of a finished song; None for one that is not there or not whole.
+    """Return the entry of a finished song; None for one that is not there or not whole.
 
     Raises:
         UserError: something lies in its place that is not ours.
@@ -96,7 +96,7 @@ def read_entry(root: Path, song_id: SongId) -> dict[str, Any] | None:
 
 
 def sha256_of(path: Path) -> str:
-    """The hash of a file's content, in hexadecimal."""
+    """Return the hash of a file's content, in hexadecimal."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         while block := file.read(1 << 20):
@@ -121,7 +121,7 @@ def _write(path: Path, signal: np.ndarray) -> dict[str, Any]:
 
 
 def _plain(value: object) -> object:
-    """What JSON takes, for numpy's numbers and tuples in an entry."""
+    """Return what JSON takes, for numpy's numbers and tuples in an entry."""
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, np.ndarray):

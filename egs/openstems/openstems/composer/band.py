@@ -62,7 +62,7 @@ def compose(seconds: float, rng: np.random.Generator, style: str | None = None) 
 
 
 def _cropped(part: Part, seconds: float) -> Part:
-    """The part within the song; notes that would barely begin are dropped."""
+    """Return the part within the song; notes that would barely begin are dropped."""
     notes = [
         Note(note.start, min(note.end, seconds), note.pitch, note.velocity)
         for note in part.notes

@@ -130,7 +130,7 @@ class _Player:
         self._play(bar, (text * 2)[:steps], loudness)
 
     def _span(self, beat: float) -> tuple[ChordSpan, ChordSpan]:
-        """The chord at a beat and the one after it."""
+        """Return the chord at a beat and the one after it."""
         spans = self._spans
         while self._index > 0 and spans[self._index].beat > beat + 1e-6:
             self._index -= 1
@@ -182,7 +182,7 @@ class _Player:
         self.events.append(Event(beat, length, pitch, min(velocity, 122)))
 
     def _place(self, root: int) -> int:
-        """The root as near to the hand as the range allows, low rather than high."""
+        """Return the root as near to the hand as the range allows, low rather than high."""
         places = [pitch for pitch in range(LOWEST, LOWEST + 16) if pitch % 12 == root % 12]
         self._root = min(places, key=lambda pitch: abs(pitch - self._root) + 0.4 * (pitch - LOWEST))
         return self._root
@@ -206,7 +206,7 @@ class _Player:
         return pitch if pitch <= HIGHEST + 4 else pitch - 12
 
     def _approach(self, root: int, following: int) -> int:
-        """A scale or half step below or above the coming root."""
+        """Return a scale or half step below or above the coming root."""
         near = min(
             (root // 12 * 12 + following + 12 * k for k in (-1, 0, 1)), key=lambda p: abs(p - root)
         )
@@ -216,14 +216,14 @@ class _Player:
         return int(pick(self._rng, fitting or [near]))
 
     def _walk(self, bar: int) -> str:
-        """A quarter-note line through chord tones to the next chord."""
+        """Return a quarter-note line through chord tones to the next chord."""
         middle = pick(self._rng, ("3---5---", "5---3---", "3---6---", "8---5---", "5---7---"))
         skip = "a-.x" if self._rng.random() < 0.2 else "a---"
         return "1---" + middle + skip
 
 
 def _from_kicks(kicks: Sequence[int], steps: int, long: bool) -> str:
-    """The root on each kick, held until the next one or for an eighth note."""
+    """Return the root on each kick, held until the next one or for an eighth note."""
     marks = ["-" if long else "."] * steps
     for step in kicks:
         marks[step] = "1"

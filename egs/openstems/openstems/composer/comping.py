@@ -178,5 +178,5 @@ class Comping:
         return events
 
     def _fits(self, span: ChordSpan) -> bool:
-        """Whether a riff on the first chord's root may stay there over this chord."""
+        """Return whether a riff on the first chord's root may stay there over this chord."""
         return self._spans[0].root in span.pitch_classes

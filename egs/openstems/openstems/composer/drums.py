@@ -80,7 +80,7 @@ def drum_events(
 
 
 def groove_of(style: DrumStyle, section: SectionPlan) -> Groove:
-    """The groove of a section."""
+    """Return the groove of a section."""
     loud = section.name == "chorus" or (section.name == "outro" and section.energy > 0.6)
     return GROOVES[style.chorus if loud else style.verse]
 
@@ -115,7 +115,7 @@ def _dressed(
 
 
 def _bar(groove, lines, bar, number, meter, style, rng) -> list[Event]:
-    """One bar of a groove with the small variations a drummer can't help."""
+    """Return one bar of a groove with the small variations a drummer can't help."""
     events = []
     vary = not style.electronic and rng.random() < 0.3
     open_end = vary and "hat" in lines and rng.random() < 0.5
@@ -151,7 +151,7 @@ def _crash(bar: int, meter: Meter, level: float, rng) -> list[Event]:
 
 
 def _fill_beats(left: int, section: SectionPlan, meter: Meter, rng) -> int:
-    """How many beats of fill end this bar: 0 for none."""
+    """Return how many beats of fill end this bar: 0 for none."""
     if section.energy < 0.2:
         return 0
     ends, half = left == 1, left % 4 == 1
@@ -162,7 +162,7 @@ def _fill_beats(left: int, section: SectionPlan, meter: Meter, rng) -> int:
 
 
 def _filled(events, bar, beats, style, section, meter, rng) -> list[Event]:
-    """Events with the last `beats` of a bar replaced by a fill."""
+    """Return events with the last `beats` of a bar replaced by a fill."""
     end = (bar + 1) * meter.beats
     start = end - beats
     drums, rhythm = FILLS[pick(rng, style.fills)]
@@ -185,7 +185,7 @@ def _filled(events, bar, beats, style, section, meter, rng) -> list[Event]:
 
 
 def _ended(events, section, meter, rng) -> list[Event]:
-    """The last bar of a song: one stroke that rings."""
+    """Return the last bar of a song: one stroke that rings."""
     start = (section.end - 1) * meter.beats
     kept = [event for event in events if event.beat < start - 1e-6]
     last = [Event(start, 0.25, DRUMS["kick"], 114), Event(start, meter.beats, DRUMS["crash"], 114)]

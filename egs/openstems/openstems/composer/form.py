@@ -60,7 +60,7 @@ class SectionPlan:
 
     @property
     def end(self) -> int:
-        """The bar after its last."""
+        """Return the bar after its last."""
         return self.bar + self.bars
 
 
@@ -114,7 +114,7 @@ def _linked(sections: Sequence[SectionPlan]) -> list[SectionPlan]:
 
 
 def _extended(song: Sequence[SectionPlan]) -> list[SectionPlan]:
-    """A longer song: what comes before the outro is played again."""
+    """Return a longer song: what comes before the outro is played again."""
     body, outro = list(song[:-1]), song[-1]
     again = [section for section in body if section.name != "intro"]
     shift = body[-1].end - again[0].bar
@@ -123,7 +123,7 @@ def _extended(song: Sequence[SectionPlan]) -> list[SectionPlan]:
 
 
 def _fitted(song: Sequence[SectionPlan], bars: int) -> tuple[SectionPlan, ...]:
-    """The beginning of a song, an outro in the last bars."""
+    """Return the beginning of a song, an outro in the last bars."""
     outro = min(song[-1].bars, max(2, bars // 6))
     kept = [section for section in song[:-1] if section.bar < bars - outro]
     kept[-1] = replace(kept[-1], bars=bars - outro - kept[-1].bar)
@@ -136,7 +136,7 @@ def _fitted(song: Sequence[SectionPlan], bars: int) -> tuple[SectionPlan, ...]:
 def _window(
     song: Sequence[SectionPlan], bars: int, unit: int, rng: np.random.Generator
 ) -> tuple[SectionPlan, ...]:
-    """A window of which at least three quarters are verse and chorus."""
+    """Return a window of which at least three quarters are verse and chorus."""
     dense = np.zeros(song[-1].end)
     for section in song:
         dense[section.bar : section.end] = section.name in ("verse", "chorus")

@@ -34,7 +34,7 @@ class Meter:
 
     @property
     def steps_per_bar(self) -> int:
-        """Sixteenth notes in a bar."""
+        """Return sixteenth notes in a bar."""
         return self.beats * self.steps
 
 
@@ -57,16 +57,16 @@ class Grid:
 
     @property
     def bars(self) -> int:
-        """Number of bars."""
+        """Return number of bars."""
         return len(self.lines) - 1
 
     @property
     def beats(self) -> int:
-        """Number of beats."""
+        """Return number of beats."""
         return self.bars * self.beats_per_bar
 
     def seconds(self, beats: float | Sequence[float] | np.ndarray) -> np.ndarray:
-        """Times in seconds of positions in beats; beyond the last line its tempo goes on."""
+        """Return times in seconds of positions in beats; beyond the last line its tempo goes on."""
         beats = np.asarray(beats, dtype=np.float64)
         whole = np.floor(beats / self.pair + 1e-9)
         share = beats / self.pair - whole
@@ -80,7 +80,7 @@ class Grid:
 
 
 def even_grid(bars: int, beats: int, tempo: float, swing: float, pair: float, drift) -> Grid:
-    """Bar lines of a tempo, which breathes a little.
+    """Return bar lines of a tempo, which breathes a little.
 
     Args:
         bars: number of bars.
@@ -136,12 +136,12 @@ def perform(
 
 
 def weighted(rng: np.random.Generator, choices: dict) -> object:
-    """One key of `choices`, drawn by the weights that are its values."""
+    """Return one key of `choices`, drawn by the weights that are its values."""
     keys = list(choices)
     weights = np.array([choices[key] for key in keys], dtype=np.float64)
     return keys[int(rng.choice(len(keys), p=weights / weights.sum()))]
 
 
 def pick(rng: np.random.Generator, choices: Sequence) -> object:
-    """One element of `choices`, all equally likely."""
+    """Return one element of `choices`, all equally likely."""
     return choices[int(rng.integers(len(choices)))]

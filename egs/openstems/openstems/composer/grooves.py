@@ -55,7 +55,7 @@ class Groove:
 
     @property
     def kicks(self) -> tuple[int, ...]:
-        """Steps of the first bar on which the kick sounds."""
+        """Return steps of the first bar on which the kick sounds."""
         line = self.lines.get("kick", "")[: self.steps]
         return tuple(step for step, mark in enumerate(line) if mark != ".")
 

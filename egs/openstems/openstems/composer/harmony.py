@@ -133,18 +133,18 @@ class ChordSpan(NamedTuple):
 
     @property
     def pitch_classes(self) -> tuple[int, ...]:
-        """Pitch classes of the chord, the root first."""
+        """Return pitch classes of the chord, the root first."""
         return tuple((self.root + step) % 12 for step in CHORD_INTERVALS[self.quality])
 
 
 def span_at(spans: Sequence[ChordSpan], beat: float) -> ChordSpan:
-    """The chord that sounds at a beat; the nearest one outside the chords."""
+    """Return the chord that sounds at a beat; the nearest one outside the chords."""
     place = bisect.bisect_right(spans, beat + 1e-6, key=lambda span: span.beat) - 1
     return spans[max(place, 0)]
 
 
 def parse(symbol: str) -> tuple[int, str]:
-    """Semitones above the tonic and quality of a symbol such as "bVII", "ii7" or "Vsus4"."""
+    """Return semitones above the tonic and quality of a symbol such as "bVII", "ii7" or "Vsus4"."""
     flat, numeral, suffix = _ROMAN.fullmatch(symbol).groups()
     minor = numeral.islower()
     quality = {"": "min" if minor else "maj", "7": "min7" if minor else "7", "o": "dim"}.get(
@@ -156,7 +156,7 @@ def parse(symbol: str) -> tuple[int, str]:
 def progression(
     kind: str, mode: str, bars: int, closing: str, rng: np.random.Generator
 ) -> list[list[str]]:
-    """The chords of one section, as symbols for each bar.
+    """Return the chords of one section, as symbols for each bar.
 
     Args:
         kind: "pop" for the mode's own loops and grammar, "slow" for the same with chords of two or
@@ -228,7 +228,7 @@ class Colours:
         self._known: dict[str, tuple[int, str]] = {}
 
     def __call__(self, symbol: str) -> tuple[int, str]:
-        """Semitones above the tonic and quality of a symbol, the same ones each time."""
+        """Return semitones above the tonic and quality of a symbol, the same ones each time."""
         if symbol not in self._known:
             offset, quality = parse(symbol)
             richer = self._RICHER.get(quality)
@@ -241,7 +241,7 @@ class Colours:
 
 
 def ladder(key: int, mode: str, chord: Sequence[int], low: int, high: int) -> list[int]:
-    """Pitches a melody may use over a chord: the scale, bent where the chord leaves it.
+    """Return pitches a melody may use over a chord: the scale, bent where the chord leaves it.
 
     Args:
         key: pitch class of the tonic.
@@ -262,7 +262,7 @@ def ladder(key: int, mode: str, chord: Sequence[int], low: int, high: int) -> li
 def voicing(
     chord: Sequence[int], previous: Sequence[int], low: int, high: int, voices: int
 ) -> tuple[int, ...]:
-    """Pitches for a chord that move as little as possible from the ones before.
+    """Return pitches for a chord that move as little as possible from the ones before.
 
     Args:
         chord: pitch classes, the root first; of too many the fifth is left out, too few are

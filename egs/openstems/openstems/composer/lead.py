@@ -33,7 +33,7 @@ def fills(
     chance: float,
     rng: np.random.Generator,
 ) -> list[Event]:
-    """Short licks in the rests of the voice.
+    """Return short licks in the rests of the voice.
 
     Args:
         vocals: the vocal melody.
@@ -83,7 +83,7 @@ def solo(
     low: int,
     rng: np.random.Generator,
 ) -> list[Event]:
-    """A solo over whole sections: phrases of two bars that grow from eighths to sixteenths.
+    """Return a solo over whole sections: phrases of two bars that grow from eighths to sixteenths.
 
     Args:
         sections: where it is played.

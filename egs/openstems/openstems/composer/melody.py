@@ -65,7 +65,7 @@ class Singer:
 
     @staticmethod
     def draw(rng: np.random.Generator) -> Singer:
-        """A singer at random."""
+        """Return a singer at random."""
         low = int(rng.integers(LOWEST, HIGHEST - 17))
         return Singer(
             low=low,
@@ -86,7 +86,7 @@ def sing(
     rng: np.random.Generator,
     singer: Singer | None = None,
 ) -> tuple[Note, ...]:
-    """Compose the vocal melody of a song.
+    """Return compose the vocal melody of a song.
 
     Args:
         grid: the bar lines.
@@ -129,7 +129,7 @@ class _Melodist:
         self._phrase_bars = next((bars for bars in (1, 2, 4) if bars * bar >= 2.6), 4)
 
     def section(self, section: SectionPlan) -> list[list[Note]]:
-        """Phrases of one section."""
+        """Return phrases of one section."""
         kind = "chorus" if section.name == "chorus" else section.name
         form = self._forms.setdefault(kind, pick(self._rng, _FORMS).split())
         phrases = []
@@ -196,7 +196,7 @@ class _Melodist:
         return (float(first), *(float(slots[index]) for index in sorted(chosen)))
 
     def _contour(self, count: int) -> tuple[int, ...]:
-        """Steps of a walk with a direction, in which a leap is followed by a step back."""
+        """Return steps of a walk with a direction, in which a leap is followed by a step back."""
         shape = pick(self._rng, ("arch", "down", "up", "wave", "level"))
         steps: list[int] = []
         for index in range(count):
@@ -212,7 +212,7 @@ class _Melodist:
         return tuple(steps)
 
     def _varied(self, motif: Motif) -> Motif:
-        """The same motif with another ending."""
+        """Return the motif with another ending."""
         cut = max(1, len(motif.steps) * 2 // 3)
         steps = motif.steps[:cut] + self._contour(len(motif.steps) - cut)
         return Motif(motif.onsets, motif.end, steps, motif.anchor)

@@ -55,13 +55,13 @@ class Outline:
 
 
 def _drift(bars: int, rng: np.random.Generator) -> np.ndarray:
-    """Slow deviations of a human tempo, about half a percent."""
+    """Return slow deviations of a human tempo, about half a percent."""
     walk = np.convolve(rng.standard_normal(bars + 7), np.ones(8) / 8, "valid")
     return 0.012 * walk[:bars]
 
 
 def _harmony(style, kind, key, mode, sections, rng) -> tuple[ChordSpan, ...]:
-    """The chords of the whole form; sections of one name share their progression."""
+    """Return the chords of the whole form; sections of one name share their progression."""
     colours = Colours(float(rng.uniform(*style.richness)), rng)
     tables: dict[str, list[list[str]]] = {}
     spans: list[ChordSpan] = []
@@ -87,7 +87,7 @@ def _harmony(style, kind, key, mode, sections, rng) -> tuple[ChordSpan, ...]:
 
 
 def _merged(spans: list[ChordSpan]) -> list[ChordSpan]:
-    """The same chord in two bars is struck anew; only halves of one bar are joined."""
+    """Return chords with equal halves of a bar joined; bars are not joined."""
     merged = spans[:1]
     for span in spans[1:]:
         last = merged[-1]

@@ -50,7 +50,7 @@ class Piece:
 
 
 def pieces(materials: Materials, split: str) -> tuple[Piece, ...]:
-    """All pieces of a split that have drums and bass, in the order of their digests.
+    """Return all pieces of a split that have drums and bass, in the order of their digests.
 
     Args:
         materials: what may be used: `names` and `path(name)`.
@@ -65,7 +65,7 @@ def pieces(materials: Materials, split: str) -> tuple[Piece, ...]:
 
 
 def all_pieces(materials: Materials) -> tuple[Piece, ...]:
-    """The pieces of all splits, without duplicates, in the order of their digests."""
+    """Return the pieces of all splits, without duplicates, in the order of their digests."""
     found: dict[str, Piece] = {}
     for source in (*CORPORA, "mma"):
         if source in materials.names:
@@ -86,7 +86,7 @@ def broken(materials: Materials) -> tuple[str, ...]:
 
 @functools.lru_cache(maxsize=16)
 def _scan(source: str, root: Path) -> tuple[tuple[Piece, ...], tuple[str, ...]]:
-    """Pieces of a material, and what is wrong with the others."""
+    """Return pieces of a material, and what is wrong with the others."""
     if source == "mma":
         found = tuple(Piece(digest, source, name, file) for name, file, digest in mma.styles(root))
         return found, ()
@@ -108,7 +108,7 @@ def _scan(source: str, root: Path) -> tuple[tuple[Piece, ...], tuple[str, ...]]:
 
 
 def _has_a_band(song: MidiSong) -> bool:
-    """Whether drums, bass and at least one other instrument play in enough of the bars."""
+    """Return whether drums, bass and at least one other instrument play in enough of the bars."""
     bars: dict[str, set[int]] = {"drums": set(), "bass": set(), "other": set()}
     for part in assign(song.tracks)[0]:
         starts = [note.start for note in part.notes]
@@ -120,7 +120,7 @@ def _has_a_band(song: MidiSong) -> bool:
 
 
 def excerpt(piece: Piece, seconds: float, rng: np.random.Generator) -> Score:
-    """A score cut out of a piece: in another key, at another tempo, with a vocal melody.
+    """Return a score cut out of a piece: in another key, at another tempo, with a vocal melody.
 
     The melody is taken from the instrument that sings most, which then falls silent; without one
     it is composed on the harmony.

@@ -17,7 +17,7 @@ _QUALITIES = ("maj", "min", "7", "min7", "maj7", "sus4", "dim", "5")
 
 
 def chroma(parts: Sequence[Part], lines: Sequence[float]) -> np.ndarray:
-    """How long each pitch class sounds in each span, the bass counted twice.
+    """Return how long each pitch class sounds in each span, the bass counted twice.
 
     Args:
         parts: what is played; drums and sung parts count like the caller passes them.
@@ -42,7 +42,7 @@ def chroma(parts: Sequence[Part], lines: Sequence[float]) -> np.ndarray:
 
 
 def key(weights: np.ndarray) -> tuple[int, str]:
-    """Tonic and mode of a piece from its pitch classes.
+    """Return tonic and mode of a piece from its pitch classes.
 
     Args:
         weights: durations, shape (spans, 12).
@@ -62,7 +62,7 @@ def key(weights: np.ndarray) -> tuple[int, str]:
 
 
 def chords(weights: np.ndarray, bass: np.ndarray) -> list[tuple[int, str]]:
-    """The chord of each span; a silent span keeps the one before.
+    """Return the chord of each span; a silent span keeps the one before.
 
     Args:
         weights: durations of all pitch classes, shape (spans, 12).

@@ -91,7 +91,7 @@ def excerpt_of(
 
 
 def _looped(parts: list[Part], lines: np.ndarray, needed: float) -> tuple[list[Part], np.ndarray]:
-    """The piece, played as often as it takes to last `needed` seconds."""
+    """Return the piece, played as often as it takes to last `needed` seconds."""
     period = lines[-1] - lines[0]
     times = int(np.ceil(needed / period))
     if times <= 1:
@@ -134,7 +134,7 @@ def _chosen(parts, lines, length, stretch, rng) -> _Window:
 
 
 def _activity(parts: Sequence[Part], lines: np.ndarray) -> np.ndarray:
-    """Whether anything sounds in each bar, as 0 or 1."""
+    """Return whether anything sounds in each bar, as 0 or 1."""
     active = np.zeros(len(lines) - 1)
     for part in parts:
         for note in part.notes:
@@ -145,7 +145,7 @@ def _activity(parts: Sequence[Part], lines: np.ndarray) -> np.ndarray:
 
 
 def _cut(part: Part, window: _Window, seconds: float, shift: int) -> Part:
-    """A part's notes in the window, in the score's time and key.
+    """Return a part's notes in the window, in the score's time and key.
 
     Notes held over from before begin with it when enough of them is left; struck drums don't.
     """
@@ -166,7 +166,7 @@ def _cut(part: Part, window: _Window, seconds: float, shift: int) -> Part:
 
 
 def _low(part: Part) -> Part:
-    """A bass by octaves where basses are."""
+    """Return a bass by octaves where basses are."""
     if part.role != "bass":
         return part
     median = float(np.median([note.pitch for note in part.notes]))
@@ -180,7 +180,7 @@ def _low(part: Part) -> Part:
 
 
 def _grid(lines: np.ndarray, window: _Window, seconds: float, beats: int) -> Grid:
-    """The bar lines from the window's start to its end at least."""
+    """Return the bar lines from the window's start to its end at least."""
     times = (lines[window.bar :] - window.start) / window.stretch
     stop = int(np.searchsorted(times, seconds - 1e-6)) + 1
     times = times[: max(stop, 2)].tolist()
@@ -209,7 +209,7 @@ def _known_spans(grid, known: Sequence[Chord], window: _Window, shift: int) -> l
 
 
 def _sections(grid: Grid, parts: Sequence[Part]) -> list[SectionPlan]:
-    """Eight bars each; the denser half of them are choruses."""
+    """Return sections of eight bars; the denser half of them are choruses."""
     onsets = np.array([note.start for part in parts for note in part.notes])
     plans = []
     edges = [*range(0, grid.bars, _SECTION_BARS), grid.bars]

@@ -93,7 +93,7 @@ def _clock(score: symusic.Score):
 
 
 def _notes(track, clock) -> tuple[Note, ...]:
-    """A track's notes, held by the sustain pedal and as loud as its volume says."""
+    """Return a track's notes, held by the sustain pedal and as loud as its volume says."""
     data = track.notes.numpy()
     starts, lengths = data["time"].astype(np.int64), data["duration"].astype(np.int64)
     pitches, velocities = data["pitch"].astype(int), data["velocity"].astype(float)
@@ -114,7 +114,7 @@ def _notes(track, clock) -> tuple[Note, ...]:
 
 
 def _next_of_same_pitch(starts: np.ndarray, pitches: np.ndarray) -> np.ndarray:
-    """When each note's pitch is struck again."""
+    """Return when each note's pitch is struck again."""
     again = np.full(len(starts), np.iinfo(np.int64).max)
     order = np.lexsort((starts, pitches))
     same = pitches[order][1:] == pitches[order][:-1]
@@ -124,7 +124,7 @@ def _next_of_same_pitch(starts: np.ndarray, pitches: np.ndarray) -> np.ndarray:
 
 
 def _controller(track, number: int, usual: float, times: np.ndarray) -> np.ndarray:
-    """Value of a controller at each time."""
+    """Return value of a controller at each time."""
     changes = sorted((int(c.time), float(c.value)) for c in track.controls if c.number == number)
     if not changes:
         return np.full(len(times), usual)
@@ -133,7 +133,7 @@ def _controller(track, number: int, usual: float, times: np.ndarray) -> np.ndarr
 
 
 def _bars(score: symusic.Score) -> tuple[np.ndarray, int]:
-    """Ticks of the bar lines and the usual number of beats between two."""
+    """Return ticks of the bar lines and the usual number of beats between two."""
     signatures = [(0, 4, 4)]
     for signature in score.time_signatures:
         numerator, denominator = int(signature.numerator), int(signature.denominator)

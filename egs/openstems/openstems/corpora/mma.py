@@ -41,7 +41,7 @@ _SECONDS = 60
 
 
 def styles(root: Path) -> Iterator[tuple[str, Path, str]]:
-    """Name, file and content hash of every style in 4/4 with drums and bass.
+    """Yield name, file and content hash of every style in 4/4 with drums and bass.
 
     Args:
         root: root of the unpacked package.
@@ -94,7 +94,7 @@ def play(file: Path, rng: np.random.Generator) -> tuple[MidiSong, tuple[Chord, .
 
 
 def _run(file: Path, text: str) -> bytes:
-    """The MIDI file that `mma` makes of a text."""
+    """Return the MIDI file that `mma` makes of a text."""
     home = file.parents[2]
     program = home.parents[1] / "bin" / "mma"
     with tempfile.TemporaryDirectory() as folder:

@@ -33,7 +33,7 @@ def role(program: int) -> str | None:
 
 
 def assign(tracks: Sequence[Track]) -> tuple[list[Part], list[str]]:
-    """Parts for the tracks, and the names of those that are left out.
+    """Return parts for the tracks, and the names of those that are left out.
 
     Where no track has a bass program, the lowest one-voiced track below C3 is the bass.
     """
@@ -67,13 +67,13 @@ def _lowest(tracks: Sequence[Track]) -> Track | None:
 
 
 def overlap(notes: Sequence[Note]) -> float:
-    """Share of notes that begin before the one before them has ended."""
+    """Return share of notes that begin before the one before them has ended."""
     pairs = list(zip(notes, notes[1:], strict=False))
     return sum(b.start < a.end - 0.06 for a, b in pairs) / max(1, len(pairs))
 
 
 def vocal_part(parts: Sequence[Part], seconds: float) -> Part | None:
-    """The part that a singer could take over best, if there is one.
+    """Return the part that a singer could take over best, if there is one.
 
     Args:
         parts: parts of the excerpt.
@@ -118,7 +118,7 @@ def doubles(part: Part, melody: Part) -> bool:
 
 
 def singable(part: Part, seconds: float) -> tuple[Note, ...]:
-    """An instrument's melody as a singer would take it: one voice, legato, with breaths.
+    """Return an instrument's melody as a singer would take it: one voice, legato, with breaths.
 
     Args:
         part: the melody.
@@ -156,7 +156,7 @@ def singable(part: Part, seconds: float) -> tuple[Note, ...]:
 
 
 def _one_voice(notes: list[Note]) -> list[Note]:
-    """The highest of notes that start together; each ends before the next begins."""
+    """Return the highest of notes that start together; each ends before the next begins."""
     chosen: list[Note] = []
     for note in sorted(notes, key=lambda n: (n.start, -n.pitch)):
         if chosen and note.start < chosen[-1].start + 0.05:

@@ -16,7 +16,7 @@ class Materials(Protocol):
     names: object
 
     def path(self, name: str) -> Path:
-        """Root of an unpacked material."""
+        """Return root of an unpacked material."""
         ...
 
 

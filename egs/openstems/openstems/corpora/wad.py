@@ -11,7 +11,7 @@ _ENTRY = struct.Struct("<II8s")
 
 
 def lumps(path: Path) -> Iterator[tuple[str, bytes]]:
-    """Name and content of every lump, in the order of the directory.
+    """Yield name and content of every lump, in the order of the directory.
 
     A WAD begins with its kind, the number of lumps and the directory's offset; the directory has
     offset, size and name of each lump.

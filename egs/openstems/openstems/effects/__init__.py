@@ -35,7 +35,7 @@ NAMES = tuple(sorted({**_FILTERS, **_EFFECTS}))
 
 
 def process(sound: np.ndarray, chain: Sequence[Mapping[str, Any]]) -> np.ndarray:
-    """Runs a chain of effects.
+    """Run a chain of effects.
 
     Args:
         sound: shape (2, L), float32 at 44.1 kHz.

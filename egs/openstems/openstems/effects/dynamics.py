@@ -24,7 +24,7 @@ def compress(
     makeup: float = 0.0,
     mix: float = 1.0,
 ) -> np.ndarray:
-    """Lowers what exceeds a threshold.
+    """Lower what exceeds a threshold.
 
     Args:
         sound: shape (C, L).
@@ -45,7 +45,7 @@ def compress(
 
 
 def deess(sound: np.ndarray, frequency: float, threshold: float, ratio: float) -> np.ndarray:
-    """Compresses only what lies above a frequency, so that sibilants do not stick out.
+    """Compress only what lies above a frequency, so that sibilants do not stick out.
 
     Args:
         sound: shape (C, L).
@@ -61,7 +61,7 @@ def deess(sound: np.ndarray, frequency: float, threshold: float, ratio: float) -
 
 
 def shape_transients(sound: np.ndarray, gain: float, reach: float = 0.03) -> np.ndarray:
-    """Raises or lowers attacks against what rings on.
+    """Raise or lower attacks against what rings on.
 
     Args:
         sound: shape (C, L).
@@ -79,7 +79,7 @@ def shape_transients(sound: np.ndarray, gain: float, reach: float = 0.03) -> np.
 
 
 def duck(sound: np.ndarray, times: Sequence[float], depth: float, recovery: float) -> np.ndarray:
-    """Side-chain pumping: the gain drops at given times and recovers after each.
+    """Return side-chain pumping: the gain drops at given times and recovers after each.
 
     Args:
         sound: shape (C, L).
@@ -103,14 +103,14 @@ def duck(sound: np.ndarray, times: Sequence[float], depth: float, recovery: floa
 
 
 def peaks(sound: np.ndarray) -> np.ndarray:
-    """Greatest magnitude of each hop over all channels; shape (hops,)."""
+    """Return greatest magnitude of each hop over all channels; shape (hops,)."""
     channels, length = sound.shape
     padded = np.pad(np.abs(sound), ((0, 0), (0, -length % HOP)))
     return padded.reshape(channels, -1, HOP).max(axis=(0, 2), initial=0.0)
 
 
 def follow(values: np.ndarray, fall: float, rise: float) -> np.ndarray:
-    """One-pole smoothing with a time constant for falling and one for rising values.
+    """Return one-pole smoothing with a time constant for falling and one for rising values.
 
     Args:
         values: one value a hop.
@@ -132,7 +132,7 @@ def follow(values: np.ndarray, fall: float, rise: float) -> np.ndarray:
 
 
 def apply_gain(sound: np.ndarray, gain: np.ndarray) -> np.ndarray:
-    """Multiplies a sound by a gain given once a hop, linear in between; float32.
+    """Multiply a sound by a gain given once a hop, linear in between; float32.
 
     A hop runs from its own value to the next one's.
     """

@@ -14,7 +14,7 @@ _TINY = 1e-20
 
 
 def peak(frequency: float, gain: float, q: float = 1.0) -> np.ndarray:
-    """A bell that raises or lowers the band around a frequency.
+    """Return a bell that raises or lowers the band around a frequency.
 
     Args:
         frequency: centre in Hz.
@@ -32,7 +32,7 @@ def peak(frequency: float, gain: float, q: float = 1.0) -> np.ndarray:
 
 
 def low_shelf(frequency: float, gain: float, q: float = 0.7071) -> np.ndarray:
-    """Raises or lowers everything below a frequency.
+    """Raise or lower everything below a frequency.
 
     Args:
         frequency: where half the gain in dB is reached, in Hz.
@@ -46,17 +46,17 @@ def low_shelf(frequency: float, gain: float, q: float = 0.7071) -> np.ndarray:
 
 
 def high_shelf(frequency: float, gain: float, q: float = 0.7071) -> np.ndarray:
-    """Raises or lowers everything above a frequency; arguments as for `low_shelf`."""
+    """Raise or lower everything above a frequency; arguments as for `low_shelf`."""
     return _shelf(frequency, gain, q, -1.0)
 
 
 def high_pass(frequency: float, order: int = 2) -> np.ndarray:
-    """Butterworth high-pass, -3 dB at the frequency in Hz; shape (sections, 6)."""
+    """Return a Butterworth high-pass, -3 dB at the frequency in Hz; shape (sections, 6)."""
     return _butterworth("highpass", order, frequency)
 
 
 def low_pass(frequency: float, order: int = 2) -> np.ndarray:
-    """Butterworth low-pass, -3 dB at the frequency in Hz; shape (sections, 6)."""
+    """Return a Butterworth low-pass, -3 dB at the frequency in Hz; shape (sections, 6)."""
     return _butterworth("lowpass", order, frequency)
 
 
@@ -73,7 +73,7 @@ def steep_low_pass(frequency: float) -> np.ndarray:
 
 
 def equalize(sound: np.ndarray, *sections: np.ndarray) -> np.ndarray:
-    """Runs filters one after another.
+    """Run filters one after another.
 
     Args:
         sound: shape (C, L).
@@ -94,7 +94,7 @@ def equalize(sound: np.ndarray, *sections: np.ndarray) -> np.ndarray:
 def gain_at(
     sections: np.ndarray | Sequence[np.ndarray], frequencies: Sequence[float]
 ) -> np.ndarray:
-    """Gain of a cascade in dB at frequencies in Hz."""
+    """Return gain of a cascade in dB at frequencies in Hz."""
     _, response = signal.sosfreqz(np.concatenate(list(sections)), worN=frequencies, fs=RATE)
     return 20 * np.log10(np.abs(response) + 1e-12)
 

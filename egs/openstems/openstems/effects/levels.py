@@ -10,17 +10,17 @@ _FLOOR = 1e-10
 
 
 def amplitude(decibels: float) -> float:
-    """The factor of a gain in dB."""
+    """Return the factor of a gain in dB."""
     return float(10 ** (decibels / 20))
 
 
 def decibels(value: float) -> float:
-    """An amplitude in dB; -200 dB for silence."""
+    """Return an amplitude in dB; -200 dB for silence."""
     return float(20 * np.log10(max(float(value), _FLOOR)))
 
 
 def frame_levels(sound: np.ndarray) -> np.ndarray:
-    """Root mean square of frames of 100 ms, over all channels.
+    """Return root mean square of frames of 100 ms, over all channels.
 
     Args:
         sound: shape (C, L); what is left after the last whole frame is dropped unless the sound
@@ -35,7 +35,7 @@ def frame_levels(sound: np.ndarray) -> np.ndarray:
 
 
 def active_level(sound: np.ndarray, depth: float = 26.0) -> float:
-    """Level of the parts of a sound that are not pauses.
+    """Return level of the parts of a sound that are not pauses.
 
     Args:
         sound: shape (C, L).
@@ -50,6 +50,6 @@ def active_level(sound: np.ndarray, depth: float = 26.0) -> float:
 
 
 def set_active_level(sound: np.ndarray, level: float) -> np.ndarray:
-    """The sound at an active level in dBFS; silence stays silence."""
+    """Return the sound at an active level in dBFS; silence stays silence."""
     now = active_level(sound)
     return sound if now <= -120 else sound * np.float32(amplitude(level - now))

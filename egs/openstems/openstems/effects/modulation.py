@@ -13,7 +13,7 @@ def chorus(
     delay: float = 0.012,
     mix: float = 0.4,
 ) -> np.ndarray:
-    """Adds a copy whose delay swings, in opposite phase left and right.
+    """Add a copy whose delay swings, in opposite phase left and right.
 
     Args:
         sound: shape (2, L).
@@ -33,7 +33,7 @@ def chorus(
 def double(
     sound: np.ndarray, seed: int, amount: float = 1.0, spread: float = 1.0, delay: float = 0.018
 ) -> np.ndarray:
-    """A second and third take: copies with slowly wandering delay and pitch, left and right.
+    """Return a second and third take: copies with slowly wandering delay and pitch, left and right.
 
     Args:
         sound: shape (2, L).
@@ -57,7 +57,7 @@ def double(
 
 
 def wow(sound: np.ndarray, seed: int, depth: float = 0.0006) -> np.ndarray:
-    """Tape that does not run evenly: the delay wanders by `depth` seconds to either side."""
+    """Return tape that does not run evenly: the delay wanders by `depth` seconds to either side."""
     drift = depth * (1 + _wander(sound.shape[-1], generator("wow", seed)))
     return np.stack([_delayed(channel, drift) for channel in sound])
 
@@ -66,12 +66,12 @@ _STEP = 512
 
 
 def _coarse(length: int) -> np.ndarray:
-    """Times in seconds at which slow curves are computed."""
+    """Return times in seconds at which slow curves are computed."""
     return np.arange(0, length + 2 * _STEP, _STEP) / RATE
 
 
 def _wander(length: int, rng: np.random.Generator) -> np.ndarray:
-    """A slow random curve between -1 and 1 at the coarse times."""
+    """Return a slow random curve between -1 and 1 at the coarse times."""
     times = _coarse(length)
     rates = rng.uniform(0.15, 1.6, 4)
     phases = rng.uniform(0, 2 * np.pi, 4)

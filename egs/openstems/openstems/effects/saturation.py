@@ -13,7 +13,7 @@ def saturate(
     emphasis: float = 0.0,
     mix: float = 1.0,
 ) -> np.ndarray:
-    """A soft clipper whose gain for loud sounds is about one.
+    """Return a soft clipper whose gain for loud sounds is about one.
 
     Args:
         sound: shape (C, L), peaks near 1 for the full effect.
@@ -48,7 +48,7 @@ def amplify(
     cabinet: float = 4500.0,
     mix: float = 1.0,
 ) -> np.ndarray:
-    """A guitar or bass amplifier with its loudspeaker.
+    """Return a guitar or bass amplifier with its loudspeaker.
 
     Args:
         sound: shape (C, L), peaks near 1.

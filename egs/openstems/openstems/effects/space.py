@@ -23,7 +23,7 @@ def delay(
     cutoff: float = 4500.0,
     ping_pong: bool = False,
 ) -> np.ndarray:
-    """Echoes that grow weaker.
+    """Return echoes that grow weaker.
 
     Args:
         sound: shape (2, L).
@@ -52,7 +52,7 @@ def delay(
 
 
 def reverberate(sound: np.ndarray, send: float, room: Mapping[str, float]) -> np.ndarray:
-    """Adds the sound of a room.
+    """Add the sound of a room.
 
     Args:
         sound: shape (2, L).
@@ -73,7 +73,7 @@ def reverberate(sound: np.ndarray, send: float, room: Mapping[str, float]) -> np
 # Most tracks of a song are in the same room.
 @functools.lru_cache(maxsize=2)
 def _transfer_function(room: tuple[tuple[str, float], ...], size: int) -> np.ndarray:
-    """The spectrum of an impulse response; read only, as it is shared."""
+    """Return the spectrum of an impulse response; read only, as it is shared."""
     spectrum = fft.rfft(impulse_response(**dict(room)), size)
     spectrum.setflags(write=False)
     return spectrum
@@ -90,7 +90,7 @@ def impulse_response(
     width: float = 1.0,
     low_cut: float = 150.0,
 ) -> np.ndarray:
-    """A room, plate or hall with unit energy per channel.
+    """Return a room, plate or hall with unit energy per channel.
 
     Args:
         seed: which noise and reflections.

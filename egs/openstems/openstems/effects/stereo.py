@@ -6,7 +6,7 @@ from .filters import equalize, high_pass
 
 
 def pan(sound: np.ndarray, position: float) -> np.ndarray:
-    """Moves a sound with constant power.
+    """Move a sound with constant power.
 
     Args:
         sound: shape (2, L).
@@ -21,7 +21,7 @@ def pan(sound: np.ndarray, position: float) -> np.ndarray:
 
 
 def widen(sound: np.ndarray, factor: float) -> np.ndarray:
-    """Scales the difference of the channels.
+    """Scale the difference of the channels.
 
     Args:
         sound: shape (2, L).
@@ -36,14 +36,14 @@ def widen(sound: np.ndarray, factor: float) -> np.ndarray:
 
 
 def mono_below(sound: np.ndarray, frequency: float) -> np.ndarray:
-    """Makes a sound mono below a frequency in Hz, so that the bass stays in the middle."""
+    """Make a sound mono below a frequency in Hz, so that the bass stays in the middle."""
     middle = 0.5 * (sound[0] + sound[1])
     side = equalize(0.5 * (sound[:1] - sound[1:]), high_pass(frequency, 2))[0]
     return np.stack([middle + side, middle - side])
 
 
 def split_pan(sound: np.ndarray, take: np.ndarray, position: float) -> np.ndarray:
-    """Two takes of a part on opposite sides, each reduced to mono.
+    """Return two takes of a part on opposite sides, each reduced to mono.
 
     Args:
         sound: shape (2, L).

@@ -24,7 +24,7 @@ def body(stem: np.ndarray, name: str) -> np.ndarray:
 
 
 def amplify(stem: np.ndarray, gain: float, brightness: float, *, bass: bool = False) -> np.ndarray:
-    """An amplifier: low cut, one or two stages of soft clipping, a speaker.
+    """Return an amplifier: low cut, one or two stages of soft clipping, a speaker.
 
     Args:
         stem: float32 whose peaks lie near 1; shape (..., samples).
@@ -42,7 +42,7 @@ def amplify(stem: np.ndarray, gain: float, brightness: float, *, bass: bool = Fa
 
 
 def grit(stem: np.ndarray, amount: float, width: float) -> np.ndarray:
-    """A bass with a driven copy of its upper part, which may be wider than the bass itself.
+    """Return a bass with a driven copy of its upper part, which may be wider than the bass itself.
 
     Args:
         stem: float32 of shape (2, samples), peaks near 1.
@@ -63,7 +63,7 @@ def grit(stem: np.ndarray, amount: float, width: float) -> np.ndarray:
 
 
 def mono_below(stem: np.ndarray, frequency: float) -> np.ndarray:
-    """A stem whose side has nothing below `frequency` Hz."""
+    """Return a stem whose side has nothing below `frequency` Hz."""
     middle, side = stem.mean(axis=0), (stem[0] - stem[1]) / 2
     side = signal.sosfilt(_pass("highpass", 4, frequency), side).astype(np.float32)
     return np.stack([middle + side, middle - side])
@@ -83,7 +83,7 @@ def _speaker(brightness: int, bass: bool) -> np.ndarray:
 
 @lru_cache(maxsize=16)
 def _peaks(resonances: tuple[tuple[float, float, float], ...]) -> np.ndarray:
-    """Second-order sections that raise or lower bands around frequencies."""
+    """Return second-order sections that raise or lower bands around frequencies."""
     rows = []
     for frequency, decibels, quality in resonances:
         angle = 2 * np.pi * frequency / RATE

@@ -92,7 +92,7 @@ SOURCES = {source.name: source for source in (*SOUNDFONTS, *KITS)}
 
 
 def usable(sources: tuple[Source, ...], split: str, materials: MaterialsLike) -> tuple[Source, ...]:
-    """Those of some sources that a split may use and whose material the build allows."""
+    """Return those of some sources that a split may use and whose material the build allows."""
     full = getattr(materials, "profile", "clean") == "full"
     return tuple(
         source
@@ -104,5 +104,5 @@ def usable(sources: tuple[Source, ...], split: str, materials: MaterialsLike) ->
 
 
 def path_of(source: Source, materials: MaterialsLike) -> Path:
-    """Where a source lies."""
+    """Return the path of a source."""
     return Path(materials.path(source.material)) / source.path

@@ -81,7 +81,7 @@ _GAINS = {
 
 
 def parameters(mode: str, rng: np.random.Generator) -> dict[str, Any]:
-    """A kit: everything `render` needs, as plain numbers.
+    """Return a kit: everything `render` needs, as plain numbers.
 
     Args:
         mode: one of the modes in `SPLIT_MODES`.
@@ -133,7 +133,7 @@ def render(
 
 
 def _sound(kit: dict[str, Any], role: str, pitch: int, strength: int, variant: int) -> np.ndarray:
-    """One stroke at full level, mono, or stereo where the room is heard."""
+    """Return one stroke at full level, mono, or stereo where the room is heard."""
     rng = generator(kit["seed"], role, pitch, strength, variant)
     hardness = (strength + 1) / _STRENGTHS
     sound = VOICES[role](kit, role, hardness, rng)
@@ -144,7 +144,7 @@ def _sound(kit: dict[str, Any], role: str, pitch: int, strength: int, variant: i
 
 
 def _processed(sound: np.ndarray, kit: dict[str, Any], role: str) -> np.ndarray:
-    """Drive, the loss of old samplers, and an end without a step; the peak is 1."""
+    """Return drive, the loss of old samplers, and an end without a step; the peak is 1."""
     sound = sound / (np.abs(sound).max() + 1e-9)
     if role in ("kick", "snare", "low_tom", "mid_tom", "high_tom", "clap"):
         sound = np.tanh(sound * (0.5 + kit["drive"])) / np.tanh(0.5 + kit["drive"])

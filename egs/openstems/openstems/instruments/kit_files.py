@@ -59,13 +59,13 @@ class Drum:
 
 
 def role_of(name: str) -> str | None:
-    """The role that an instrument's name speaks of, or None."""
+    """Return the role that an instrument's name speaks of, or None."""
     name = name.lower().replace("_", " ")
     return next((role for pattern, role in _ROLE_NAMES if re.search(pattern, name)), None)
 
 
 def hydrogen_drums(folder: Path) -> tuple[Drum, ...]:
-    """The drums of a Hydrogen kit that play a role and whose recordings are there.
+    """Return the drums of a Hydrogen kit that play a role and whose recordings are there.
 
     Raises:
         UserError: where drumkit.xml is missing or foreign.
@@ -82,7 +82,7 @@ def hydrogen_drums(folder: Path) -> tuple[Drum, ...]:
 
 
 def public_domain_names(copyright_file: Path) -> tuple[str, ...]:
-    """File names of the samples that a Debian copyright file puts under CC0, in order.
+    """Return file names of the samples that a Debian copyright file puts under CC0, in order.
 
     Raises:
         UserError: where the file cannot be read.

@@ -97,7 +97,7 @@ class Kit:
 
 
 def read_sound(path: Path) -> np.ndarray:
-    """A recording as float32 (2, samples) at `RATE`, six seconds at most, its end faded.
+    """Return a recording as float32 (2, samples) at `RATE`, six seconds at most, its end faded.
 
     Raises:
         UserError: where it cannot be read.
@@ -118,7 +118,7 @@ def read_sound(path: Path) -> np.ndarray:
 
 @lru_cache(maxsize=3)
 def open_hydrogen(folder: Path) -> Kit:
-    """The Hydrogen drum kit in `folder`, parsed once a process; recordings load when struck.
+    """Return the Hydrogen drum kit in `folder`, parsed once a process; recordings load when struck.
 
     Raises:
         UserError: where drumkit.xml is missing or foreign, or kick, snare or hi-hat are.
@@ -128,7 +128,7 @@ def open_hydrogen(folder: Path) -> Kit:
 
 
 def open_one_shots(folder: Path, copyright_file: Path) -> Kit:
-    """Sonic Pi's drum samples, those alone whose entry in the copyright file says CC0.
+    """Return Sonic Pi's drum samples, those alone whose entry in the copyright file says CC0.
 
     Raises:
         UserError: where the file is missing or no kit can be made of the samples.
@@ -159,7 +159,7 @@ def _complete(kit: Kit, source: Path) -> Kit:
 
 
 def _layer(drum: Drum, strength: float, draw: float) -> Layer:
-    """One of the layers made for a velocity, else the nearest."""
+    """Return one of the layers made for a velocity, else the nearest."""
     fitting = [layer for layer in drum.layers if layer.low <= strength <= layer.high]
     if fitting:
         return fitting[int(draw * len(fitting))]

@@ -62,7 +62,7 @@ LIBRARIES = {
 
 
 def available(role: str, split: str, materials: MaterialsLike) -> tuple[Library, ...]:
-    """The recorded instruments of a role that a split may use."""
+    """Return the recorded instruments of a role that a split may use."""
     return tuple(
         library
         for library in LIBRARIES.values()
@@ -71,7 +71,7 @@ def available(role: str, split: str, materials: MaterialsLike) -> tuple[Library,
 
 
 def open_library(library: Library, materials: MaterialsLike) -> RecordedNotes:
-    """The notes of a recorded instrument.
+    """Return the notes of a recorded instrument.
 
     Raises:
         UserError: if there are none.
@@ -149,7 +149,7 @@ def _open(folder: str, octaves: int) -> RecordedNotes:
 
 
 def _read(path: Path) -> np.ndarray:
-    """A mono recording at the rate of all audio."""
+    """Return a mono recording at the rate of all audio."""
     try:
         sound, rate = soundfile.read(path, dtype="float32", always_2d=True)
     except (OSError, soundfile.LibsndfileError) as error:
@@ -159,7 +159,7 @@ def _read(path: Path) -> np.ndarray:
 
 
 def _ended(sound: np.ndarray, seconds: float) -> np.ndarray:
-    """A sound that is damped after some time."""
+    """Return a sound that is damped after some time."""
     held = max(round(seconds * RATE), 1)
     if held >= len(sound):
         return sound

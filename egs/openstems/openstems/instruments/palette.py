@@ -157,7 +157,7 @@ def _pick(items: Iterable[Any], rng: np.random.Generator) -> Any:
 def _own(
     kind: str, modes: tuple[str, ...], rng: np.random.Generator, manners: tuple[str, ...] = ()
 ) -> dict[str, Any]:
-    """A choice among our own instruments."""
+    """Return a choice among our own instruments."""
     mode = _pick(modes, rng)
     if kind == "drum_synthesizer":
         parameters = drum_synthesizer.parameters(mode, rng)

@@ -73,7 +73,7 @@ _MOVING = {"bass": 0.3, "pad": 0.5, "ensemble": 0.1, "lead": 0.2}
 
 
 def parameters(shape: str, wave: str, rng: np.random.Generator) -> dict[str, Any]:
-    """A patch: everything `synthesizer.render` needs, as plain numbers.
+    """Return a patch: everything `synthesizer.render` needs, as plain numbers.
 
     Args:
         shape: one of the manners in `SHAPES`.

@@ -99,7 +99,7 @@ class Hit:
 
 
 def role_for(role: str, available: Container[str]) -> str | None:
-    """`role` or the nearest of its fallbacks that is available; None if there is none."""
+    """Return `role` or the nearest of its fallbacks that is available; None if there is none."""
     return next((name for name in (role, *FALLBACKS.get(role, ())) if name in available), None)
 
 

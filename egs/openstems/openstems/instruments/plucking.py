@@ -21,7 +21,7 @@ _SCRATCH_BAND = signal.butter(1, (1200, 5000), "band", fs=RATE, output="sos")
 def pluck(
     pitch: int, strength: int, take: int, length: int, choice: dict[str, Any], cents: float
 ) -> np.ndarray:
-    """One string from the stroke on.
+    """Return one string from the stroke on.
 
     Args:
         pitch: MIDI number.
@@ -58,7 +58,7 @@ def pluck(
 def _stroke(
     period: int, hardness: float, choice: dict[str, Any], rng: np.random.Generator
 ) -> np.ndarray:
-    """The string's shape as the finger or plectrum lets it go: one period."""
+    """Return the string's shape as the finger or plectrum lets it go: one period."""
     number = np.arange(1, period // 2)
     # A plucked string's harmonics fall with their number, the faster the softer the touch; those
     # with a node under the finger are missing.
@@ -73,7 +73,7 @@ def _stroke(
 def _scratch(
     length: int, choice: dict[str, Any], hardness: float, rng: np.random.Generator
 ) -> np.ndarray:
-    """Noise of the plectrum or of the string against the frets, at the beginning."""
+    """Return noise of the plectrum or of the string against the frets, at the beginning."""
     count = min(length, RATE // 25)
     noise = np.zeros(length, np.float32)
     burst = rng.standard_normal(count) * np.exp(-np.arange(count) / (0.008 * RATE))

@@ -39,11 +39,11 @@ class MaterialsLike(Protocol):
     names: tuple[str, ...]
 
     def path(self, name: str) -> Path:
-        """Folder of a material."""
+        """Return folder of a material."""
 
 
 def available(split: str, materials: MaterialsLike) -> tuple[str, ...]:
-    """Names of the recorded songs that a split may use."""
+    """Return names of the recorded songs that a split may use."""
     return tuple(song for material, song in SPLIT_SONGS[split] if material in materials.names)
 
 
@@ -55,7 +55,7 @@ def excerpt(
     *,
     gain: float = 1.0,
 ) -> tuple[np.ndarray, dict[str, Any]] | None:
-    """A stretch of a recorded guitar in which it plays most of the time.
+    """Return a stretch of a recorded guitar in which it plays most of the time.
 
     Args:
         seconds: length; a shorter recording is followed by silence.
@@ -94,7 +94,7 @@ def excerpt(
 def _most_active(
     file: soundfile.SoundFile, seconds: float, rng: np.random.Generator
 ) -> tuple[np.ndarray, float, float]:
-    """The first excerpt that plays enough, else the best of some: audio, start, activity."""
+    """Return the first excerpt that plays enough, else the best of some: audio, start, activity."""
     wanted = round(seconds * file.samplerate)
     latest = max(file.frames - wanted, 0)
     best: tuple[np.ndarray, float, float] | None = None
@@ -121,7 +121,7 @@ def _most_active(
 
 
 def _activity(sound: np.ndarray, wanted: int) -> float:
-    """Share of the tenths of a second asked for that are louder than -45 dBFS."""
+    """Return share of the tenths of a second asked for that are louder than -45 dBFS."""
     count = max(wanted // _FRAME, 1)
     whole = sound[: len(sound) // _FRAME * _FRAME].reshape(-1, _FRAME * sound.shape[1])
     return float((np.sqrt((whole**2).mean(axis=1)) > _FLOOR).sum() / count) if len(whole) else 0.0

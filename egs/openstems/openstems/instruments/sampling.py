@@ -24,7 +24,7 @@ class ByteCache:
         self._arrays: OrderedDict[Hashable, np.ndarray] = OrderedDict()
 
     def get(self, key: Hashable, make: Callable[[], np.ndarray]) -> np.ndarray:
-        """The array kept under `key`, made by `make` where it is not there."""
+        """Return the array kept under `key`, made by `make` where it is not there."""
         if key in self._arrays:
             self._arrays.move_to_end(key)
             return self._arrays[key]
@@ -32,7 +32,7 @@ class ByteCache:
         return self._arrays[key]
 
     def peek(self, key: Hashable) -> np.ndarray | None:
-        """The array kept under `key`, or None."""
+        """Return the array kept under `key`, or None."""
         return self._arrays.get(key)
 
     def put(self, key: Hashable, array: np.ndarray) -> None:
@@ -46,7 +46,7 @@ class ByteCache:
 
 
 def read_at(sound: np.ndarray, positions: np.ndarray) -> np.ndarray:
-    """Values of `sound` between its samples, by cubic Hermite interpolation.
+    """Return values of `sound` between its samples, by cubic Hermite interpolation.
 
     Args:
         sound: shape (L,) or (C, L), with at least one sample.
@@ -69,7 +69,7 @@ def read_at(sound: np.ndarray, positions: np.ndarray) -> np.ndarray:
 
 
 def repitch(sound: np.ndarray, cents: float) -> np.ndarray:
-    """`sound` played faster (positive `cents`) or slower, as a tape would be."""
+    """Return `sound` played faster (positive `cents`) or slower, as a tape would be."""
     if cents == 0 or sound.shape[-1] < 2:
         return sound
     speed = 2.0 ** (cents / 1200)
@@ -78,7 +78,7 @@ def repitch(sound: np.ndarray, cents: float) -> np.ndarray:
 
 
 def pan_gains(pan: float) -> tuple[float, float]:
-    """Gains of the left and right channel at equal power, 1 and 1 in the middle.
+    """Return gains of the left and right channel at equal power, 1 and 1 in the middle.
 
     Args:
         pan: -1 (left) to 1 (right).
@@ -112,7 +112,7 @@ def add_at(
 
 
 def without_offset(stem: np.ndarray) -> np.ndarray:
-    """`stem` without what lies below about 10 Hz, as any recording chain leaves it out."""
+    """Return `stem` without what lies below about 10 Hz, as any recording chain leaves it out."""
     pole = 1 - 2 * np.pi * 10 / RATE
     feedforward, feedback = np.float32([1, -1]), np.float32([1, -pole])
     return signal.lfilter(feedforward, feedback, stem).astype(np.float32, copy=False)

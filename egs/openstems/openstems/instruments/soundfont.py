@@ -1,8 +1,11 @@
-"""Plays parts with the instruments of a SoundFont.
+"""Playing parts with the instruments of a SoundFont.
 
-Every zone is rendered once per key, at full level with its own envelope and filter, and kept; a
-note is then a copy of its beginning, at its own level and with its own release. Songs repeat their
-pitches, so this is many times faster than rendering each note.
+Every zone is rendered once for each key, at full level with its own envelope and filter, and
+cached; a note is a copy of its beginning with its own level and release. Songs repeat pitches, so
+this is many times faster than rendering each note.
+
+symusic's player is three times faster again, but has no tuning, ignores pitch bends, lets an open
+hi-hat ring through a closed one, and would change the songs of the published data set.
 """
 
 from __future__ import annotations
@@ -43,7 +46,7 @@ _CHOKE = 0.015
 
 @lru_cache(maxsize=3)
 def open_bank(path: Path) -> Bank:
-    """The bank at `path`, opened once a process."""
+    """Return the bank at `path`, opened once a process."""
     return Bank(path)
 
 
@@ -96,7 +99,7 @@ class Bank:
         return without_offset(stem)
 
     def zones(self, bank: int, program: int, key: int, velocity: int) -> tuple[Zone, ...]:
-        """Zones that sound for a key; a missing kit or preset is replaced by number 0."""
+        """Return zones that sound for a key; a missing kit or preset is replaced by number 0."""
         zones = self.file.presets.get((bank, program)) or self.file.presets.get((bank, 0), ())
         return tuple(
             zone

@@ -118,7 +118,7 @@ class SoundFontFile:
 
 
 def _chunks(data: mmap.mmap) -> dict[bytes, tuple[int, int]]:
-    """Offset and size of every leaf chunk."""
+    """Return offset and size of every leaf chunk."""
     found: dict[bytes, tuple[int, int]] = {}
     ends = [(12, len(data))]
     while ends:
@@ -144,7 +144,7 @@ def _body(data: mmap.mmap, chunks: dict[bytes, tuple[int, int]], name: bytes) ->
 def _presets(
     data: mmap.mmap, chunks: dict[bytes, tuple[int, int]]
 ) -> dict[tuple[int, int], tuple[Zone, ...]]:
-    """Zones by (bank, program)."""
+    """Return zones by (bank, program)."""
     rows = {
         name: list(struct.iter_unpack(layout, _body(data, chunks, name)))
         for name, layout in (
@@ -190,7 +190,7 @@ def _zones(
 
 
 def _joined(number: int, outer: dict[int, int], inner: dict[int, int]) -> Zone:
-    """The zone of an instrument as a zone of a preset plays it."""
+    """Return the zone of an instrument as a zone of a preset plays it."""
     ranges = []
     for kind in (_KEY_RANGE, _VELOCITY_RANGE):
         spans = [

@@ -13,7 +13,7 @@ from openstems.music import RATE
 
 
 def render_zone(file: SoundFontFile, zone: Zone, key: int, cents: float, length: int) -> np.ndarray:
-    """The beginning of a zone at a key: pitch, loop, filter and envelope at full level.
+    """Return the beginning of a zone at a key: pitch, loop, filter and envelope at full level.
 
     Args:
         file: SoundFont that the zone is of.
@@ -53,7 +53,7 @@ def render_zone(file: SoundFontFile, zone: Zone, key: int, cents: float, length:
 
 
 def _filtered(sound: np.ndarray, zone: Zone, speed: float) -> np.ndarray:
-    """The zone's low-pass; where its envelope moves it, a blend of its two ends."""
+    """Return the zone's low-pass; where its envelope moves it, a blend of its two ends."""
     resting = zone[8]
     if resting >= 13500 and zone[11] >= 0:
         return sound
@@ -99,5 +99,5 @@ def _envelope(zone: Zone, key: int, length: int) -> np.ndarray:
 
 
 def seconds_of(timecents: float) -> float:
-    """Seconds that a time of the format stands for."""
+    """Return seconds that a time of the format stands for."""
     return float(2.0 ** (np.clip(timecents, -12000, 8000) / 1200))

@@ -61,7 +61,7 @@ _SPREAD = 0.012
 
 
 def parameters(manner: str, body: str, rng: np.random.Generator) -> dict[str, Any]:
-    """An instrument and its player: everything `render` needs, as plain numbers.
+    """Return an instrument and its player: everything `render` needs, as plain numbers.
 
     Args:
         manner: one of those in `MANNERS`.
@@ -143,7 +143,7 @@ def _take(
     strings: ByteCache,
     take: int,
 ) -> np.ndarray:
-    """One performance through body and amplifier, mono."""
+    """Return one performance through body and amplifier, mono."""
     sound = np.zeros((1, samples), np.float32)
     late = rng.normal(0, 0.005, len(notes)) if choice["takes"] == 2 else np.zeros(len(notes))
     force = rng.normal(0, 0.05, len(notes))

@@ -68,7 +68,7 @@ def render(
 
 
 def _glide_origin(patch: dict[str, Any], previous: Note | None, note: Note) -> int | None:
-    """Pitch from which a note slides, where it follows another closely."""
+    """Return pitch from which a note slides, where it follows another closely."""
     if patch["glide"] <= 0 or previous is None or previous.pitch == note.pitch:
         return None
     close = previous.start < note.start and note.start - previous.end < _GLIDE_GAP
@@ -84,7 +84,7 @@ def _voice(
     patch: dict[str, Any],
     phases: np.ndarray,
 ) -> np.ndarray:
-    """One note as if it were held for `length` samples, shape (2, length)."""
+    """Return one note as if it were held for `length` samples, shape (2, length)."""
     time = np.arange(length) / RATE
     cycles = _cycles(pitch, origin, start, time, patch)
     setting = _setting(pitch, strength, start, time, patch)
@@ -107,7 +107,7 @@ def _voice(
 def _cycles(
     pitch: int, origin: int | None, start: float, time: np.ndarray, patch: dict[str, Any]
 ) -> np.ndarray:
-    """Cycles since the note's beginning, slides and vibrato included."""
+    """Return cycles since the note's beginning, slides and vibrato included."""
     frequency = 440 * 2 ** ((pitch - 69) / 12)
     if origin is None and patch["vibrato"] <= 0:
         return frequency * time
@@ -158,7 +158,7 @@ def _wave(
 
 
 def _envelope(time: np.ndarray, patch: dict[str, Any]) -> np.ndarray:
-    """Attack, and decay to the sustained level."""
+    """Return attack, and decay to the sustained level."""
     later = np.maximum(time - patch["attack"], 0)
     fall = patch["sustain"] + (1 - patch["sustain"]) * np.exp(-later / patch["decay"])
     return (np.minimum(time / patch["attack"], 1) * fall).astype(np.float32)
@@ -170,7 +170,7 @@ def _release(length: int, seconds: float) -> np.ndarray:
 
 
 def _driven(stem: np.ndarray, patch: dict[str, Any]) -> np.ndarray:
-    """Soft clipping, its level about kept."""
+    """Return soft clipping, its level about kept."""
     if patch["drive"] <= 0:
         return stem
     push = np.float32(1 + patch["drive"])

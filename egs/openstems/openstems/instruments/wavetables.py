@@ -20,7 +20,7 @@ _DRAWBARS = ((1, 1.0), (2, 0.8), (3, 0.7), (4, 0.45), (6, 0.3), (8, 0.35))
 
 
 def amplitudes(wave: str, harmonics: int, width: float) -> np.ndarray:
-    """Amplitudes of the harmonics 1..N of a wave, sine phases.
+    """Return amplitudes of the harmonics 1..N of a wave, sine phases.
 
     Args:
         wave: "saw", "square", "triangle", "organ", "pulse" or "sine".
@@ -47,7 +47,7 @@ def amplitudes(wave: str, harmonics: int, width: float) -> np.ndarray:
 
 @lru_cache(maxsize=512)
 def table(wave: str, width: float, pitch: int, resonance: float) -> np.ndarray:
-    """Cycles of a wave at a MIDI pitch, one row a cutoff.
+    """Return cycles of a wave at a MIDI pitch, one row a cutoff.
 
     Args:
         wave: name known to `amplitudes`.
@@ -72,13 +72,13 @@ def table(wave: str, width: float, pitch: int, resonance: float) -> np.ndarray:
 
 
 def setting_of(cutoff: np.ndarray) -> np.ndarray:
-    """Row, in fractions, at which a cutoff in Hz stands."""
+    """Return row, in fractions, at which a cutoff in Hz stands."""
     rows = np.log2(np.maximum(cutoff, 1) / LOWEST_CUTOFF) / OCTAVES_PER_SETTING
     return np.clip(rows, 0, SETTINGS - 1.001).astype(np.float32)
 
 
 def read(rows: np.ndarray, phase: np.ndarray, setting: np.ndarray | float) -> np.ndarray:
-    """A wave at given phases and filter settings, interpolated in both.
+    """Return a wave at given phases and filter settings, interpolated in both.
 
     Args:
         rows: what `table` gave.
@@ -108,5 +108,5 @@ def _between(rows: np.ndarray, whole: np.ndarray, place: np.ndarray) -> np.ndarr
 
 
 def sample_count(seconds: float) -> int:
-    """Samples in some seconds, at least one."""
+    """Return samples in some seconds, at least one."""
     return max(round(seconds * RATE), 1)

@@ -18,7 +18,7 @@ STAMP = ".openstems.json"
 
 
 def default_directory() -> Path:
-    """`$OPENSTEMS_MATERIALS`, or `openstems` in the user's cache folder."""
+    """Return `$OPENSTEMS_MATERIALS`, or `openstems` in the user's cache folder."""
     named = os.environ.get("OPENSTEMS_MATERIALS")
     if named:
         return Path(named).expanduser()
@@ -29,7 +29,7 @@ def default_directory() -> Path:
 
 
 def default_recordings() -> Path | None:
-    """`$OPENSTEMS_RECORDINGS`, or None."""
+    """Return `$OPENSTEMS_RECORDINGS`, or None."""
     named = os.environ.get("OPENSTEMS_RECORDINGS")
     return Path(named) if named else None
 
@@ -96,11 +96,11 @@ class Materials:
         )
 
     def __contains__(self, name: object) -> bool:
-        """Whether a build may use the material of this name."""
+        """Return whether a build may use the material of this name."""
         return name in self.names
 
     def path(self, name: str) -> Path:
-        """The folder of a material.
+        """Return the folder of a material.
 
         For pip it is the folder of the Python package, for npm it holds `package/`, for apt
         `usr/`, for git the files of the repository that are used.
@@ -118,7 +118,7 @@ class Materials:
         return folder
 
     def missing(self) -> tuple[Material, ...]:
-        """What the build may use but can't, because it was not fetched or installed."""
+        """Return the materials that the build may use but that are not fetched or installed."""
         materials = (CATALOGUE[name] for name in self.names)
         return tuple(material for material in materials if self._folder(material) is None)
 
@@ -134,7 +134,7 @@ class Materials:
             raise UserError(f"missing materials: {names}; {how_to_get(missing)}")
 
     def version(self, name: str) -> str:
-        """The version that is there; "unknown" for what was unpacked by hand."""
+        """Return the version that is there; "unknown" for what was unpacked by hand."""
         material = find(name)
         if self._copy(material) is not None:
             return "local copy"
@@ -143,7 +143,7 @@ class Materials:
         return str(read_stamp(self.path(name)).get("version", "unknown"))
 
     def licence_files(self, name: str) -> tuple[Path, ...]:
-        """The files of a material that hold its licences, as far as they are there."""
+        """Return the files of a material that hold its licences, as far as they are there."""
         material, root = find(name), self.path(name)
         files = [root / path for path in material.licence_files]
         if material.client == "pip":
@@ -152,7 +152,7 @@ class Materials:
         return tuple(file for file in files if file.is_file())
 
     def _folder(self, material: Material) -> Path | None:
-        """Where a material lies; None where it, or any of what is used of it, is missing."""
+        """Return the folder of a material; None if it or a part of it is missing."""
         if material.client == "pip":
             return _python_package(material)
         folder = self._copy(material)
@@ -165,7 +165,7 @@ class Materials:
         return folder if self._is_whole(folder, material) else None
 
     def _copy(self, material: Material) -> Path | None:
-        """The user's own copy of a material of git."""
+        """Return the user's own copy of a material of git."""
         if material.client != "git" or self.recordings is None:
             return None
         folder = self.recordings / material.name
@@ -176,7 +176,7 @@ class Materials:
 
 
 def how_to_get(missing: Iterable[Material]) -> str:
-    """The command that gets what is missing."""
+    """Return the command that gets what is missing."""
     clients = {material.client for material in missing}
     commands = []
     if "pip" in clients:

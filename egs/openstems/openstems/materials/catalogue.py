@@ -17,7 +17,7 @@ CATALOGUE = MappingProxyType(
 
 
 def find(name: str) -> Material:
-    """The material of a name.
+    """Return the material of a name.
 
     Raises:
         UserError: there is none.

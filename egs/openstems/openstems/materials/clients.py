@@ -22,7 +22,7 @@ _WHOLE_COMMIT = 40  # digits
 
 
 def npm(material: Material, work: Path, unpacked: Path, report: Callable[[str], None]) -> str:
-    """Downloads a package of npm and unpacks it; the version that it has."""
+    """Download a package of npm, unpack it, and return its version."""
     what = f"{material.package}@{material.version}"
     _run(material, ["npm", "pack", what, "--ignore-scripts", "--pack-destination", "."], work)
     archives = list(work.glob("*.tgz"))
@@ -33,7 +33,7 @@ def npm(material: Material, work: Path, unpacked: Path, report: Callable[[str], 
 
 
 def apt(material: Material, work: Path, unpacked: Path, report: Callable[[str], None]) -> str:
-    """Downloads packages of the distribution and unpacks them; the version of the first."""
+    """Download packages of the distribution, unpack them, and return the version of the first."""
     packages = [material.package, *material.also]
     lists = work.parent / ".apt"
     own_lists = _own_lists(lists) if (lists / "ready").exists() else []
@@ -57,7 +57,7 @@ def apt(material: Material, work: Path, unpacked: Path, report: Callable[[str], 
 
 
 def git(material: Material, work: Path, unpacked: Path, report: Callable[[str], None]) -> str:
-    """Fetches a commit and checks out what is used of it; the whole name of the commit.
+    """Fetch a commit, check out the files used, and return its whole name.
 
     The commit's name is a checksum of all its files, which git compares. A server only gives
     commits by their whole names: where the catalogue has the beginning of one, it is looked up
@@ -106,7 +106,7 @@ def unpack_archives(material: Material, folder: Path) -> None:
 
 
 def _own_lists(folder: Path) -> list[str]:
-    """Options that make apt-get keep its lists in a folder of ours."""
+    """Return options that make apt-get keep its lists in a folder of ours."""
     for name in ("lists/partial", "cache/archives/partial"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     return ["-o", f"Dir::State::Lists={folder}/lists", "-o", f"Dir::Cache={folder}/cache"]
@@ -140,7 +140,7 @@ _TELLING = ("E:", "npm error", "npm ERR!", "dpkg", "fatal:", "error:")
 
 
 def _reason(run: subprocess.CompletedProcess) -> str:
-    """The line of a program's output that says most about its failure."""
+    """Return the line of a program's output that says most about its failure."""
     lines = [line.strip() for line in (run.stderr + run.stdout).splitlines() if line.strip()]
     telling = [line for line in lines if line.startswith(_TELLING)]
     # npm's first line is a code alone, its later ones where the log lies.

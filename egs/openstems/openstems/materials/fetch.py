@@ -22,7 +22,7 @@ _PART = ".part-"
 
 
 def fetch(materials: Materials, report: Report) -> None:
-    """Gets what a build may use and is not there yet; goes on where it was interrupted.
+    """Get what a build may use and does not exist yet; the same call resumes.
 
     Args:
         materials: what the build may use.
@@ -125,7 +125,7 @@ def _fetch_one(material: Material, materials: Materials, report: Report) -> None
 
 
 def _checked(material: Material, unpacked: Path) -> str:
-    """The checksum of what was fetched, compared with the catalogue's."""
+    """Return the checksum of what was fetched, compared with the catalogue's."""
     found = checksum(unpacked)
     if material.sha256 not in ("", found):
         raise UserError(

@@ -6,7 +6,7 @@ from .material import Item, Material, debian_package
 def _apt(
     name: str, version: str, holds: str, path: str, licence: str, credit: str, megabytes: float
 ) -> Material:
-    """A Debian package used under one licence."""
+    """Return a Debian package used under one licence."""
     items = (Item(path, licence, credit, profile="full"),)
     return debian_package(name, version, holds, items, megabytes)
 

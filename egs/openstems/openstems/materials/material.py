@@ -36,7 +36,7 @@ class Item:
     split: str = "train"
 
     def found(self, folder: Path) -> list[Path]:
-        """What there is of it in a material's folder, sorted."""
+        """Return what there is of it in a material's folder, sorted."""
         if "*" in self.path:
             return sorted(folder.glob(self.path.rstrip("/")))
         return [folder / self.path] if (folder / self.path).exists() else []
@@ -80,22 +80,22 @@ class Material:
 
     @property
     def profile(self) -> str:
-        """The smallest profile that uses anything of it."""
+        """Return the smallest profile that uses anything of it."""
         return "clean" if any(item.profile == "clean" for item in self.items) else "full"
 
     def used(self, profile: str) -> tuple[Item, ...]:
-        """What a profile uses of it."""
+        """Return what a profile uses of it."""
         return tuple(item for item in self.items if profile == "full" or item.profile == "clean")
 
     def licences(self, profile: str) -> tuple[str, ...]:
-        """The licences of what a profile uses, each once."""
+        """Return the licences of what a profile uses, each once."""
         return tuple(dict.fromkeys(item.licence for item in self.used(profile)))
 
 
 def debian_package(
     name: str, version: str, holds: str, items: tuple[Item, ...], megabytes: float, **more
 ) -> Material:
-    """The material of a Debian package of its own name, with Debian's copyright file.
+    """Return the material of a Debian package of its own name, with Debian's copyright file.
 
     Args:
         name, version, holds, items, megabytes: as of `Material`.

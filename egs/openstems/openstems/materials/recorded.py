@@ -6,7 +6,7 @@ _KARORYFER = "D. Smolken (Karoryfer Lecolds)"
 
 
 def _karoryfer(name: str, version: str, holds: str, *folders: str, megabytes: float) -> Material:
-    """A sample library of sfzinstruments, of which the notes are used."""
+    """Return a sample library of sfzinstruments, of which the notes are used."""
     return Material(
         name=f"karoryfer.{name}",
         client="git",

@@ -21,7 +21,7 @@ def _apt(
     megabytes: float,
     archives: tuple[str, ...] = (),
 ) -> Material:
-    """A Debian package with music in it."""
+    """Return a Debian package with music in it."""
     return debian_package(name, version, holds, items, megabytes, archives=archives, kind="songs")
 
 

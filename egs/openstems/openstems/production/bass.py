@@ -11,7 +11,7 @@ LEVEL = -20.0
 
 
 def draw(rng: np.random.Generator, room: Link) -> list[Link]:
-    """Chooses the chain of a bass.
+    """Choose the chain of a bass.
 
     Args:
         rng: source of the choices.
@@ -50,7 +50,7 @@ def draw(rng: np.random.Generator, room: Link) -> list[Link]:
 
 
 def mix(sound: np.ndarray, chain: list[Link]) -> np.ndarray:
-    """Mixes a bass of shape (2, L) through its chain."""
+    """Mix a bass of shape (2, L) through its chain."""
     return process(set_active_level(sound, LEVEL), chain)
 
 

@@ -9,27 +9,27 @@ Link = dict[str, Any]
 
 
 def uniform(rng: np.random.Generator, low: float, high: float) -> float:
-    """A plain float between two bounds, rounded to four digits after the point."""
+    """Return a plain float between two bounds, rounded to four digits after the point."""
     return round(float(rng.uniform(low, high)), 4)
 
 
 def spread(rng: np.random.Generator, low: float, high: float) -> float:
-    """As `uniform`, but as likely in each octave: for frequencies and times."""
+    """Return as `uniform`, but as likely in each octave: for frequencies and times."""
     return round(float(np.exp(rng.uniform(np.log(low), np.log(high)))), 4)
 
 
 def seed(rng: np.random.Generator) -> int:
-    """A seed for an effect that makes its own noise."""
+    """Return a seed for an effect that makes its own noise."""
     return int(rng.integers(2**31))
 
 
 def chance(rng: np.random.Generator, probability: float) -> bool:
-    """True as often as the probability says."""
+    """Return true as often as the probability says."""
     return bool(rng.random() < probability)
 
 
 def bells(rng: np.random.Generator, count: int, gain: float = 3.5) -> list[Link]:
-    """Random bells between 150 Hz and 7 kHz with gains up to `gain` dB either way."""
+    """Return random bells between 150 Hz and 7 kHz with gains up to `gain` dB either way."""
     return [
         link(
             "peak",
@@ -42,7 +42,7 @@ def bells(rng: np.random.Generator, count: int, gain: float = 3.5) -> list[Link]
 
 
 def compressor(rng: np.random.Generator, threshold: tuple[float, float], ratio: float) -> Link:
-    """A compressor with a threshold between two levels in dBFS and at most a ratio."""
+    """Return a compressor with a threshold between two levels in dBFS and at most a ratio."""
     return link(
         "compress",
         threshold=uniform(rng, *threshold),
@@ -67,10 +67,10 @@ def room(rng: np.random.Generator, decay: tuple[float, float], early: float, **m
 
 
 def send(rng: np.random.Generator, low: float, high: float, space: Mapping[str, float]) -> Link:
-    """A reverberation whose energy is between two levels in dB against the direct sound."""
+    """Return a reverberation whose energy is between two levels in dB against the direct sound."""
     return link("reverberate", send=uniform(rng, low, high), room=dict(space))
 
 
 def link(effect: str, **arguments: Any) -> Link:
-    """One link of an effect chain."""
+    """Return one link of an effect chain."""
     return {"effect": effect, **arguments}

@@ -16,7 +16,7 @@ LEVEL = -20.0
 
 
 def draw(rng: np.random.Generator, room: Link) -> dict[str, Any]:
-    """Chooses how the drums of a song are mixed.
+    """Choose how the drums of a song are mixed.
 
     Args:
         rng: source of the choices.
@@ -63,7 +63,7 @@ def draw(rng: np.random.Generator, room: Link) -> dict[str, Any]:
 def mix(
     sound: np.ndarray, notes: Sequence[Note], chain: Sequence[Link], sub: dict[str, float] | None
 ) -> np.ndarray:
-    """Mixes the drums of a song.
+    """Mix the drums of a song.
 
     Args:
         sound: what the kit played, shape (2, L).
@@ -107,7 +107,7 @@ def sub_kick(notes: Sequence[Note], samples: int, frequency: float, decay: float
 
 
 def kick_times(notes: Sequence[Note]) -> list[float]:
-    """Seconds at which the bass drum is struck."""
+    """Return seconds at which the bass drum is struck."""
     return [note.start for note in notes if note.pitch in KICKS]
 
 

@@ -27,12 +27,12 @@ PAUSES = (
 
 
 def stem_of(role: str) -> str:
-    """The stem to which a role of a score belongs."""
+    """Return the stem to which a role of a score belongs."""
     return role if role in STEMS else "other"
 
 
 def arrange(score: Score, rng: np.random.Generator) -> tuple[Score, dict[str, Any]]:
-    """Takes stems out of a score: some for the whole song, some for 2 to 8 bars.
+    """Take stems out of a score: some for the whole song, some for 2 to 8 bars.
 
     Notes that begin in a pause are dropped and those that reach into it end there, so that
     what sounds at its beginning still rings on.
@@ -66,7 +66,7 @@ def arrange(score: Score, rng: np.random.Generator) -> tuple[Score, dict[str, An
 
 
 def without(part: Part, start: float, end: float) -> Part:
-    """A part that is silent between two times in seconds."""
+    """Return a part that is silent between two times in seconds."""
     notes = []
     for note in part.notes:
         if start <= note.start < end:
@@ -78,7 +78,7 @@ def without(part: Part, start: float, end: float) -> Part:
 
 
 def silence(sound: np.ndarray, stem: str, pauses: Sequence[Mapping[str, Any]]) -> np.ndarray:
-    """A sound that was not played from the score, silent where its stem pauses.
+    """Return a sound that was not played from the score, silent where its stem pauses.
 
     Args:
         sound: shape (2, L), float32.
@@ -97,7 +97,7 @@ def silence(sound: np.ndarray, stem: str, pauses: Sequence[Mapping[str, Any]]) -
 
 
 def section_gain(score: Score, depth: float) -> np.ndarray:
-    """Loudness of the sections as a gain curve.
+    """Return loudness of the sections as a gain curve.
 
     Args:
         score: the song.
@@ -120,7 +120,7 @@ def section_gain(score: Score, depth: float) -> np.ndarray:
 
 
 def balance(rng: np.random.Generator) -> dict[str, float]:
-    """Levels of the stems in dBFS where they are active."""
+    """Return levels of the stems in dBFS where they are active."""
     targets = {"vocals": -21.0, "drums": -20.5, "bass": -19.8, "other": -21.5}
     sigmas = {"vocals": 2.5, "drums": 2.5, "bass": 2.5, "other": 3.0}
     return {

@@ -40,7 +40,7 @@ class Track:
 def mix_stems(
     tracks: Sequence[Track], score: Score, samples: int, streams: Streams
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Mixes tracks into the four stems.
+    """Mix tracks into the four stems.
 
     Args:
         tracks: every track of the song, each of `samples` samples; possibly none.
@@ -82,7 +82,7 @@ def _player(track: Track) -> other.Player:
 def _mix_single(
     stem: str, tracks: Sequence[Track], room: draws.Link, tempo: float, streams: Streams
 ) -> tuple[np.ndarray, Any]:
-    """A stem whose tracks share one chain."""
+    """Return a stem whose tracks share one chain."""
     rng = streams("production", stem)
     sound = sum(track.sound for track in tracks)
     notes = sorted((n for track in tracks for n in track.notes), key=lambda note: note.start)
@@ -103,7 +103,7 @@ def _mix_other(
     kicks: Sequence[float],
     streams: Streams,
 ) -> tuple[np.ndarray, Any]:
-    """Every track through its own chain, their sum through one more."""
+    """Return every track through its own chain, their sum through one more."""
     bus = np.zeros_like(tracks[0].sound)
     record = []
     for number, track in enumerate(tracks):

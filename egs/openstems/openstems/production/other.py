@@ -44,7 +44,7 @@ class Player:
 
 
 def draw(player: Player, rng: np.random.Generator, room: Link, tempo: float) -> dict[str, Any]:
-    """Chooses how one instrument is mixed.
+    """Choose how one instrument is mixed.
 
     Args:
         player: the instrument.
@@ -77,7 +77,7 @@ def mix(
     pump: Mapping[str, float] | None,
     kicks: Sequence[float],
 ) -> np.ndarray:
-    """Mixes one instrument.
+    """Mix one instrument.
 
     Args:
         sound: shape (2, L).
@@ -96,7 +96,7 @@ def mix(
 
 
 def draw_bus(rng: np.random.Generator, room: Link) -> list[Link]:
-    """Chooses the effects on the sum of the instruments."""
+    """Choose the effects on the sum of the instruments."""
     chain = [link("widen", factor=uniform(rng, 0.5, 1.0)), *draws.bells(rng, 1, 2.0)]
     chain.append(draws.compressor(rng, (-16, -8), 2.0))
     chain.append(draws.send(rng, -22, -10, room))
@@ -183,7 +183,7 @@ _COLOURS = {
 
 
 def _place(rng: np.random.Generator, player: Player, room: Link, tempo: float) -> list[Link]:
-    """Where an instrument stands: pan, echoes and a hall of its own."""
+    """Return where an instrument stands: pan, echoes and a hall of its own."""
     role = player.role
     reach = 0.1 if player.wide or role == "pad" else 0.6
     chain = [link("pan", position=uniform(rng, -reach, reach))]

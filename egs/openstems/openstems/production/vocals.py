@@ -17,7 +17,7 @@ PHRASE_GAP = 0.4
 
 
 def draw(rng: np.random.Generator, room: Link, tempo: float) -> dict[str, Any]:
-    """Chooses how a voice is mixed.
+    """Choose how a voice is mixed.
 
     Args:
         rng: source of the choices.
@@ -61,7 +61,7 @@ def mix(
     throws: dict[str, Any] | None,
     after: Sequence[Link],
 ) -> np.ndarray:
-    """Mixes the voices of a song.
+    """Mix the voices of a song.
 
     Args:
         sound: shape (2, L).
@@ -97,7 +97,7 @@ def _draw_throws(rng: np.random.Generator, tempo: float) -> dict[str, Any] | Non
 
 
 def _phrase_ends(notes: Sequence[Note], samples: int) -> np.ndarray:
-    """1 during the last note of each phrase and 0 elsewhere, with ramps of 30 ms."""
+    """Return 1 during the last note of each phrase and 0 elsewhere, with ramps of 30 ms."""
     gate = np.zeros(samples, np.float32)
     for note, following in zip(notes, [*notes[1:], None], strict=True):
         if following is None or following.start - note.end > PHRASE_GAP:

@@ -93,7 +93,7 @@ def measure(
 def _levels(
     model: Candidate, data: EvaluationTracks, output: Path, separator: Mapping[str, Any]
 ) -> Any:
-    """The record of how loud each estimate is."""
+    """Return the record of how loud each estimate is."""
     made = Separator(model.path, **separator)
     settings = {"weights_sha256": model.sha256, "data_fingerprint": data.fingerprint}
     folder = output / model.label
@@ -114,7 +114,7 @@ def _levels(
 def _level_scores(
     mixture: torch.Tensor, references: torch.Tensor, estimates: torch.Tensor, sample_rate: float
 ) -> dict[str, torch.Tensor]:
-    """Energy of the estimates relative to the mixture in dB, -120 at least."""
+    """Return energy of the estimates relative to the mixture in dB, -120 at least."""
     energy = estimates.double().square().sum(dim=(1, 2)) / mixture.double().square().sum()
     return {"level": 10 * energy.clamp_min(1e-12).log10()}
 

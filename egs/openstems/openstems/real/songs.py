@@ -92,7 +92,7 @@ def real_songs(parts: Materials, whole: Materials) -> Iterator[RealSong]:
 
 
 def multitracks(parts: Materials) -> Iterator[RealSong]:
-    """Songs whose stems are known.
+    """Yield songs whose stems are known.
 
     Raises:
         UserError: there is no copy of them.
@@ -109,7 +109,7 @@ def multitracks(parts: Materials) -> Iterator[RealSong]:
 
 
 def band(number: int, collections: list, parts: Materials) -> RealSong:
-    """A song of a recorded voice, bass, guitar and drums that never met."""
+    """Return a song of a recorded voice, bass, guitar and drums that never met."""
     rng = generator("real validation", "band", number)
     folders = _multitrack_folders(parts)
     folder = folders[number % len(folders)]
@@ -130,7 +130,7 @@ def band(number: int, collections: list, parts: Materials) -> RealSong:
 
 
 def with_phrases(number: int, song: dict[str, Any], collections: list) -> RealSong:
-    """An instrumental piece with a recorded voice, not in its key."""
+    """Return an instrumental piece with a recorded voice, not in its key."""
     rng = generator("real validation", "phrases", song["title"])
     rest = levelled(read_excerpt(Path(song["path"]), 0.25, SECONDS))
     stems = {
@@ -141,7 +141,7 @@ def with_phrases(number: int, song: dict[str, Any], collections: list) -> RealSo
 
 
 def by_teacher(song: dict[str, Any]) -> RealSong:
-    """Where the teacher finds most vocals in the middle of a song."""
+    """Return where the teacher finds most vocals in the middle of a song."""
     import torch
 
     from asteroid_bsrnn import Separator
@@ -162,7 +162,7 @@ def by_teacher(song: dict[str, Any]) -> RealSong:
 
 
 def without_vocals(song: dict[str, Any]) -> RealSong:
-    """An instrumental piece, elsewhere than in `with_phrases`."""
+    """Return an instrumental piece, elsewhere than in `with_phrases`."""
     rest = read_excerpt(Path(song["path"]), 0.65, SECONDS)
     silence = Sound(np.zeros_like(rest), {"material": "silence"})
     return RealSong(

@@ -40,7 +40,7 @@ def sing(
     phrases: int = bank.PHRASES,
     cache: Path | None = None,
 ) -> tuple[np.ndarray, dict[str, Any]]:
-    """Sings a melody and arranges voices around it.
+    """Sing a melody and arrange voices around it.
 
     Args:
         notes: the melody, in seconds and MIDI numbers, monophonic.
@@ -100,7 +100,7 @@ def sing(
 def _in_sections(
     lead: Sequence[Sequence[Note]], sections: Sequence[Section], rng: np.random.Generator
 ) -> list[int]:
-    """Numbers of the phrases that get doubles and stacks."""
+    """Return numbers of the phrases that get doubles and stacks."""
     if not sections:
         first = int(rng.integers(0, max(1, len(lead) // 2) + 1))
         return list(range(first, len(lead)))
@@ -135,7 +135,7 @@ def _other_singer(
 
 
 def levelled(stereo: np.ndarray) -> np.ndarray:
-    """Brings the sounding tenths of a second to `LOUDNESS`."""
+    """Bring the sounding tenths of a second to `LOUDNESS`."""
     blocks = stereo[:, : stereo.shape[1] // 4410 * 4410].reshape(2, -1, 4410)
     power = (blocks**2).mean(axis=(0, 2)) if blocks.size else np.zeros(0)
     sounding = power[power > 1e-3 * power.max(initial=0)]

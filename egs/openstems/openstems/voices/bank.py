@@ -46,24 +46,24 @@ class Bank:
 
     @functools.cached_property
     def follows(self) -> np.ndarray:
-        """(N,) bool: whether the next syllable goes on where this one ends."""
+        """Return (N,) bool: whether the next syllable goes on where this one ends."""
         same = self.syllables[1:, 0] == self.syllables[:-1, 3]
         return np.append(same, False)
 
     @functools.cached_property
     def nucleus_level(self) -> np.ndarray:
-        """(N,) median level of each nucleus in dB."""
+        """Return (N,) median level of each nucleus in dB."""
         level = self.frames.level
         return np.array([np.median(level[a:b]) for a, b in self.syllables[:, 1:3]])
 
     @functools.cached_property
     def vowel(self) -> np.ndarray:
-        """(60,) coded envelope of the average vowel."""
+        """Return (60,) coded envelope of the average vowel."""
         envelope = self.frames.envelope
         return np.mean([envelope[a:b].mean(axis=0) for a, b in self.syllables[:, 1:3]], axis=0)
 
     def read(self, position: np.ndarray) -> world.Frames:
-        """Frames between the bank's frames, and a smooth way over every jump.
+        """Return frames between the bank's frames, and a smooth way over every jump.
 
         Args:
             position: (T,) in frames; negative ones are silent and only fill the place.
@@ -94,7 +94,7 @@ class Bank:
 def load(
     name: str, materials: Materials, phrases: int = PHRASES, cache: Path | None = None
 ) -> Bank:
-    """The bank of a speaker, from the cache or else made and put there.
+    """Return the bank of a speaker, from the cache or else made and put there.
 
     Args:
         name: of the speaker in `speakers.CATALOGUE`.
@@ -141,12 +141,12 @@ def _load(name: str, phrases: int, folder: Path, english: bool, held: _Held) -> 
 
 
 def forget() -> None:
-    """Drops the banks that this process holds; those on disk stay."""
+    """Drop the banks that this process holds; those on disk stay."""
     _load.cache_clear()
 
 
 def default_cache() -> Path:
-    """Folder for banks in the user's cache."""
+    """Return folder for banks in the user's cache."""
     root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(root) / "openstems" / "voices"
 
@@ -158,7 +158,7 @@ def _key(speaker: Speaker, phrases: int, english: bool) -> str:
 
 
 def build(speaker: Speaker, phrases: int, materials: Materials) -> Bank:
-    """Lets a speaker speak, and analyses and cuts the phrases.
+    """Let a speaker speak, and analyse and cut the phrases.
 
     Args:
         speaker: any that can speak, so not sinsy.
@@ -199,7 +199,7 @@ def _bank(frames: world.Frames, cuts: np.ndarray) -> Bank:
 
 
 def write(bank: Bank, path: Path) -> None:
-    """Writes a bank so that others see all of the file or none.
+    """Write a bank so that others see all of the file or none.
 
     Args:
         bank: what to write.
@@ -217,7 +217,7 @@ def write(bank: Bank, path: Path) -> None:
 
 
 def read(path: Path) -> Bank | None:
-    """Reads a bank; None if there is no readable one.
+    """Read a bank; None if there is no readable one.
 
     Args:
         path: of the .npz file.

@@ -56,12 +56,12 @@ class Character:
     spoken: bool = False
 
     def record(self) -> dict[str, float | bool]:
-        """Plain types that make the same character again."""
+        """Return plain types that make the same character again."""
         return asdict(self)
 
 
 def draw(rng: np.random.Generator, spoken_probability: float = 0.06) -> Character:
-    """A character at random.
+    """Return a character at random.
 
     Args:
         rng: decides everything.
@@ -97,7 +97,7 @@ def draw(rng: np.random.Generator, spoken_probability: float = 0.06) -> Characte
 
 
 def another_take(character: Character, rng: np.random.Generator) -> Character:
-    """The same singer on another day: for doubles, which are never quite the same.
+    """Return the same singer on another day: for doubles, which are never quite the same.
 
     Args:
         character: the first take.
@@ -116,7 +116,7 @@ def another_take(character: Character, rng: np.random.Generator) -> Character:
 
 
 def background(character: Character, rng: np.random.Generator) -> Character:
-    """A softer version for choirs and pads: no scoops, little vibrato, more breath.
+    """Return a softer version for choirs and pads: no scoops, little vibrato, more breath.
 
     Args:
         character: the singer.

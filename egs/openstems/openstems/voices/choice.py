@@ -28,7 +28,7 @@ COPIES = 4
 
 
 def choose_voice(split: str, materials: Materials, rng: np.random.Generator) -> dict[str, Any]:
-    """A singer for a song.
+    """Return a singer for a song.
 
     Args:
         split: train, valid or test.
@@ -68,7 +68,7 @@ def _weighted(speakers: list[Speaker], rng: np.random.Generator) -> Speaker:
 
 
 def record(speaker: Speaker, rng: np.random.Generator) -> dict[str, Any]:
-    """A virtual singer with the voice of a speaker, as `choose_voice` describes it.
+    """Return a virtual singer with the voice of a speaker, as `choose_voice` describes it.
 
     Args:
         speaker: whose voice.

@@ -34,7 +34,7 @@ class Chunk:
 
 
 def breath_length(notes: Sequence[Note], character: Character, rng: np.random.Generator) -> float:
-    """Seconds of breath to take before a phrase, often none.
+    """Return seconds of breath to take before a phrase, often none.
 
     Args:
         notes: of the phrase.
@@ -55,7 +55,7 @@ def breathe(
     gain: np.ndarray,
     effort: np.ndarray,
 ) -> None:
-    """Turns the first frames of a phrase into a breath, in place.
+    """Turn the first frames of a phrase into a breath, in place.
 
     Args:
         length: number of frames.
@@ -83,7 +83,7 @@ def consonants(
     voiced: np.ndarray,
     character: Character,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Gain and effort with those of the consonants adapted to the singer.
+    """Return gain and effort with those of the consonants adapted to the singer.
 
     Args:
         gain: (T,) in dB.

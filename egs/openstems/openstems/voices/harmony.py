@@ -12,7 +12,7 @@ LOWEST, HIGHEST = 43, 84
 
 
 def stack(phrase: Sequence[Note], chords: Sequence[Chord], interval: int) -> tuple[Note, ...]:
-    """A line beside the melody, on the chord's tones where a chord is known.
+    """Return a line beside the melody, on the chord's tones where a chord is known.
 
     Args:
         phrase: the melody.
@@ -44,14 +44,14 @@ def _beside(note: Note, chords: Sequence[Chord], interval: int) -> int:
 
 
 def chord_at(chords: Sequence[Chord], time: float) -> Chord | None:
-    """The chord that sounds at `time` seconds, if known."""
+    """Return the chord that sounds at `time` seconds, if known."""
     return next((chord for chord in chords if chord.start <= time < chord.end), None)
 
 
 def pads(
     chords: Sequence[Chord], start: float, end: float, centre: float, voices: int
 ) -> tuple[tuple[tuple[Note, ...], ...], ...]:
-    """Held chords, each voice moving to the nearest tone; a breath about every six seconds.
+    """Return held chords, each voice moving to the nearest tone; a breath about every six seconds.
 
     Args:
         chords: the harmony of the song.
@@ -92,7 +92,7 @@ def pads(
 def rests(
     phrases: Sequence[Sequence[Note]], shortest: float, end: float
 ) -> tuple[tuple[float, float], ...]:
-    """The rests between phrases and after the last.
+    """Return the rests between phrases and after the last.
 
     Args:
         phrases: of the lead.
@@ -105,7 +105,7 @@ def rests(
 
 
 def answer(phrase: Sequence[Note], start: float, end: float) -> tuple[Note, ...]:
-    """The last notes of a phrase again, moved into a rest.
+    """Return the last notes of a phrase again, moved into a rest.
 
     Args:
         phrase: the call.
@@ -127,7 +127,7 @@ def answer(phrase: Sequence[Note], start: float, end: float) -> tuple[Note, ...]
 def ornament(
     chords: Sequence[Chord], start: float, end: float, near: int, rng: np.random.Generator
 ) -> tuple[Note, ...]:
-    """A run down some chord tones, as singers throw into rests.
+    """Return a run down some chord tones, as singers throw into rests.
 
     Args:
         chords: the harmony of the song.

@@ -62,7 +62,7 @@ KANA = (
 
 
 def english(count: int, rng: np.random.Generator) -> list[str]:
-    """Short lines in English, as a text-to-speech program reads them.
+    """Return short lines in English, as a text-to-speech program reads them.
 
     Args:
         count: number of lines.
@@ -80,7 +80,7 @@ def english(count: int, rng: np.random.Generator) -> list[str]:
 
 
 def phonemes(count: int, rng: np.random.Generator) -> list[str]:
-    """Lines of invented words in misaki's phoneme alphabet, five to eight syllables each.
+    """Return lines of invented words in misaki's phoneme alphabet, five to eight syllables each.
 
     Args:
         count: number of lines.
@@ -111,7 +111,7 @@ def _word(length: int, language: int, rng: np.random.Generator) -> str:
 
 
 def kana(count: int, rng: np.random.Generator) -> list[str]:
-    """Kana for `count` notes, one each; the first is never the syllabic nasal."""
+    """Return kana for `count` notes, one each; the first is never the syllabic nasal."""
     syllables = KANA.split()
     chosen = [str(rng.choice(syllables)) for _ in range(count)]
     if chosen and chosen[0] == "ん":

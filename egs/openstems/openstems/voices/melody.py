@@ -17,7 +17,7 @@ SHORTEST = 0.06
 
 
 def phrases(notes: Iterable[Note]) -> tuple[tuple[Note, ...], ...]:
-    """Groups of notes sung in one breath, monophonic: a note ends where the next begins.
+    """Return groups of notes sung in one breath, monophonic: a note ends where the next begins.
 
     Args:
         notes: in the order of their starts; of notes that start together the last is sung.
@@ -43,7 +43,7 @@ def phrases(notes: Iterable[Note]) -> tuple[tuple[Note, ...], ...]:
 def humanise(
     notes: Sequence[Note], character: Character, rng: np.random.Generator
 ) -> tuple[Note, ...]:
-    """The same notes, some a little early or late, still legato and in order.
+    """Return the same notes, some a little early or late, still legato and in order.
 
     Args:
         notes: one phrase.
@@ -62,7 +62,7 @@ def humanise(
 
 
 def wander(frames: int, cutoff: float, rng: np.random.Generator) -> np.ndarray:
-    """Slow noise of shape (frames,) with a standard deviation near 1.
+    """Return slow noise of shape (frames,) with a standard deviation near 1.
 
     Args:
         frames: how many, `HOP` seconds each.
@@ -81,7 +81,7 @@ def pitch_curve(
     rng: np.random.Generator,
     vibrato: bool = True,
 ) -> np.ndarray:
-    """The pitch of one phrase.
+    """Return the pitch of one phrase.
 
     Args:
         notes: legato notes of the phrase.
@@ -138,7 +138,7 @@ def _vibrato(
 
 
 def loudness(notes: Sequence[Note], character: Character, rng: np.random.Generator) -> np.ndarray:
-    """How loud each note of a phrase is sung: an arc, high notes and accents louder.
+    """Return how loud each note of a phrase is sung: an arc, high notes and accents louder.
 
     Args:
         notes: of one phrase.

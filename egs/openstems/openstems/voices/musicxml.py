@@ -32,7 +32,7 @@ class Sung:
 
 
 def document(notes: Iterable[Sung]) -> bytes:
-    """One voice in 4/4 as a partwise score; notes over bar lines are tied.
+    """Return one voice in 4/4 as a partwise score; notes over bar lines are tied.
 
     Args:
         notes: one after the other.

@@ -29,14 +29,14 @@ class BankPerformer:
         self.bank = voices
 
     def centre(self, character: Character) -> float:
-        """MIDI number about which this voice sings with ease."""
+        """Return MIDI number about which this voice sings with ease."""
         # Singing lies above speech; small heads sing higher.
         return self.bank.pitch + 6 + 6 * np.log2(character.formant)
 
     def learn(
         self, phrases: Phrases, character: Character, rng: np.random.Generator, vowels: bool = False
     ) -> list[Any]:
-        """Finds words for each phrase, or a vowel."""
+        """Find words for each phrase, or a vowel."""
         if vowels:
             return [singer.vowel_words(phrase, self.bank, rng) for phrase in phrases]
         return [singer.words(phrase, self.bank, character, rng) for phrase in phrases]
@@ -44,7 +44,7 @@ class BankPerformer:
     def sing(
         self, learnt: Any, notes: Sequence[Note], character: Character, rng: np.random.Generator
     ) -> Chunk:
-        """Sings a phrase whose words were learnt, on these notes."""
+        """Sing a phrase whose words were learnt, on these notes."""
         return singer.sing(notes, learnt, self.bank, character, rng)
 
 
@@ -59,19 +59,19 @@ class SinsyPerformer:
         self.alpha = alpha
 
     def centre(self, character: Character) -> float:
-        """MIDI number about which this voice sings with ease."""
+        """Return MIDI number about which this voice sings with ease."""
         return 67 + 24 * np.log2(character.formant)
 
     def learn(
         self, phrases: Phrases, character: Character, rng: np.random.Generator, vowels: bool = False
     ) -> list[Any]:
-        """Has Sinsy sing the phrases once, with kana or on a vowel."""
+        """Have Sinsy sing the phrases once, with kana or on a vowel."""
         return list(sinsy.perform(phrases, self.alpha, character, rng, vowels))
 
     def sing(
         self, learnt: Any, notes: Sequence[Note], character: Character, rng: np.random.Generator
     ) -> Chunk:
-        """Sings a phrase of the performance, on these notes."""
+        """Sing a phrase of the performance, on these notes."""
         return sinsy.sing(learnt, notes, character, rng)
 
 
@@ -81,7 +81,7 @@ Performer = BankPerformer | SinsyPerformer
 def performer(
     voice: dict[str, Any], materials: Materials, phrases: int, cache: Path | None
 ) -> Performer:
-    """Who sings.
+    """Return who sings.
 
     Args:
         voice: as `choice.choose_voice` makes it.
@@ -95,12 +95,12 @@ def performer(
 
 
 def character_of(voice: dict[str, Any]) -> Character:
-    """The singer's character from its record."""
+    """Return the singer's character from its record."""
     return Character(**voice["character"])
 
 
 def at_octave(phrases: Phrases, octaves: int) -> tuple[tuple[Note, ...], ...]:
-    """Phrases moved by octaves."""
+    """Return phrases moved by octaves."""
     return tuple(
         tuple(replace(note, pitch=note.pitch + 12 * octaves) for note in phrase)
         for phrase in phrases

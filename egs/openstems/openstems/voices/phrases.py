@@ -50,7 +50,7 @@ class PhraseSet:
 
 
 def sets(split: str, materials: Materials) -> list[PhraseSet]:
-    """The sets that a split may use, in the order of their folders."""
+    """Return the sets that a split may use, in the order of their folders."""
     if MATERIAL not in materials.names:
         return []
     found = []
@@ -82,7 +82,7 @@ def key_of(name: str) -> int | None:
 def sing(
     score: Score, samples: int, rng: np.random.Generator, split: str, materials: Materials
 ) -> tuple[np.ndarray, dict[str, Any]] | None:
-    """Recorded phrases in the place of the vocal melody.
+    """Return recorded phrases in the place of the vocal melody.
 
     Args:
         score: the song, with a part "vocals".
@@ -133,7 +133,7 @@ def sing(
 
 
 def _shift(phrases: PhraseSet, score: Score) -> int | None:
-    """Semitones from a set's key to the song's; None where it is too far."""
+    """Return semitones from a set's key to the song's; None where it is too far."""
     if phrases.key is None:
         return 0
     key = score.key + (3 if score.mode == "minor" else 0)
@@ -158,7 +158,7 @@ def read_phrase(path: Path) -> np.ndarray:
 
 
 def _faded(sound: np.ndarray) -> np.ndarray:
-    """Ends without a click, also where it is cut off."""
+    """Return the sound with fades that avoid clicks."""
     faded = sound.copy()
     count = min(_FADE, sound.shape[1])
     if count:

@@ -18,7 +18,7 @@ from .world import HOP
 def words(
     notes: Sequence[Note], bank: Bank, character: Character, rng: np.random.Generator
 ) -> tuple[int, ...]:
-    """Words for a phrase: a syllable of the bank for each note, or `HOLD`.
+    """Return words for a phrase: a syllable of the bank for each note, or `HOLD`.
 
     Args:
         notes: of one phrase.
@@ -45,7 +45,7 @@ def words(
 
 
 def _beginning(bank: Bank, rng: np.random.Generator) -> int:
-    """A syllable to go on with: the first of a phrase, or any."""
+    """Return a syllable to go on with: the first of a phrase, or any."""
     if rng.random() < 0.6:
         firsts = np.flatnonzero(np.append(True, ~bank.follows[:-1]))
         return int(rng.choice(firsts))
@@ -72,7 +72,7 @@ def sing(
     character: Character,
     rng: np.random.Generator,
 ) -> Chunk:
-    """Sings one phrase.
+    """Sing one phrase.
 
     Args:
         notes: legato notes of the phrase; the octave is the caller's business.

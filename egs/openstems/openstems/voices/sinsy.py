@@ -71,7 +71,7 @@ def perform(
     rng: np.random.Generator,
     vowels: bool = False,
 ) -> tuple[Performance, ...]:
-    """Has Sinsy sing phrases.
+    """Have Sinsy sing phrases.
 
     Args:
         phrases: legato notes, as `melody.phrases` gives them.
@@ -116,7 +116,7 @@ def _kana(phrase, character, rng, vowels):
 
 
 def _fold(pitch: int) -> int:
-    """The pitch, or its nearest octave that the voice can sing."""
+    """Return the pitch, or its nearest octave that the voice can sing."""
     while pitch > HIGHEST:
         pitch -= 12
     while pitch < LOWEST:
@@ -148,7 +148,7 @@ def _excerpt(notes: tuple[Note, ...], starts: np.ndarray, whole: world.Frames) -
 
 
 def _vowel_starts(starts: np.ndarray, voiced: np.ndarray) -> np.ndarray:
-    """Moves the beginnings of notes behind unvoiced consonants, which Sinsy sings on the beat."""
+    """Move the beginnings of notes behind unvoiced consonants, which Sinsy sings on the beat."""
     moved = starts.copy()
     begins = np.flatnonzero(voiced[1:] & ~voiced[:-1]) + 1
     for number, start in enumerate(starts[:-1]):
@@ -165,7 +165,7 @@ def sing(
     character: Character,
     rng: np.random.Generator,
 ) -> Chunk:
-    """Sings a phrase of a performance, on these notes or others of the same number.
+    """Sing a phrase of a performance, on these notes or others of the same number.
 
     Args:
         performance: how Sinsy sang the words.
@@ -205,7 +205,7 @@ def sing(
 
 
 def _position(performance: Performance, notes: Sequence[Note], times: np.ndarray) -> np.ndarray:
-    """The frame of the performance for each time; negative before its beginning."""
+    """Return the frame of the performance for each time; negative before its beginning."""
     bounds = np.array([note.start for note in notes] + [notes[-1].end])
     inside = np.interp(times, bounds, performance.starts)
     before = performance.starts[0] + (times - bounds[0]) / HOP
@@ -216,7 +216,7 @@ def _position(performance: Performance, notes: Sequence[Note], times: np.ndarray
 def _movement(
     performance: Performance, source: np.ndarray, times: np.ndarray, notes: Sequence[Note]
 ) -> np.ndarray:
-    """Sinsy's vibrato and other quick movement in semitones, none where notes change."""
+    """Return Sinsy's vibrato and other quick movement in semitones, none where notes change."""
     f0 = performance.frames.f0
     known = np.flatnonzero(f0 > 0)
     if len(known) < 2:

@@ -46,10 +46,10 @@ class Materials(Protocol):
 
     @property
     def names(self) -> Any:
-        """Names of the materials at hand."""
+        """Return names of the materials at hand."""
 
     def path(self, name: str) -> Any:
-        """Root directory of an unpacked material."""
+        """Return root directory of an unpacked material."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Speaker:
 
     @property
     def is_recording(self) -> bool:
-        """Whether a person, not a program, was recorded."""
+        """Return whether a person, not a program, was recorded."""
         return self.kind in ("festvox", "recordings")
 
 
@@ -183,7 +183,7 @@ CATALOGUE: dict[str, Speaker] = {
 
 
 def available(split: str, materials: Materials) -> tuple[Speaker, ...]:
-    """The speakers of a split whose material is at hand, in the order of the catalogue.
+    """Return the speakers of a split whose material is at hand, in the order of the catalogue.
 
     Args:
         split: train, valid or test.

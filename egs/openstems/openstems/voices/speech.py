@@ -28,7 +28,7 @@ LONGEST = 3.0
 def phrases(
     speaker: Speaker, count: int, materials: Materials, rng: np.random.Generator
 ) -> Iterator[tuple[np.ndarray, int]]:
-    """Phrases spoken by `speaker`.
+    """Yield phrases spoken by `speaker`.
 
     Args:
         speaker: whose voice; any kind but sinsy, which only sings.
@@ -129,7 +129,7 @@ def _espeak(speaker, count, materials, rng):
 
 
 def _program(name, arguments, speaker, materials) -> tuple[np.ndarray, int]:
-    """Runs the program of the unpacked package, or else an installed one, and reads its wave."""
+    """Run the program of the unpacked package, or else an installed one, and read its wave."""
     root = Path(materials.path(speaker.material))
     folders = sorted({str(file.parent) for file in root.glob("usr/lib/**/*.so*")})
     unpacked = dict(os.environ, LD_LIBRARY_PATH=os.pathsep.join(folders))
@@ -149,7 +149,7 @@ def _program(name, arguments, speaker, materials) -> tuple[np.ndarray, int]:
 
 
 def _decode(wave: bytes) -> tuple[np.ndarray, int]:
-    """Samples of a wave written to a pipe, whose header can't know its length."""
+    """Return samples of a wave written to a pipe, whose header can't know its length."""
     rate = int.from_bytes(wave[24:28], "little")
     start = wave.index(b"data") + 8
     samples = np.frombuffer(wave[start : start + (len(wave) - start) // 2 * 2], "<i2")
@@ -196,5 +196,5 @@ def _recordings(speaker, count, materials, rng):
 
 
 def at_rate(audio: np.ndarray, rate: int, wanted: int) -> np.ndarray:
-    """Audio of shape (L,) at another sample rate, float64."""
+    """Return audio of shape (L,) at another sample rate, float64."""
     return np.asarray(soxr.resample(audio, rate, wanted, quality="HQ"), np.float64)

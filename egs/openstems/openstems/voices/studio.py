@@ -42,7 +42,7 @@ class Studio:
         self.lead, self.learnt, self.chords, self.rng = lead, learnt, chords, rng
 
     def take(self, numbers, lines, learnt, manner, pan, decibels, who=None):
-        """Sings some phrases once."""
+        """Sing some phrases once."""
         for number in numbers:
             chunk = (who or self.who).sing(learnt[number], lines[number], manner, self.rng)
             add(self.mix, chunk, pan, decibels)

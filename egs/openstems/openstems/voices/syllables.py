@@ -14,7 +14,7 @@ SHORTEST_NUCLEUS = 7
 
 
 def cut(frames: Frames) -> np.ndarray:
-    """Syllables of one phrase.
+    """Return syllables of one phrase.
 
     A nucleus is voiced, about as sonorous as its peak, and its spectrum stands comparatively still;
     between two nuclei the syllables part where it is least so.
@@ -72,7 +72,7 @@ def _faintest(loud: np.ndarray, first: int, end: int) -> int:
 
 
 def _flux(frames: Frames) -> np.ndarray:
-    """How fast the shape of the spectrum changes, in each frame."""
+    """Return how fast the shape of the spectrum changes, in each frame."""
     shape = ndimage.uniform_filter1d(frames.envelope[:, 1:16].astype(np.float64), 3, axis=0)
     return (
         np.linalg.norm(np.gradient(shape, axis=0), axis=1)
@@ -82,7 +82,7 @@ def _flux(frames: Frames) -> np.ndarray:
 
 
 def _around(frame: int, first: int, end: int, allowed: np.ndarray) -> tuple[int, int]:
-    """The run of allowed frames around one, within [first, end)."""
+    """Return the run of allowed frames around one, within [first, end)."""
     start = stop = frame
     while start > first and allowed[start - 1]:
         start -= 1

@@ -31,7 +31,7 @@ def plan(
     count: int,
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Where in the bank each frame of a phrase comes from, how loud, and what is vowel.
+    """Return where in the bank each frame of a phrase comes from, how loud, and what is vowel.
 
     Vowels begin on the notes, consonants before; these keep their length where there is room.
 
@@ -68,7 +68,7 @@ def plan(
 
 
 def _shares(bank: Bank, syllable: int, following: int | None, room: int) -> tuple[int, int]:
-    """How many frames of a note the vowel gets, and how many the coda.
+    """Return how many frames of a note the vowel gets, and how many the coda.
 
     The next syllable needs its onset, this one its coda, the vowel what it takes to be heard.
     """
@@ -160,13 +160,13 @@ def _groups(notes: Sequence[Note], syllables: Sequence[int]) -> list[_Group]:
 
 
 def _decay(frames: int, rng: np.random.Generator) -> np.ndarray:
-    """Notes fade or swell while held, and no two cycles are as loud."""
+    """Return the levels of notes, which fade or swell while held, with small variations."""
     slope = rng.uniform(-2, 4) * np.clip(np.arange(frames) * HOP / 1.5, 0, 1)
     return slope + 0.35 * melody.wander(frames, 6.0, rng)
 
 
 def _walk(first: int, end: int, frames: int, rng: np.random.Generator) -> np.ndarray:
-    """A way through a nucleus: in at its beginning, about in its middle, out at its end."""
+    """Return a way through a nucleus: in at its beginning, about in its middle, out at its end."""
     length = end - 1 - first
     if frames <= 1.3 * length:
         return np.linspace(first, end - 1, frames)

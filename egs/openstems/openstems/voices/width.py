@@ -14,7 +14,7 @@ SPREADS = {"none": 0.4, "micro": 0.6}
 
 
 def add(mix: np.ndarray, chunk: Chunk, pan: float, decibels: float) -> None:
-    """Adds a take to a mix, in place; what lies outside the song is cut off.
+    """Add a take to a mix, in place; what lies outside the song is cut off.
 
     Args:
         mix: (2, L).
@@ -33,7 +33,7 @@ def add(mix: np.ndarray, chunk: Chunk, pan: float, decibels: float) -> None:
 def spread(
     mix: np.ndarray, layered: bool, rng: np.random.Generator
 ) -> tuple[np.ndarray, dict[str, Any]]:
-    """Widens some songs by a detuned, delayed copy on each side.
+    """Widen some songs by a detuned, delayed copy on each side.
 
     Args:
         mix: (2, L).

@@ -45,7 +45,7 @@ class Frames:
 
 
 def analyse(audio: np.ndarray, rate: int, aperiodicity_every: int = 1) -> Frames:
-    """Codes mono sound of any sample rate, its level normalised.
+    """Code mono sound of any sample rate, its level normalised.
 
     Args:
         audio: (L,) float64.
@@ -87,7 +87,7 @@ def analyse(audio: np.ndarray, rate: int, aperiodicity_every: int = 1) -> Frames
 
 
 def _between(values: np.ndarray, frames: np.ndarray) -> np.ndarray:
-    """Values of some frames, (n, C), for all frames up to the last of them."""
+    """Return values of some frames, (n, C), for all frames up to the last of them."""
     every = np.arange(frames[-1] + 1)
     return np.stack([np.interp(every, frames, column) for column in values.T], axis=1)
 
@@ -97,7 +97,7 @@ def _decibels(power: np.ndarray) -> np.ndarray:
 
 
 def _extend(power: np.ndarray, aperiodicity: np.ndarray, f0: np.ndarray, rate: int) -> None:
-    """Continues a spectrum above the band of its source as noise, in place.
+    """Continue a spectrum above the band of its source as noise, in place.
 
     Sibilants fall slowly towards 20 kHz, vowels fast: what is left of these is breath. The
     aperiodicity may have fewer frames than the spectrum.
@@ -123,7 +123,7 @@ def synthesise(
     presence: float = 0.0,
     breathiness: float = 0.0,
 ) -> np.ndarray:
-    """Sound of coded frames.
+    """Return sound of coded frames.
 
     Args:
         f0: (T,) in Hz, 0 where unvoiced.
@@ -158,7 +158,7 @@ def synthesise(
 
 
 def _stretch(array: np.ndarray, factor: float) -> np.ndarray:
-    """Moves what is at bin b to bin `factor` b."""
+    """Move what is at bin b to bin `factor` b."""
     position = np.minimum(np.arange(array.shape[1]) / factor, array.shape[1] - 1.001)
     low = position.astype(int)
     part = position - low
