@@ -1,14 +1,113 @@
-"""Files that are written whole or not at all."""
+"""Listing folders, and writing files whole or not at all."""
 
 from __future__ import annotations
 
 import json
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from .errors import UserError
+
+# What operating systems and network drives leave in folders, in lower case. Names that begin with
+# a dot (.DS_Store, ._song.wav, .Trash-1000, .AppleDouble) are hidden in any case.
+# fmt: off
+_LEFT_BY_SYSTEMS = frozenset({
+    "__macosx", "icon\r", "network trash folder", "temporary items",
+    "thumbs.db", "ehthumbs.db", "desktop.ini",
+    "$recycle.bin", "recycler", "system volume information", "lost+found",
+    "@eadir", "@tmp", "@recycle", "@recently-snapshot", "#recycle", "#snapshot",
+})
+# fmt: on
+
+
+def is_hidden(name: str) -> bool:
+    """Return whether a name is hidden, or left behind by an operating system or network drive."""
+    return name.startswith(".") or name.lower() in _LEFT_BY_SYSTEMS
+
+
+def list_folders(folder: str | os.PathLike) -> list[Path]:
+    """List the folders in a folder, links to folders among them, without hidden ones.
+
+    Args:
+        folder: the folder. Its own name may be hidden.
+
+    Returns:
+        The paths, sorted.
+
+    Raises:
+        UserError: the folder does not exist or cannot be read.
+    """
+    return sorted(path for path, is_folder, _ in _entries(Path(folder)) if is_folder)
+
+
+def list_files(
+    folder: str | os.PathLike, suffixes: Collection[str] = (), *, recursive: bool = False
+) -> list[Path]:
+    """List the files in a folder without hidden ones.
+
+    A link to a file counts as a file, even if the file that it names is missing.
+
+    Args:
+        folder: the folder. Its own name may be hidden.
+        suffixes: endings of the names wanted, such as `".wav"`, in lower case; names match in
+            any case. None given lists all files.
+        recursive: whether to search the folders below too, except hidden ones. Links to folders
+            are followed. A folder that several links lead to is searched once, and a link to a
+            folder that contains `folder` is not followed.
+
+    Returns:
+        The paths, sorted.
+
+    Raises:
+        UserError: a folder does not exist or cannot be read.
+    """
+    endings = tuple(suffixes)
+    found = []
+    for place in _folders_below(Path(folder)) if recursive else [Path(folder)]:
+        for path, is_folder, _ in _entries(place):
+            if not is_folder and (not endings or path.name.lower().endswith(endings)):
+                found.append(path)
+    return sorted(found)
+
+
+def _folders_below(root: Path) -> Iterator[Path]:
+    """Yield a folder and all folders below it, each once."""
+    # Links wait until all folders proper are searched, so that a folder is listed under its own
+    # path rather than under that of a link to it.
+    folders, links = [root], []
+    seen = {os.path.realpath(parent) for parent in Path(os.path.realpath(root)).parents}
+    while folders or links:
+        folder = folders.pop(0) if folders else links.pop(0)
+        real = os.path.realpath(folder)
+        if real in seen:
+            continue
+        seen.add(real)
+        yield folder
+        for path, is_folder, is_link in sorted(_entries(folder)):
+            if is_folder:
+                (links if is_link else folders).append(path)
+
+
+def _entries(folder: Path) -> Iterator[tuple[Path, bool, bool]]:
+    """Yield path, whether it is a folder, and whether it is a link, of all that is not hidden."""
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if not is_hidden(entry.name):
+                    yield folder / entry.name, _is_folder(entry), entry.is_symlink()
+    except OSError as error:
+        raise UserError(f"{folder}: {error.strerror}; the folder cannot be searched") from None
+
+
+def _is_folder(entry: os.DirEntry) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # links that lead to each other
+        return False
 
 
 @contextmanager
