@@ -63,13 +63,46 @@ def test_validation_tracks_are_those_of_musdb():
 
 
 def test_subsets_and_splits(tiny):
-    (tiny / "train" / ".hidden").mkdir()
     (tiny / "train" / "notes.txt").write_text("")
     train = ["Train 1", "Train 2", "Train 3"]
     assert names(tiny) == train + VALID
     assert names(tiny, "train", "train", validation_tracks=VALID) == train
     assert names(tiny, "train", "valid", validation_tracks=VALID) == VALID
     assert names(tiny, "test") == ["Test 1"]
+
+
+def test_what_systems_leave_is_not_a_track(tiny):
+    valid = {"validation_tracks": VALID}
+    for folder in ("train/.Trash-0", "train/@eaDir", "train/__MACOSX", "test/lost+found"):
+        shutil.copytree(tiny / "test" / "Test 1", tiny / folder)
+    for subset in ("train", "test"):
+        (tiny / subset / "._Song.stem.mp4").write_bytes(b"")
+        (tiny / subset / ".DS_Store").write_bytes(b"")
+    (tiny / "train" / "Train 1" / "._vocals.wav").write_bytes(b"\0\5\x16\7")
+    assert names(tiny) == ["Train 1", "Train 2", "Train 3", *VALID]
+    assert names(tiny, "test") == ["Test 1"]
+    assert verify(tiny, **valid) == []
+
+
+def test_linked_tracks_are_tracks(tiny, tmp_path):
+    for track in ("Train 2", "Valid 1"):
+        (tiny / "train" / track).rename(tmp_path / track)
+        (tiny / "train" / track).symlink_to(tmp_path / track)
+    (tiny / "train" / "Gone").symlink_to(tmp_path / "nowhere")
+    assert names(tiny) == ["Train 1", "Train 2", "Train 3", *VALID]
+    (tiny / "test").rename(tmp_path / "other")
+    (tiny / "test").symlink_to(tmp_path / "other")
+    assert names(tiny, "test") == ["Test 1"]
+
+
+def test_stems_of_another_format_or_spelling(tiny):
+    track = tiny / "train" / "Train 1"
+    (track / "vocals.wav").rename(track / "vocals.flac")
+    (track / "bass.wav").rename(track / "Bass.WAV")
+    assert verify(tiny, validation_tracks=VALID) == [
+        f"{track / 'vocals.wav'}: missing; convert vocals.flac beside it to vocals.wav",
+        f"{track / 'bass.wav'}: missing; rename Bass.WAV beside it to bass.wav",
+    ]
 
 
 def test_the_default_validation_tracks(tmp_path):

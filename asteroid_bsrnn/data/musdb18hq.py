@@ -12,6 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from ..errors import UserError
+from ..files import list_files, list_folders
 from .tracks import Track, inspect_track
 
 SOURCES = ("vocals", "bass", "drums", "other")
@@ -168,13 +169,12 @@ def track_folders(root: Path, subset: str) -> list[Path]:
     folder = root / subset
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; give as root the one that holds train and test")
-    entries = sorted(folder.iterdir())
-    if any(entry.name.endswith(".stem.mp4") for entry in entries):
+    if list_files(folder, [".stem.mp4"]):
         raise UserError(
             f"{folder}: holds the .stem.mp4 files of MUSDB18; get the wav files of MUSDB18-HQ"
             " (Zenodo record 3338373)"
         )
-    folders = [entry for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
+    folders = list_folders(folder)
     if not folders:
         raise UserError(f"{folder}: no tracks; each must be a folder of wav files")
     return folders

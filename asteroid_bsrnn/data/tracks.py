@@ -12,6 +12,7 @@ import soundfile
 
 from ..audio.headers import is_cut_short, sound_name
 from ..errors import UserError
+from ..files import list_files
 
 MIXTURE = "mixture"
 
@@ -71,7 +72,7 @@ def read_header(path: Path) -> Header:
         UserError: the file is missing, not audio, empty, or shorter than its header says.
     """
     if not path.is_file():
-        raise UserError(f"{path}: missing; get the whole data set")
+        raise UserError(f"{path}: missing; {_what_to_do(path)}")
     try:
         with soundfile.SoundFile(sound_name(path)) as sound:
             if is_cut_short(path, sound.extra_info):
@@ -82,6 +83,16 @@ def read_header(path: Path) -> Header:
     if header.frames == 0:
         raise UserError(f"{path}: holds no samples; get a whole copy")
     return header
+
+
+def _what_to_do(missing: Path) -> str:
+    """Return advice on a missing stem, which may be there in another format or spelling."""
+    beside = list_files(missing.parent) if missing.parent.is_dir() else []
+    for path in beside:
+        if path.stem.lower() == missing.stem.lower():
+            action = "rename" if path.suffix.lower() == missing.suffix else "convert"
+            return f"{action} {path.name} beside it to {missing.name}"
+    return "get the whole data set"
 
 
 def inspect_track(

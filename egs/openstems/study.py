@@ -31,6 +31,7 @@ from asteroid_bsrnn.costs.environment import hardware
 from asteroid_bsrnn.evaluation.costs import count_macs
 from asteroid_bsrnn.evaluation.datasets import EvaluationTracks
 from asteroid_bsrnn.evaluation.running import evaluate_oracle
+from asteroid_bsrnn.files import list_folders
 
 HERE = Path(__file__).resolve().parent
 TRAIN = HERE.parent / "musdb18hq" / "compare" / "train.py"
@@ -131,7 +132,10 @@ def songs_by_kind_of_voice(root: Path) -> dict[str, list[str]]:
     """Names of the training songs with vocals, by the kind of the leading voice."""
     validation = validation_names(root)
     kinds = defaultdict(list)
-    for path in sorted((root / "train").glob("*/song.json")):
+    for folder in list_folders(root / "train"):
+        path = folder / "song.json"
+        if not path.is_file():
+            continue
         song = json.loads(path.read_text(encoding="utf-8"))
         if song["name"] not in validation and song["vocals"]:
             kinds[song["vocals"]["voice"]["kind"]].append(song["name"])
@@ -157,7 +161,7 @@ def validation_names(root: Path) -> set[str]:
 def with_vocals_of(songs: Sequence[str], root: Path, derived: Path) -> None:
     """Link a data set whose training songs have vocals in `songs` alone, and silence elsewhere."""
     with_vocals = {*songs, *validation_names(root)}
-    for folder in sorted((root / "train").iterdir()):
+    for folder in list_folders(root / "train"):
         target = derived / "train" / folder.name
         target.mkdir(parents=True, exist_ok=True)
         for name in ("mixture", *STEMS):

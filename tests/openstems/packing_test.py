@@ -50,6 +50,9 @@ def sources(tmp_path):
         folder.mkdir(parents=True)
         for index, stem in enumerate(STEMS):
             soundfile.write(folder / f"{stem}.wav", music(1, 10 * number + index), RATE)
+    for left_behind in ("@eaDir", "__MACOSX"):
+        (data / "train" / left_behind).mkdir()
+    (data / "train" / ".DS_Store").write_bytes(b"")
     (data / "validation_tracks.txt").write_text("song_3\n")
     (data / "infos.json").write_text('{"dataset": "tiny", "licenses": []}')
     estimates, recordings = tmp_path / "estimates", tmp_path / "recordings"

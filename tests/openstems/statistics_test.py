@@ -75,6 +75,8 @@ def data_set(tmp_path):
         }
         for name, wave in {**stems, "mixture": sum(stems.values())}.items():
             soundfile.write(folder / f"{name}.wav", np.stack([wave, wave], axis=1), RATE)
+    (tmp_path / ".Trash-0").mkdir()
+    soundfile.write(tmp_path / ".Trash-0" / "mixture.wav", np.ones((RATE, 2)), RATE)
     return tmp_path
 
 

@@ -18,6 +18,8 @@ import numpy as np
 import soundfile
 import soxr
 
+from asteroid_bsrnn.files import list_folders
+
 from .errors import UserError
 from .manifest import VALIDATION_TRACKS, write_json, write_text
 from .music import RATE
@@ -76,7 +78,8 @@ def pack(
     for name in validation:
         packer.labelled(data, name)
     report(f"validation: {len(validation)} songs, {packer.bytes / 2**20:.1f} MB")
-    training = sorted(path.name for path in (data / "train").iterdir() if path.name not in names)
+    folders = list_folders(data / "train")
+    training = [folder.name for folder in folders if folder.name not in names]
     packer.fill("labelled", (lambda name=name: packer.labelled(data, name) for name in training))
     songs = [song for song in chosen["songs"] if song["parts"]]
     for kind in ("estimates", "silent", "parts"):
@@ -123,7 +126,7 @@ def unpack(packed: Path, output: Path) -> None:
         target = output / name.replace("labelled/", "data/", 1)
         decode(path, target.with_suffix(".wav"), facts["frames"])
     data = output / "data"
-    for folder in sorted((data / "train").iterdir()):
+    for folder in list_folders(data / "train"):
         stems = [soundfile.read(folder / f"{stem}.wav", dtype="float32")[0] for stem in STEMS]
         soundfile.write(folder / "mixture.wav", np.clip(sum(stems), -1, 1), RATE, "PCM_16")
     (data / "test").mkdir(parents=True, exist_ok=True)

@@ -117,7 +117,12 @@ def measure_folder(
     Raises:
         UserError: the folder holds no songs, or one of them is damaged.
     """
-    songs = sorted(path.parent for path in Path(folder).rglob("mixture.wav"))
+    from asteroid_bsrnn.files import list_files  # imports torch, which generating does not need
+
+    files = []
+    if Path(folder).is_dir():
+        files = list_files(folder, ["mixture.wav"], recursive=True)
+    songs = [path.parent for path in files if path.name == "mixture.wav"]
     if not songs:
         raise UserError(f"{folder}: holds no songs (folders with mixture.wav); name a data set")
     if limit and limit < len(songs):

@@ -21,6 +21,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from asteroid_bsrnn.files import list_folders
+
 from ..errors import UserError
 from ..materials import Materials
 from ..music import RATE
@@ -170,7 +172,8 @@ def without_vocals(song: dict[str, Any]) -> RealSong:
 
 def _multitrack_folders(parts: Materials) -> list[Path]:
     root = parts.recordings / MULTITRACKS if parts.recordings else None
-    folders = sorted(path.parent for path in root.glob("*/vocals.ogg")) if root else []
+    folders = list_folders(root) if root and root.is_dir() else []
+    folders = [folder for folder in folders if (folder / "vocals.ogg").is_file()]
     if not folders:
         raise UserError(
             f"no copies of the multitracks in {root or 'a folder of recordings'}: name a folder "
