@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -124,14 +125,21 @@ def whole_file(path: str | os.PathLike) -> Iterator[Path]:
         A path in the same folder, with the same suffix, to write to. Its name is hidden.
     """
     path = Path(path)
-    # The suffix stays last: several writers choose the format by it. A long name is shortened, as
-    # the temporary one must not exceed what the file system takes.
-    unfinished = path.with_name(f".{path.stem[:48]}.{secrets.token_hex(4)}{path.suffix[-16:]}")
+    unfinished = path.with_name(_unfinished_name(path, secrets.token_hex(4)))
     try:
         yield unfinished
         os.replace(unfinished, path)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def remove_unfinished(path: str | os.PathLike) -> None:
+    """Remove what killed writers of a file left behind; no other process may be writing it."""
+    path = Path(path)
+    form = re.escape(_unfinished_name(path, "MIDDLE")).replace("MIDDLE", "[0-9a-f]{8}")
+    for left in path.parent.iterdir():
+        if re.fullmatch(form, left.name):
+            left.unlink(missing_ok=True)
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:
@@ -149,3 +157,9 @@ def write_json(path: str | os.PathLike, value: Any, indent: int | None = 2) -> N
         indent: spaces of each level; None writes one line.
     """
     write_text(path, json.dumps(value, indent=indent, ensure_ascii=False) + "\n")
+
+
+def _unfinished_name(path: Path, middle: str) -> str:
+    # The suffix stays last: several writers choose the format by it. A long name is shortened, as
+    # the temporary one must not exceed what the file system takes.
+    return f".{path.stem[:48]}.{middle}{path.suffix[-16:]}"

@@ -8,8 +8,15 @@ import pytest
 from asteroid_bsrnn import presets
 from asteroid_bsrnn.costs.energy import EnergyReading
 from asteroid_bsrnn.costs.ledger import Ledger, read
-from asteroid_bsrnn.costs.table import Figure, collect, paper_figures
-from asteroid_bsrnn.costs.table_formats import to_csv, to_latex, to_markdown, write
+from asteroid_bsrnn.costs.paper_table import (
+    Figure,
+    collect,
+    paper_figures,
+    to_csv,
+    to_latex,
+    to_markdown,
+    write,
+)
 from asteroid_bsrnn.errors import UserError
 
 PARAMETERS = {"vocals": 8020296, "bass": 7111432, "drums": 9177032, "other": 8020296}
@@ -257,7 +264,7 @@ def test_markdown(make_run):
     text = to_markdown(collect([make_run(source, s) for source, s in scores.items()]))
     lines = text.splitlines()
     assert lines[2].startswith(
-        "| Row |  | vocals | bass | drums | other | mean | M params | kWh Co"
+        "| Row |  | vocals | bass | drums | other | mean | M params | CodeCarbon (kWh) |"
     )
     assert "| Base model | Paper | 7.7 | 6.1 | 9.7 | 4.8 | 7.1 | 32.3 | 127 | 168 |" in lines
     (here,) = [line for line in lines if line.startswith("| `bsrnn` | Here |")]

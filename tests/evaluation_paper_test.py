@@ -102,7 +102,7 @@ def test_on_the_command_line(tiny, made_up, tmp_path, capsys):
     text = capsys.readouterr().out.partition("Beside the paper\n")[2]
     lines = text.strip().splitlines()
     assert "| BSRNN, the paper's replication | Paper | 9.14 | 7.72 | 8.07 | 5.68 | 7.65 |" in lines
-    assert lines[-1] == "‡ other data than the paper's, on which nothing compares."
+    assert lines[-1] == "‡ on other data than the paper's: not comparable."
     order = [line.split("|")[1:3] for line in lines if line.startswith("| `")]
     assert order == [
         [f" `{name}` ", f" {what} "]

@@ -8,7 +8,14 @@ import os
 import pytest
 
 from asteroid_bsrnn.errors import UserError
-from asteroid_bsrnn.files import list_files, list_folders, whole_file, write_json, write_text
+from asteroid_bsrnn.files import (
+    list_files,
+    list_folders,
+    remove_unfinished,
+    whole_file,
+    write_json,
+    write_text,
+)
 
 LEFT_BEHIND = (
     "._vocals.wav", ".DS_Store", ".Trash-0/vocals.wav", "__MACOSX/song/._vocals.wav",
@@ -112,3 +119,16 @@ def test_json_keeps_order_and_letters(tmp_path):
     text = (tmp_path / "value.json").read_text(encoding="utf-8")
     assert json.loads(text) == value and list(json.loads(text)) == list(value)
     assert "é" in text and text.endswith("}\n")
+
+
+def test_what_killed_writers_left_is_removed(tmp_path):
+    path = tmp_path / "ledger.json"
+    with whole_file(path) as unfinished:
+        unfinished.write_text("whole")
+        killed = [unfinished.name, unfinished.name.replace("ledger", "other")]
+    others = [".ledger.json", ".ledger.damaged-1.json", "ledger.00000000.json"]
+    for name in [*killed, *others]:
+        (tmp_path / name).touch()
+    remove_unfinished(path)
+    assert {file.name for file in tmp_path.iterdir()} == {"ledger.json", killed[1], *others}
+    assert path.read_text() == "whole"

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..costs import table_formats
+from ..costs import paper_table
 from ..errors import UserError
 from ..evaluation import (
     candidates,
@@ -21,6 +21,7 @@ from ..evaluation import (
     running,
 )
 from ..evaluation.records import Record
+from ..tables import check_format
 from .separate import _add_chunks, _add_computation
 from .terminal import progress_bar, show
 from .values import count, name
@@ -181,9 +182,9 @@ def _evaluate(options: argparse.Namespace) -> int:
     if with_paper:
         other_data = paper.obstacle(data) is not None
         table = paper.compare_with_paper(records, other_data=other_data)
-        show("\nBeside the paper\n\n" + table_formats.to_markdown(table).rstrip())
+        show("\nBeside the paper\n\n" + paper_table.to_markdown(table).rstrip())
         if options.paper_table:
-            table_formats.write(table, options.paper_table)
+            paper_table.write(table, options.paper_table)
     return 0
 
 
@@ -195,7 +196,7 @@ def _with_paper(data: datasets.EvaluationTracks, options: argparse.Namespace) ->
     """
     asked = options.paper_table is not None or options.paper_any_data
     if options.paper_table is not None:
-        table_formats.check_format(options.paper_table)
+        check_format(options.paper_table, paper_table.FORMATS)
     if not options.museval:
         if asked:
             raise UserError("the paper's test rows need museval's cSDR; add --museval N")

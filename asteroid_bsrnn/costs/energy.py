@@ -1,42 +1,49 @@
-"""Energy of a run as CodeCarbon measures it, offline.
+"""Energy of a run, measured offline by CodeCarbon.
 
-CodeCarbon sums up the energy of the whole machine: GPUs by their counters, the CPU by its counter
-or, where that can't be read, by a model from its load and design power, memory by a model. The
-power usage effectiveness is in all its figures already. Several runs on one machine each count all
-of it, but for the GPUs hidden by CUDA_VISIBLE_DEVICES.
+CodeCarbon measures the whole machine: GPUs by their counters, the CPU by its counter or, where that
+cannot be read, by a model of its load and design power, the memory by a model. All its figures
+include the power usage effectiveness. Several runs on one machine each count the whole machine,
+except for GPUs hidden by CUDA_VISIBLE_DEVICES.
+
+CodeCarbon catches its own exceptions and logs them; this module raises them. Neither this module
+nor a user's settings of CodeCarbon make it send anything anywhere.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import difflib
+import logging
 import os
 import warnings
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from . import codecarbon_tracker
-from .green_algorithms import DEFAULT_PUE, check_pue, green_algorithms_kwh
-
-__all__ = ["EnergyMeter", "EnergyReading", "green_algorithms_kwh"]
+from ..errors import UserError
+from .green_algorithms import DEFAULT_PUE, check_pue
 
 DEFAULT_COUNTRY = "FRA"
+
+# CodeCarbon's ways to read the power of a CPU from a meter; its others are models.
+_CPU_METERS = ("intel_rapl", "intel_power_gadget", "windows_emi")
 
 
 @dataclasses.dataclass(frozen=True)
 class EnergyReading:
-    """Energy used so far, with the power usage effectiveness in it.
+    """Energy used so far, including the power usage effectiveness.
 
     Attributes:
-        status: "measured"; "off" where nothing is; "unavailable" where CodeCarbon failed: then the
-            figures, if any, are those from before.
+        status: "measured"; "off" where nothing is measured; "unavailable" where CodeCarbon failed:
+            the figures, if any, are those from before.
         reason: why it is unavailable.
-        seconds: that the figures cover.
-        cpu_kwh: of the CPUs.
-        gpu_kwh: of the GPUs.
-        ram_kwh: of the memory.
-        emissions_kg: CO2 equivalent, by the country's mix of electricity.
+        seconds: duration of the measurement.
+        cpu_kwh: energy of the CPUs.
+        gpu_kwh: energy of the GPUs.
+        ram_kwh: energy of the memory.
+        emissions_kg: CO2 equivalent for the country's mix of electricity.
     """
 
     status: str
@@ -49,31 +56,29 @@ class EnergyReading:
 
     @property
     def kwh(self) -> float | None:
-        """All together; None where nothing was measured."""
+        """Sum of the three energies; None where nothing was measured."""
         if self.cpu_kwh is None or self.gpu_kwh is None or self.ram_kwh is None:
             return None
         return self.cpu_kwh + self.gpu_kwh + self.ram_kwh
 
 
 class EnergyMeter:
-    """Measures the machine's energy from `start` to `stop`, or as a context manager.
+    """Measure the machine's energy from `start` to `stop`, or as a context manager.
 
-    Trouble in CodeCarbon never reaches the training: it is warned of once, and the readings say
-    "unavailable". A meter measures once.
+    A failure of CodeCarbon never stops the training: the meter warns once, and its readings have
+    the status "unavailable". A meter measures once.
 
     Args:
-        enabled: whether to measure at all; of several processes on a machine one must, alone.
+        enabled: whether to measure. Of several processes on a machine only one may measure.
         country: ISO 3166 code of three letters, for the emissions.
         pue: power usage effectiveness of the data centre.
         interval: seconds between two measurements.
-        output_directory: where CodeCarbon writes its own emissions.csv; made if need be. None for
-            no file.
-        force_cpu_power: watts of the CPUs at full load, where they are known better than
-            CodeCarbon knows them.
-        force_ram_power: watts of the memory.
+        output_directory: folder for CodeCarbon's emissions.csv, made if need be; None writes none.
+        force_cpu_power: watts of the CPUs at full load; None for what CodeCarbon knows.
+        force_ram_power: watts of the memory; None for CodeCarbon's model.
 
     Raises:
-        UserError: if CodeCarbon is missing, or for an impossible country or effectiveness.
+        UserError: if CodeCarbon is missing, or for an invalid country or effectiveness.
     """
 
     def __init__(
@@ -90,23 +95,23 @@ class EnergyMeter:
         check_pue(pue)
         self.enabled = enabled
         self._settings: dict[str, Any] = {
-            "country": codecarbon_tracker.check_country(country) if enabled else country,
+            "country": check_country(country) if enabled else country,
             "pue": pue,
             "interval": interval,
             "directory": None if output_directory is None else Path(output_directory),
             "force_cpu_power": force_cpu_power,
             "force_ram_power": force_ram_power,
         }
-        self._tracker: codecarbon_tracker.OfflineTracker | None = None
+        self._tracker: _OfflineTracker | None = None
         self._running = False
         self._failure: str | None = None
         self._methods: dict[str, str] | None = None
 
     def start(self) -> EnergyMeter:
-        """Begin to measure. This takes a second or two, in which CodeCarbon looks at the machine.
+        """Begin to measure. CodeCarbon inspects the machine, which takes a second or two.
 
         Raises:
-            RuntimeError: if it was started before.
+            RuntimeError: if the meter was started before.
         """
         if self._tracker is not None or self._failure is not None:
             raise RuntimeError("a meter measures once; make another one")
@@ -116,18 +121,18 @@ class EnergyMeter:
         return self
 
     def snapshot(self, fresh: bool = False) -> EnergyReading:
-        """Energy since the start.
+        """Return the energy since the start.
 
         Args:
-            fresh: whether to measure now, which takes milliseconds; else the latest measurement
-                is told, up to `interval` old, which costs nothing.
+            fresh: whether to measure now, which takes milliseconds. Otherwise the latest
+                measurement, up to `interval` old, is returned at no cost.
         """
         if fresh and self._running:
             self._guarded(self._tracker.measure)
         return self._reading()
 
     def stop(self) -> EnergyReading:
-        """Measure a last time and stop; once stopped, tells the same again."""
+        """Measure a last time and stop; a stopped meter repeats its last reading."""
         if self._running:
             self._guarded(self._tracker.stop)
             self._running = False
@@ -140,17 +145,17 @@ class EnergyMeter:
         self.stop()
 
     def description(self) -> dict[str, Any]:
-        """How it measures, for a record.
+        """Return how energy is measured, for a record.
 
         Returns:
             `tracker` (CodeCarbon and its version), `scope` ("machine"), `country`, `pue`, and
-            `methods`: how the power of "cpu", "gpu" and "ram" is known, None before the start.
+            `methods`: how the power of "cpu", "gpu" and "ram" is found, None before the start.
             All are None where nothing is measured.
         """
         if not self.enabled:
             return dict.fromkeys(("tracker", "scope", "country", "pue", "methods"))
         return {
-            "tracker": f"codecarbon {codecarbon_tracker.version()}",
+            "tracker": f"codecarbon {metadata.version('codecarbon')}",
             "scope": "machine",
             "country": self._settings["country"],
             "pue": self._settings["pue"],
@@ -158,21 +163,21 @@ class EnergyMeter:
         }
 
     def _start(self) -> None:
-        self._tracker = codecarbon_tracker.OfflineTracker(**self._settings)
+        self._tracker = _OfflineTracker(**self._settings)
         self._tracker.start()
         self._methods = self._tracker.methods()
 
     def _guarded(self, action: Callable[[], None]) -> None:
-        """Do something with CodeCarbon, and give it up where that fails."""
+        """Call CodeCarbon, and give up measuring where it fails."""
         try:
             action()
-        # Whatever it is, it is not worth a training.
+        # No failure of the measurement is worth a training.
         except Exception as error:
             self._failure = str(error) or type(error).__name__
             self._running = False
             warnings.warn(f"energy is measured no longer: {self._failure}", stacklevel=3)
             if self._tracker is not None:
-                # Its measurements in the background must not go on failing.
+                # Its background measurements would go on failing.
                 with contextlib.suppress(Exception):
                     self._tracker.stop()
 
@@ -190,3 +195,151 @@ class EnergyMeter:
             ram_kwh=data.ram_energy,
             emissions_kg=data.emissions,
         )
+
+
+def check_country(country: str) -> str:
+    """Return a country's code in capitals.
+
+    Args:
+        country: ISO 3166 code of three letters.
+
+    Raises:
+        UserError: if CodeCarbon is missing or does not know the country: it would use the world's
+            average, with nothing but a line in its log.
+    """
+    _import_codecarbon()
+    from codecarbon.input import DataSource
+
+    countries = DataSource().get_global_energy_mix_data()
+    if isinstance(country, str) and country.upper() in countries:
+        return country.upper()
+    names = {entry["country_name"].lower(): code for code, entry in countries.items()}
+    wanted = str(country)
+    close = [names[name] for name in difflib.get_close_matches(wanted.lower(), names, n=1)]
+    close += difflib.get_close_matches(wanted.upper(), countries)
+    hint = f"; did you mean {' or '.join(dict.fromkeys(close))}?" if close else ""
+    raise UserError(
+        f"unknown country {country!r}: give its ISO 3166 code of three letters, such as FRA, DEU "
+        f"or USA{hint}"
+    )
+
+
+class _OfflineTracker:
+    """CodeCarbon's offline tracker; its failures are exceptions and its log is quiet."""
+
+    def __init__(self, *, country, pue, interval, directory, force_cpu_power, force_ram_power):
+        codecarbon = _import_codecarbon()
+        forced = {"force_cpu_power": force_cpu_power, "force_ram_power": force_ram_power}
+        settings: dict[str, Any] = {k: v for k, v in forced.items() if v is not None}
+        methods = []
+        if directory is not None:
+            # Without the folder, CodeCarbon silently writes nothing.
+            directory.mkdir(parents=True, exist_ok=True)
+            settings["output_dir"] = str(directory)
+            methods = [codecarbon.OutputMethod.CSV]
+        self._handler = _Handler()
+        self._filter = _LogFilter()
+        self._log = logging.getLogger("codecarbon")
+        self._log.addFilter(self._filter)
+        self._tracker = codecarbon.OfflineEmissionsTracker(
+            country_iso_code=country,
+            pue=pue,
+            measure_power_secs=interval,
+            tracking_mode="machine",
+            allow_multiple_runs=True,
+            output_methods=methods,
+            output_handlers=[self._handler],
+            api_call_interval=1,  # every measurement reaches the handler
+            on_csv_write="update",
+            log_level="warning",
+            emissions_endpoint=False,
+            electricitymaps_api_token="",
+            **settings,
+        )
+
+    @property
+    def latest(self) -> Any:
+        """CodeCarbon's `EmissionsData` of the latest measurement; None before the first."""
+        return self._handler.data
+
+    def start(self) -> None:
+        """Measure now, and from then on every `interval` seconds in the background."""
+        self._tracker.start()
+        self.measure()
+
+    def measure(self) -> None:
+        """Measure now."""
+        self._check(self._tracker.flush())
+
+    def stop(self) -> None:
+        """Measure a last time and stop."""
+        try:
+            self._check(self._tracker.stop())
+        finally:
+            self._log.removeFilter(self._filter)
+
+    def methods(self) -> dict[str, str]:
+        """Return how the power of "cpu", "gpu" and "ram" is found."""
+        methods = {"cpu": "unknown", "gpu": "none", "ram": "unknown"}
+        # CodeCarbon has no public way to tell.
+        for part in getattr(self._tracker, "_hardware", []):
+            kind = type(part).__name__
+            if kind == "CPU":
+                mode = getattr(part, "_mode", "unknown")
+                model = f"estimated ({mode}, {getattr(part, '_tdp', None)} W)"
+                methods["cpu"] = f"measured ({mode})" if mode in _CPU_METERS else model
+            elif kind == "GPU":
+                methods["gpu"] = "measured (driver's counters)"
+            elif kind == "RAM":
+                forced = getattr(part, "_force_ram_power", None)
+                methods["ram"] = f"estimated ({'model' if forced is None else f'{forced} W'})"
+            elif hasattr(part, "chip_part"):
+                methods[part.chip_part.lower()] = f"measured ({kind})"
+        return methods
+
+    def _check(self, emissions: float | None) -> None:
+        if emissions is None:
+            raise RuntimeError(self._filter.trouble or "CodeCarbon did not measure")
+
+
+class _Handler:
+    """Output of CodeCarbon that keeps the latest figures."""
+
+    def __init__(self):
+        self.data: Any = None
+
+    def out(self, total: Any, delta: Any) -> None:
+        self.data = total
+
+    live_out = out
+
+    def task_out(self, data: Any, experiment_name: str) -> None:
+        pass
+
+    def exit(self) -> None:
+        pass
+
+
+class _LogFilter(logging.Filter):
+    """Pass errors only, and remember the exceptions that CodeCarbon caught."""
+
+    def __init__(self):
+        super().__init__()
+        self.trouble: str | None = None
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.exc_info and record.exc_info[1] is not None:
+            error = record.exc_info[1]
+            self.trouble = f"{type(error).__name__}: {error}"
+        return record.levelno >= logging.ERROR
+
+
+def _import_codecarbon() -> Any:
+    try:
+        import codecarbon
+    except ImportError as error:
+        raise UserError(
+            "measuring energy needs CodeCarbon: pip install asteroid-bsrnn[energy], or switch the "
+            "measurement off"
+        ) from error
+    return codecarbon

@@ -1,7 +1,4 @@
-"""What a run ran with: the code, the software and the hardware.
-
-Gigabytes are 2**30 bytes, as memory is sold.
-"""
+"""Code, software and hardware that a run uses. Gigabytes are 2**30 bytes."""
 
 from __future__ import annotations
 
@@ -24,16 +21,16 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def code_version() -> dict[str, Any]:
-    """Version of this package.
+    """Return the version of this package.
 
     Returns:
-        `version`; `git_commit`, and `git_dirty` (whether files under version control are changed,
-        or files new in the package), both None where the package lies in no git checkout or there
-        is no git.
+        `version`; `git_commit`, and `git_dirty` (whether tracked files are changed, or the package
+        has untracked ones). Both are None where the package is in no git checkout, or git is
+        missing.
     """
     found: dict[str, Any] = {"version": _version(_DISTRIBUTION), "git_commit": None}
     found["git_dirty"] = None
-    # A package installed below somebody's repository is not under that one's control.
+    # A package installed inside an unrelated repository is not tracked by it.
     if _git("ls-files", "--error-unmatch", "__init__.py") is None:
         return found
     found["git_commit"] = _git("rev-parse", "HEAD")
@@ -45,7 +42,7 @@ def code_version() -> dict[str, Any]:
 
 
 def software() -> dict[str, str | None]:
-    """Versions of what the training stands on; None for what is not there."""
+    """Return the versions of the packages that affect a training; None for missing ones."""
     cudnn = torch.backends.cudnn.version() if torch.cuda.is_available() else None
     return {
         "python": platform.python_version(),
@@ -60,11 +57,13 @@ def software() -> dict[str, str | None]:
 
 
 def hardware() -> dict[str, Any]:
-    """The machine.
+    """Describe the machine.
 
     Returns:
-        `platform`; `cpu_model` (None where unknown); `cpu_cores`, those that this process may use;
-        `cpu_threads` of the machine; `memory_gb`; `gpus`, a list of `name` and `memory_gb`.
+        `platform`; `cpu_model` (None where unknown); `cpu_cores` that this process may use;
+        `cpu_socket_cores`, the cores of one CPU (None where unknown, as in a virtual machine, which
+        sees a share of them); `cpu_threads` of the machine; `memory_gb`; `gpus`, a list of `name`,
+        `memory_gb` and `watts`, the driver's power limit (None where unknown).
     """
     threads = psutil.cpu_count() or 1
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else threads
@@ -74,18 +73,25 @@ def hardware() -> dict[str, Any]:
         "platform": platform.platform(),
         "cpu_model": _cpu_model(),
         "cpu_cores": min(psutil.cpu_count(logical=False) or usable, usable),
+        "cpu_socket_cores": _socket_cores(),
         "cpu_threads": threads,
         "memory_gb": psutil.virtual_memory().total / GIGABYTE,
-        "gpus": [{"name": gpu.name, "memory_gb": gpu.total_memory / GIGABYTE} for gpu in gpus],
+        "gpus": [
+            {
+                "name": gpu.name,
+                "memory_gb": gpu.total_memory / GIGABYTE,
+                "watts": _power_limit(str(getattr(gpu, "uuid", ""))),
+            }
+            for gpu in gpus
+        ],
     }
 
 
 def peak_memory() -> dict[str, float | None]:
-    """The most memory that this process held so far.
+    """Return the peak memory of this process.
 
     Returns:
-        `rss_gb`, its resident memory; `gpu_gb`, PyTorch's tensors on the fullest GPU, None where
-        it uses none.
+        `rss_gb`, resident memory; `gpu_gb`, PyTorch's tensors on the fullest GPU, None without GPU.
     """
     # Linux counts in kilobytes, macOS in bytes.
     unit = 1 if sys.platform == "darwin" else 1024
@@ -105,8 +111,8 @@ def _version(distribution: str) -> str | None:
 
 
 def _git(*arguments: str) -> str | None:
-    """Output of git in the package's folder; None where it fails."""
-    # Set by git for its hooks, these would point it to another repository.
+    """Return the output of git in the package's folder; None where it fails."""
+    # git sets these for its hooks; they would point it to another repository.
     environment = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
     try:
         done = subprocess.run(
@@ -123,12 +129,41 @@ def _git(*arguments: str) -> str | None:
 
 
 def _cpu_model() -> str | None:
-    """Name of the CPU."""
+    return _cpu_info().get("model name") or platform.processor() or None
+
+
+def _socket_cores() -> int | None:
+    """Return the number of cores of one CPU; None in a virtual machine or where unknown."""
+    info = _cpu_info()
+    if "hypervisor" in info.get("flags", "").split() or not info.get("cpu cores", "").isdigit():
+        return None
+    return int(info["cpu cores"])
+
+
+def _cpu_info() -> dict[str, str]:
+    """Return what Linux tells about the first CPU; empty on other systems."""
     try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            name, _, value = line.partition(":")
-            if name.strip() == "model name":
-                return value.strip()
+        first = Path("/proc/cpuinfo").read_text(encoding="utf-8").partition("\n\n")[0]
     except OSError:
-        pass
-    return platform.processor() or None
+        return {}
+    pairs = (line.partition(":") for line in first.splitlines())
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def _power_limit(uuid: str) -> float | None:
+    """Return the power limit in watts that NVML enforces on a GPU; None where it cannot tell."""
+    try:
+        import pynvml
+
+        pynvml.nvmlInit()
+    # Without CodeCarbon there is no pynvml, and without NVIDIA's driver no NVML.
+    except Exception:
+        return None
+    try:
+        handle = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{uuid}")
+        return pynvml.nvmlDeviceGetEnforcedPowerLimit(handle) / 1000
+    # Not every GPU tells: a slice of one (MIG) has no limit of its own.
+    except pynvml.NVMLError:
+        return None
+    finally:
+        pynvml.nvmlShutdown()

@@ -1,22 +1,102 @@
 """Energy by the formula of Green Algorithms: from the hours of a computation and its hardware.
 
 L. Lannelongue, J. Grealey, M. Inouye, "Green Algorithms: Quantifying the Carbon Footprint of
-Computation", Advanced Science, 2021, doi 10.1002/advs.202100707. GPUs count as cores with the
-design power of the whole board.
+Computation", Advanced Science, 2021, doi 10.1002/advs.202100707. A GPU counts as a core with the
+design power of its board.
 """
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import math
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from ..errors import UserError
-from .design_power import cpu_power_per_core, gpu_power
 
 MEMORY_WATTS_PER_GB = 0.3725
-# The paper's runs; Green Algorithms itself takes 1.67 where nothing is known.
+# Of the paper's runs; Green Algorithms itself uses 1.67 where nothing is known.
 DEFAULT_PUE = 1.5
+# Green Algorithms' value for any CPU.
+DEFAULT_CPU_WATTS_PER_CORE = 12.0
+
+# Cores of CPUs that do not have them in their name. CodeCarbon's table has watts but no cores, and
+# a virtual machine does not tell them.
+_CPU_CORES = {
+    "Xeon E5-2680 v3": 12,
+    "Xeon E5-2680 v4": 14,
+    "Xeon E5-2698 v4": 20,
+    "Xeon Gold 6130": 16,
+    "Xeon Gold 6142": 16,
+    "Xeon Gold 6148": 20,
+    "Xeon Gold 6248": 20,
+    "Xeon Platinum 8268": 24,
+    "Xeon Platinum 8468": 48,
+    "Xeon Platinum 8480+": 56,
+    "Core i9-10900K": 10,
+}
+
+# Watts of GPU boards by their makers' data sheets, for records without the driver's power limit.
+# Names are CUDA's, without maker and brand. GPUs whose name does not determine the power, such as
+# laptops' and slices of a GPU, are missing on purpose.
+_GPU_WATTS = {
+    "P4": 75,
+    "P40": 250,
+    "P100 PCIE": 250,
+    "P100 SXM2": 300,
+    "V100 PCIE": 250,
+    "V100S PCIE": 250,
+    "V100 SXM2": 300,
+    "T4": 70,
+    "A10": 150,
+    "A30": 165,
+    "A40": 300,
+    "A100 PCIE": 250,
+    "A100 80GB PCIE": 300,
+    "A100 SXM": 400,
+    "A100 SXM4": 400,
+    "L4": 72,
+    "L40": 300,
+    "L40S": 350,
+    "H100 PCIE": 350,
+    "H100 NVL": 400,
+    "H100 HBM3": 700,  # SXM5
+    "H200": 700,  # SXM
+    "H200 NVL": 600,
+    "B200": 1000,
+    "RTX A4000": 140,
+    "RTX A5000": 230,
+    "RTX A6000": 300,
+    "RTX 5000 ADA GENERATION": 250,
+    "RTX 6000 ADA GENERATION": 300,
+    "TITAN V": 250,
+    "TITAN XP": 250,
+    "TITAN RTX": 280,
+    "GTX 1080": 180,
+    "GTX 1080 TI": 250,
+    "RTX 2070": 175,
+    "RTX 2080": 215,
+    "RTX 2080 TI": 250,
+    "RTX 3060": 170,
+    "RTX 3070": 220,
+    "RTX 3080": 320,
+    "RTX 3080 TI": 350,
+    "RTX 3090": 350,
+    "RTX 3090 TI": 450,
+    "RTX 4070": 200,
+    "RTX 4070 TI": 285,
+    "RTX 4080": 320,
+    "RTX 4090": 450,
+    "RTX 5070 TI": 300,
+    "RTX 5080": 360,
+    "RTX 5090": 575,
+    "MI210": 300,
+    "MI300X": 750,
+}
+_BRANDS = ("NVIDIA", "TESLA", "GEFORCE", "AMD", "INSTINCT")
 
 
 def green_algorithms_kwh(
@@ -31,21 +111,20 @@ def green_algorithms_kwh(
     memory_gb: float,
     pue: float = DEFAULT_PUE,
 ) -> float:
-    """Energy of a computation in kWh.
+    """Return the energy of a computation in kWh.
 
     hours x (cores x watts a core x usage + GPUs x watts x usage + GB x 0.3725) x PUE / 1000.
 
     Args:
-        hours: that it ran.
-        n_cpu_cores: that it could use.
+        hours: duration.
+        n_cpu_cores: number of cores that it could use.
         cpu_watts_per_core: design power of a core.
         cpu_usage: share of the cores that was busy, from 0 to 1.
-        n_gpus: that it used.
+        n_gpus: number of GPUs that it used.
         gpu_watts: design power of a GPU.
         gpu_usage: share of the time that the GPUs were busy, from 0 to 1.
-        memory_gb: that it could use; how much of it was used makes no difference to the power.
-        pue: power usage effectiveness of the data centre, its whole energy for each kWh computed
-            with.
+        memory_gb: memory that it could use; the power does not depend on how much it used.
+        pue: power usage effectiveness of the data centre, its whole energy per kWh of computing.
 
     Raises:
         UserError: for a value out of its range, or GPUs without their power.
@@ -74,7 +153,7 @@ def green_algorithms_kwh(
 
 
 def check_pue(pue: float) -> None:
-    """Refuse what can't be a power usage effectiveness.
+    """Refuse an impossible power usage effectiveness.
 
     Raises:
         UserError: if it is below 1, or no number.
@@ -93,24 +172,24 @@ def estimate(
     cpu_usage: float = 1.0,
     gpu_usage: float = 1.0,
 ) -> dict[str, Any]:
-    """Energy of a computation on described hardware, with everything that went into it.
+    """Estimate the energy of a computation on the given hardware.
 
     Args:
-        hours: that it ran.
+        hours: duration.
         hardware: of one machine, as `environment.hardware` describes it.
-        n_gpus: used, on all machines; None for all that the description names.
-        n_machines: number of machines like it.
+        n_gpus: number of GPUs used on all machines; None for all that the description has.
+        n_machines: number of such machines.
         pue: power usage effectiveness.
-        cpu_usage: share of the cores that was busy; 1 where it was not looked at, an upper bound.
-        gpu_usage: share of the time that the GPUs were busy; the same.
+        cpu_usage: share of the cores that was busy; 1 where unknown, an upper bound.
+        gpu_usage: share of the time that the GPUs were busy; likewise.
 
     Returns:
         The arguments of `green_algorithms_kwh` and `kwh`, which is None with a `reason` where
         something is unknown; `cpu_watts_source`, `cpu_watts_assumed` and `gpu_watts_source`.
     """
-    gpus = [gpu_power(gpu["name"]) for gpu in hardware["gpus"]]
+    gpus = [gpu_power(gpu["name"], gpu.get("watts")) for gpu in hardware["gpus"]]
     n_gpus = len(gpus) if n_gpus is None else n_gpus
-    cpu = cpu_power_per_core(hardware["cpu_model"])
+    cpu = cpu_power_per_core(hardware["cpu_model"], hardware.get("cpu_socket_cores"))
     unknown = [gpu.source for gpu in gpus if gpu.watts is None] if n_gpus else []
     if n_gpus and not gpus:
         unknown = ["no GPU to be seen on this machine"]
@@ -120,7 +199,7 @@ def estimate(
         "cpu_watts_per_core": cpu.watts,
         "cpu_usage": cpu_usage,
         "n_gpus": n_gpus,
-        # One figure for all; machines with GPUs of several kinds count their mean.
+        # The mean, where a machine has GPUs of several kinds.
         "gpu_watts": sum(gpu.watts for gpu in gpus) / len(gpus) if known else 0.0,
         "gpu_usage": gpu_usage,
         "memory_gb": hardware["memory_gb"] * n_machines,
@@ -135,3 +214,81 @@ def estimate(
         "cpu_watts_assumed": cpu.assumed,
         "gpu_watts_source": "; ".join(dict.fromkeys(gpu.source for gpu in gpus)) if known else None,
     }
+
+
+@dataclass(frozen=True)
+class DesignPower:
+    """Design power of a device.
+
+    Attributes:
+        watts: of a GPU, or of a core of a CPU; None where unknown.
+        source: where the figure comes from, or why there is none.
+        assumed: whether it is a value for any device of the kind.
+    """
+
+    watts: float | None
+    source: str
+    assumed: bool = False
+
+
+def gpu_power(name: str, limit: float | None = None) -> DesignPower:
+    """Return the power of a GPU.
+
+    Args:
+        name: as `torch.cuda.get_device_name` returns it, such as "Tesla V100-SXM2-32GB".
+        limit: the driver's power limit in watts; None where unknown: a table is used.
+    """
+    if limit is not None:
+        return DesignPower(limit, "power limit by NVML")
+    words = [word for word in re.split(r"[\s-]+", name.upper()) if word and word not in _BRANDS]
+    without_memory = [word for word in words if not re.fullmatch(r"\d+GB", word)]
+    for key in (" ".join(words), " ".join(without_memory)):
+        if key in _GPU_WATTS:
+            return DesignPower(float(_GPU_WATTS[key]), f"maker's figure for {key}")
+    return DesignPower(None, f"unknown GPU {name!r}: give its design power in watts")
+
+
+@functools.cache
+def cpu_power_per_core(model: str | None, cores: int | None = None) -> DesignPower:
+    """Return the design power of a core, by CodeCarbon's table; else the value for any CPU.
+
+    Args:
+        model: as the operating system names it, such as
+            "Intel(R) Xeon(R) Gold 6130 CPU @ 2.10GHz"; None where unknown.
+        cores: of one such CPU; None where unknown.
+    """
+    name = _cpu_name(model or "")
+    watts = _cpu_watts().get(name.lower())
+    in_name = re.search(r"\b(\d+)-Cores?\b", model or "")
+    if in_name:
+        cores = int(in_name[1])
+    cores = cores or _CPU_CORES.get(re.sub(r"^Intel ", "", name))
+    if watts and cores:
+        return DesignPower(
+            watts / cores, f"CodeCarbon's figure for {name}: {watts:g} W; {cores} cores"
+        )
+    source = f"Green Algorithms' value for any CPU; no figure for {model or 'an unknown CPU'}"
+    return DesignPower(DEFAULT_CPU_WATTS_PER_CORE, source, assumed=True)
+
+
+def _cpu_name(model: str) -> str:
+    """Return maker and model, as CodeCarbon's table has them."""
+    name = re.sub(r"\((R|TM)\)|^\d+th Gen\b|\bCPU\b", " ", model, flags=re.IGNORECASE)
+    name = re.sub(r"@.*|\b(\d+-Cores?\b|with |w/ |Processor\b).*", "", name)
+    return " ".join(name.split())
+
+
+@functools.cache
+def _cpu_watts() -> dict[str, float]:
+    """Return CodeCarbon's table of thermal design powers, by lower-case name; empty without it."""
+    try:
+        from codecarbon.input import DataSource
+    except ImportError:
+        return {}
+    table = DataSource().get_cpu_power_data()
+    figures: dict[str, float] = {}
+    for name, watts in zip(table["Name"], table["TDP"], strict=True):
+        # An entry that is no number must not stop a training.
+        with contextlib.suppress(ValueError):
+            figures[str(name).lower()] = float(watts)
+    return figures

@@ -1,7 +1,7 @@
-"""The ledger of a training run: what it ran with, what it took and what came of it, in one file.
+"""The ledger of a training run, `ledger.json`: what it ran with, what it used and its best scores.
 
-`record` documents the file's form. The file is replaced whole at every update, so a run that is
-killed leaves what it took until then, and the next session adds to it.
+`record` documents the format. The file is replaced as a whole at every update: a run that is killed
+leaves what it used until then, and the next session is added to it.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
+from ..files import remove_unfinished, whole_file
 from . import environment
-from .accounting import extrapolate, totals
 from .energy import EnergyReading
 from .green_algorithms import DEFAULT_PUE, estimate
 from .record import (
     DamagedLedger,
+    extrapolate,
     fingerprint,
     ledger_path,
     new_record,
@@ -31,13 +32,15 @@ from .record import (
     now,
     plain,
     read,
+    totals,
 )
+from .runs import differing_settings, latest
 
 __all__ = ["Ledger", "extrapolate", "read"]
 
 
 class Ledger:
-    """Writes a run's ledger.
+    """Writer of a run's ledger.
 
     Args:
         path: of `ledger.json`, or the run's folder, which is made if need be.
@@ -53,7 +56,7 @@ class Ledger:
 
     @property
     def record(self) -> dict[str, Any]:
-        """A copy of the record as it is now."""
+        """Copy of the current record."""
         return copy.deepcopy(self._opened())
 
     def open_session(
@@ -74,32 +77,36 @@ class Ledger:
     ) -> None:
         """Begin a session: the training's process started, or started again.
 
-        A session that never closed is marked as interrupted. A damaged ledger is kept aside, and
-        a new one begun, with a warning.
+        A former session that never closed is marked as interrupted. A damaged ledger is kept under
+        another name, with a warning, and a new one is begun.
 
         Args:
             row: name of the table's row.
             source: that the network separates; None for a network of all sources.
             seed: of everything random.
-            n_parameters: trainable ones.
-            configuration: resolved.
+            n_parameters: number of trainable parameters.
+            configuration: the resolved one.
             data_fingerprint: of the data set.
             unlabelled: what was learnt from songs without stems; None where there were none.
-            first_epoch: number of the epoch that it begins or goes on with.
-            n_gpus: used, on all machines; None for all that are visible here.
+            first_epoch: the epoch that the session begins with or resumes.
+            n_gpus: number of GPUs used on all machines; None for all that are visible here.
             n_machines: number of machines.
             pue: power usage effectiveness, for the Green Algorithms estimate.
-            energy_settings: how energy is measured, `EnergyMeter.description()`.
+            energy_settings: `EnergyMeter.description()`.
 
         Raises:
-            UserError: if the folder can't be written, the configuration holds what a ledger can't,
-                or the ledger is of another run.
+            UserError: if the folder cannot be written, the configuration has values that JSON
+                cannot hold, or the ledger belongs to another run.
         """
         setting = _setting(configuration, data_fingerprint, unlabelled)
         run = {"row": row, "source": source, "seed": seed, "n_parameters": n_parameters}
         record = self._load(run) or new_record({**run, **setting})
-        # What was foretold from fewer epochs is void once there are more.
+        # The extrapolation was from fewer epochs.
         record["extrapolated"] = None
+        changes = {}
+        if record["sessions"]:
+            former = latest(record, "configuration")
+            changes = differing_settings(former, setting["configuration"])
         for former in record["sessions"]:
             if former["state"] == "running":
                 former["state"] = "interrupted"
@@ -110,6 +117,7 @@ class Ledger:
             n_machines=n_machines,
             energy_settings=energy_settings or {},
             differs={key: value for key, value in setting.items() if record[key] != value},
+            changes=[{"key": key, "old": old, "new": new} for key, (old, new) in changes.items()],
         )
         record["sessions"].append(session)
         self._record, self._session, self._pue = record, session, pue
@@ -117,6 +125,7 @@ class Ledger:
         self._refresh()
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            remove_unfinished(self.path)
             self._set_aside_if_damaged()
             self._write()
         except OSError as error:
@@ -134,17 +143,17 @@ class Ledger:
         best: Mapping[str, float] | None = None,
         best_epoch: int | None = None,
     ) -> None:
-        """Write down where the session stands; at the end of every epoch at least.
+        """Update the session; at least at the end of every epoch.
 
-        A disk that can't be written is warned of and does not end the training.
+        A disk that cannot be written gives a warning; the training goes on.
 
         Args:
-            epoch: number of the latest completed one; None for no change, as everywhere here.
+            epoch: the latest completed one. None means no change, here and below.
             steps: of the optimiser since the session began.
             samples: training examples since the session began, on all devices.
-            energy: since the session began, up to now; None too where a meter has been stopped.
-            best: from source to uSDR in dB, of the best validation of the run so far.
-            best_epoch: when that was.
+            energy: since the session began.
+            best: from source to uSDR in dB, of the run's best validation so far.
+            best_epoch: the epoch of that validation.
         """
         self._note(epoch, steps, samples, energy, best, best_epoch)
         self._write_or_warn()
@@ -153,8 +162,8 @@ class Ledger:
         """End the session.
 
         Args:
-            finished: whether the training came to its end, or was interrupted.
-            changes: of the session, as in `update`.
+            finished: whether the training is complete; otherwise it was interrupted.
+            changes: arguments of `update`.
         """
         if changes:
             self.update(**changes)
@@ -164,15 +173,15 @@ class Ledger:
         self._write_or_warn()
 
     def extrapolate(self, epochs: int) -> dict[str, Any]:
-        """Write down, marked as such, what a run of `epochs` epochs would take.
+        """Record the extrapolation to a run of `epochs` epochs, and return it.
 
         Raises:
             UserError: as the function `extrapolate`.
         """
-        foretold = extrapolate(self._opened(), epochs)
-        self._record["extrapolated"] = foretold
+        extrapolated = extrapolate(self._opened(), epochs)
+        self._record["extrapolated"] = extrapolated
         self._write_or_warn()
-        return dict(foretold)
+        return dict(extrapolated)
 
     def _opened(self) -> dict[str, Any]:
         if self._record is None:
@@ -201,7 +210,7 @@ class Ledger:
         self._refresh()
 
     def _refresh(self) -> None:
-        """Bring up to date what follows from the clock and the machine."""
+        """Update what depends on the clock and the machine."""
         session = self._session
         session["end"] = now()
         session["wall_seconds"] = time.monotonic() - self._began
@@ -216,10 +225,10 @@ class Ledger:
         self._record["totals"] = totals(self._record["sessions"])
 
     def _load(self, run: Mapping[str, Any]) -> dict[str, Any] | None:
-        """The record that is there; None where there is none, or a damaged one.
+        """Return the existing record; None where there is none or it is damaged.
 
         Raises:
-            UserError: if it is another run's.
+            UserError: if it belongs to another run.
         """
         self._damage = None
         if not self.path.exists():
@@ -238,7 +247,7 @@ class Ledger:
         return record
 
     def _set_aside_if_damaged(self) -> None:
-        """Keep a damaged file under another name, and say so here and in the new one."""
+        """Rename a damaged ledger, warn, and note the name in the new one."""
         if self._damage is None:
             return
         aside = _free_name(self.path)
@@ -253,14 +262,12 @@ class Ledger:
             warnings.warn(f"{self.path}: not written: {error.strerror}", stacklevel=3)
 
     def _write(self) -> None:
-        """Replace the file, so that a reader or a crash never sees half of one."""
         text = json.dumps(self._record, indent=1, allow_nan=False)
-        temporary = self.path.with_name(f".{self.path.name}.incomplete")
-        with open(temporary, "w", encoding="utf-8") as file:
+        with whole_file(self.path) as unfinished, open(unfinished, "w", encoding="utf-8") as file:
             file.write(text + "\n")
             file.flush()
+            # A power cut must not find the former file replaced by one that is not on the disk.
             os.fsync(file.fileno())
-        os.replace(temporary, self.path)
 
 
 def _setting(
@@ -268,7 +275,7 @@ def _setting(
     data_fingerprint: str | None,
     unlabelled: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
-    """All that a session runs with."""
+    """Return what a session runs with."""
     configuration = plain(configuration)
     return {
         "configuration": configuration,
@@ -282,16 +289,16 @@ def _setting(
 
 
 def _note_energy(session: dict[str, Any], reading: EnergyReading) -> None:
-    """Take over a reading, and which epochs it covers."""
+    """Store a reading and the last epoch that it covers."""
     energy = session["energy"]
-    # A meter that was stopped, or gave up, tells the same again: later epochs are not in it.
+    # A meter that has stopped repeats its reading, which does not cover later epochs.
     if (reading.seconds or 0) > (energy["seconds"] or 0):
         energy["last_epoch"] = session["last_epoch"]
     energy.update(dataclasses.asdict(reading), kwh=reading.kwh)
 
 
 def _free_name(path: Path) -> Path:
-    """A name beside `path` that no file has."""
+    """Return an unused name beside `path`."""
     number = 1
     while (aside := path.with_name(f"{path.stem}.damaged-{number}{path.suffix}")).exists():
         number += 1

@@ -1,9 +1,9 @@
-"""A finished or unfinished run, as the table sees it, and which runs may stand together."""
+"""A run as the paper's table reads it, and which runs may share a row."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,8 @@ from typing import Any
 from ..errors import UserError
 from .record import read
 
-# What may differ between runs of a row: which run it is, where it reads and writes, how fast, and
-# what makes no difference to scores or kWh.
+# Keys that may differ between runs of a row: they name the run or its folders, or affect neither
+# scores nor kWh.
 PER_RUN_KEYS = (
     "seed",
     "source",
@@ -24,18 +24,18 @@ PER_RUN_KEYS = (
     "track",
     "country",
 )
-# What follows from the source, and differs between the networks of a row.
+# Keys that depend on the source, and differ between the networks of a row.
 PER_SOURCE_KEYS = ("sources", "bands")
 
 
 @dataclass(frozen=True)
 class Value:
-    """A number that a run gives.
+    """A number of a run.
 
     Attributes:
         number: the number.
-        extrapolated: whether it was measured over some epochs and extrapolated.
-        unfinished: whether the run has not come to its end.
+        extrapolated: whether it is extrapolated from some epochs.
+        unfinished: whether the run is not complete.
     """
 
     number: float
@@ -44,7 +44,7 @@ class Value:
 
     @staticmethod
     def merge(values: Sequence[Value], operation: Callable[[list[float]], float]) -> Value:
-        """One value from several; what is true of one of them is true of it."""
+        """Combine several values; the result has the marks of all of them."""
         return Value(
             operation([value.number for value in values]),
             any(value.extrapolated for value in values),
@@ -57,8 +57,8 @@ class Run:
     """A run.
 
     Attributes:
-        folder: with its ledger.
-        record: the ledger's.
+        folder: that holds its ledger.
+        record: of the ledger.
     """
 
     folder: Path
@@ -66,46 +66,47 @@ class Run:
 
     @classmethod
     def load(cls, folder: str | Path) -> Run:
-        """The run in a folder.
+        """Load the run in a folder.
 
         Raises:
-            UserError: if it has no ledger, or a damaged one.
+            UserError: if its ledger is missing or damaged.
         """
         return cls(Path(folder), read(folder))
 
     @property
     def row(self) -> str:
-        """Name of its row."""
+        """Name of the row."""
         return self.record["row"]
 
     @property
     def source(self) -> str | None:
-        """The source that it separates; None for all."""
+        """Source that the run separates; None for all."""
         return self.record["source"]
 
     @property
     def seed(self) -> int | None:
-        """Its seed."""
+        """Seed of the run."""
         return self.record["seed"]
 
     @property
     def configuration(self) -> Mapping[str, Any]:
-        """Its configuration, that of the latest session."""
-        return self._latest("configuration")
+        """Configuration of the latest session."""
+        return latest(self.record, "configuration")
 
     @property
     def data_fingerprint(self) -> str | None:
-        """Its data, those of the latest session."""
-        return self._latest("data_fingerprint")
+        """Fingerprint of the latest session's data."""
+        return latest(self.record, "data_fingerprint")
 
     @property
     def cut_short(self) -> bool:
-        """Whether it ran some epochs only, to be extrapolated from: its scores mean nothing."""
-        foretold = self.record["extrapolated"]
-        return foretold is not None and foretold["epochs"] > self.record["totals"]["epochs"]
+        """Whether it ran only some epochs to extrapolate from, so that its scores mean nothing."""
+        extrapolated = self.record["extrapolated"]
+        epochs = self.record["totals"]["epochs"]
+        return extrapolated is not None and extrapolated["epochs"] > epochs
 
     def value(self, number: float | None, extrapolated: bool = False) -> Value | None:
-        """A number as a value of this run; None for None and NaN."""
+        """Return a number as a value of this run; None for None and NaN."""
         if number is None or math.isnan(number):
             return None
         sessions = self.record["sessions"]
@@ -113,46 +114,67 @@ class Run:
         return Value(number, extrapolated, not finished)
 
     def validation_score(self, source: str) -> Value | None:
-        """Best uSDR of a source in dB."""
+        """Return the best uSDR of a source in dB."""
         best = self.record["best"]
         return None if best is None or self.cut_short else self.value(best["usdr"].get(source))
 
     def parameters(self) -> Value:
-        """Trainable parameters, in millions."""
+        """Return the number of trainable parameters in millions."""
         return Value(self.record["n_parameters"] / 1e6)
 
     def codecarbon_kwh(self) -> Value | None:
-        """Energy that was measured; None where it does not cover all epochs."""
+        """Return the measured energy; None where it does not cover all epochs."""
         totals = self.record["totals"]
         complete = totals["epochs"] == totals["energy_epochs"]
         return self._energy("kwh", "measured_energy_epochs", complete)
 
     def green_algorithms_kwh(self) -> Value | None:
-        """Energy that was estimated."""
+        """Return the estimated energy."""
         return self._energy("green_algorithms_kwh", "measured_epochs", True)
 
     def _energy(self, name: str, measured: str, complete: bool) -> Value | None:
-        foretold = self.record["extrapolated"]
-        if foretold is not None:
-            return self.value(foretold[name], foretold[measured] < foretold["epochs"])
+        extrapolated = self.record["extrapolated"]
+        if extrapolated is not None:
+            partly = extrapolated[measured] < extrapolated["epochs"]
+            return self.value(extrapolated[name], partly)
         return self.value(self.record["totals"][name]) if complete else None
 
-    def _latest(self, name: str) -> Any:
-        value = self.record[name]
-        for session in self.record["sessions"]:
-            value = session["differs"].get(name, value)
-        return value
+
+def latest(record: Mapping[str, Any], name: str) -> Any:
+    """Return what a record's latest session ran with, such as its `configuration`."""
+    value = record[name]
+    for session in record["sessions"]:
+        value = session["differs"].get(name, value)
+    return value
+
+
+def differing_settings(
+    old: Mapping[str, Any], new: Mapping[str, Any], aside: Collection[str] = ()
+) -> dict[str, tuple[Any, Any]]:
+    """Return the settings that differ between two configurations.
+
+    Args:
+        old: groups of keys.
+        new: the same.
+        aside: keys to leave out, at any depth.
+
+    Returns:
+        From `group.key` to the old and the new value; None where a configuration lacks the key.
+    """
+    one, two = _settings(old, aside), _settings(new, aside)
+    keys = [*one, *(key for key in two if key not in one)]
+    return {key: (one.get(key), two.get(key)) for key in keys if one.get(key) != two.get(key)}
 
 
 def check_alike(runs: Sequence[Run], per_run_keys: Sequence[str] = PER_RUN_KEYS) -> None:
-    """Refuse runs that can't stand in one row.
+    """Refuse runs that cannot share a row.
 
     Args:
         runs: of one row.
-        per_run_keys: keys of the configuration, at any depth, in which they may differ.
+        per_run_keys: keys of the configuration, at any depth, that may differ.
 
     Raises:
-        UserError: naming two runs and what keeps them apart.
+        UserError: naming two runs and their difference.
     """
     for index, run in enumerate(runs):
         for other in runs[:index]:
@@ -163,7 +185,7 @@ def check_alike(runs: Sequence[Run], per_run_keys: Sequence[str] = PER_RUN_KEYS)
                     "them apart"
                 )
             _check_setting(run, other, per_run_keys, both)
-            # One cut short may give the energy of another that ran whole.
+            # A run cut short may supply the energy of another that is complete.
             same = (run.source, run.seed, run.cut_short)
             if run.seed is not None and same == (other.source, other.seed, other.cut_short):
                 raise UserError(
@@ -173,23 +195,20 @@ def check_alike(runs: Sequence[Run], per_run_keys: Sequence[str] = PER_RUN_KEYS)
 
 
 def _check_setting(run: Run, other: Run, per_run_keys: Sequence[str], both: str) -> None:
-    """Refuse runs with other data, or another configuration than their seed and source make."""
+    """Refuse runs whose data or configuration differ beyond seed and source."""
     if run.data_fingerprint != other.data_fingerprint:
         raise UserError(f"{both}: trained on different data; collect them apart")
-    aside = set(per_run_keys)
-    if run.source != other.source:
-        aside |= set(PER_SOURCE_KEYS)
-    one, two = (_settings(r.configuration, aside) for r in (other, run))
-    for key in [*one, *(key for key in two if key not in one)]:
-        if one.get(key) != two.get(key):
-            raise UserError(
-                f"{both}: both of row {run.row}, but {key} is {one.get(key)!r} and "
-                f"{two.get(key)!r}; collect them apart"
-            )
+    aside = {*per_run_keys, *(PER_SOURCE_KEYS if run.source != other.source else ())}
+    for key, (one, two) in differing_settings(
+        other.configuration, run.configuration, aside
+    ).items():
+        raise UserError(
+            f"{both}: both of row {run.row}, but {key} is {one!r} and {two!r}; collect them apart"
+        )
 
 
-def _settings(configuration: Mapping[str, Any], aside: set[str], prefix: str = "") -> dict:
-    """All settings under their full names, but those to leave aside."""
+def _settings(configuration: Mapping[str, Any], aside: Collection[str], prefix: str = "") -> dict:
+    """Return all settings under their full names, without the keys in `aside`."""
     found = {}
     for key, value in configuration.items():
         if key in aside:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from ..costs.table import SCORES, SOURCES, Figure, Row, Table, paper_figures
+from ..costs.paper_table import SCORES, SOURCES, Figure, Row, Table, paper_figures
 from ..data import TEST_TRACKS
 from ..data.verification import MUSDB18HQ_SAMPLE_RATE
 from .datasets import EvaluationTracks

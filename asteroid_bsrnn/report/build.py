@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..costs import table_formats
+from ..costs import paper_table
 from ..errors import UserError
 from ..evaluation import comparison_formats
 from ..evaluation.comparison import MEASURES, Comparison, Row
@@ -180,7 +180,7 @@ def _training_parts(folder: Path, trainings: Sequence[Training]) -> dict:
     tables = paper.paper_tables([training.run for training in trainings])
     for name, table in tables.items():
         for suffix in (".csv", ".md", ".tex"):
-            table_formats.write(table, folder / "tables" / f"paper_{name}{suffix}")
+            paper_table.write(table, folder / "tables" / f"paper_{name}{suffix}")
     figures, links = folder / "figures", {}
     for number, training in enumerate(trainings):
         copy = folder / "records" / "trainings" / f"{number:02d}-{_file_name(training.label)}"

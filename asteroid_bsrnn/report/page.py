@@ -16,7 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from .._version import __version__
-from ..costs.table import Table
+from ..costs.paper_table import Table
 from ..evaluation.comparison import MEAN, Comparison
 from ..evaluation.comparison_table import legend, tests_title
 from .clips import Player

@@ -9,8 +9,8 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from ..costs.paper_table import Figure, Table, collect, paper_figures
 from ..costs.runs import Run
-from ..costs.table import Figure, Table, collect, paper_figures
 from ..data.verification import MUSDB18HQ_COUNTS
 from ..evaluation.records import SUMMARY
 from .charts import Point, draw_costs

@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from ..costs.paper_table import SCORES, Table
 from ..costs.runs import Run, Value
-from ..costs.table import SCORES, Table
 from ..evaluation import oracles
 from ..evaluation.comparison import MEASURES, Comparison, Row
 from ..evaluation.comparison_table import UNFINISHED, Column, cost_columns, score_columns

@@ -11,8 +11,7 @@ import sys
 from pathlib import Path
 
 from asteroid_bsrnn import UserError
-from asteroid_bsrnn.costs.table import collect
-from asteroid_bsrnn.costs.table_formats import to_markdown, write
+from asteroid_bsrnn.costs.paper_table import collect, to_markdown, write
 
 
 def main() -> int:

@@ -1,0 +1,319 @@
+"""The paper's table (arXiv 2603.09187) beside the same figures of runs, and its written forms.
+
+A row of single-source networks has a run for each source. Its mean score is over the four sources,
+its parameters and energies are sums; they stay empty while a source is missing. Runs that differ
+only in their seed give a mean and a spread from the lowest to the highest. Collecting runs that
+differ in anything else that matters is an error.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from .. import tables
+from ..errors import UserError
+from ..tables import MARKS, Cell, Column
+from .runs import PER_RUN_KEYS, Run, Value, check_alike
+
+SOURCES = ("vocals", "bass", "drums", "other")
+SCORES = (*SOURCES, "mean")
+COSTS: Mapping[str, Callable[[Run], Value | None]] = {
+    "parameters": Run.parameters,
+    "codecarbon_kwh": Run.codecarbon_kwh,
+    "green_algorithms_kwh": Run.green_algorithms_kwh,
+}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure of one or more runs.
+
+    Attributes:
+        mean: over the runs with different seeds.
+        low: the lowest of them.
+        high: the highest of them.
+        n: number of seeds. It is 1 too where the sources of a row have different seeds, which
+            gives a mean without a spread.
+        extrapolated: whether a run is extrapolated from some epochs.
+        unfinished: whether a run is not complete.
+        other_data: whether it is computed on other data than the paper's.
+    """
+
+    mean: float
+    low: float
+    high: float
+    n: int
+    extrapolated: bool = False
+    unfinished: bool = False
+    other_data: bool = False
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the table.
+
+    Attributes:
+        name: of the row; None for other work that the paper lists.
+        title: the paper's words.
+        paper: from a column to the paper's figure, or None.
+        here: from a column to the runs' figure, or None.
+        folders: of the runs.
+    """
+
+    name: str | None
+    title: str
+    paper: Mapping[str, float | None]
+    here: Mapping[str, Figure | None]
+    folders: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True)
+class Table:
+    """The paper's figures and those of runs.
+
+    Attributes:
+        measure: of the scores.
+        decimals: of the scores.
+        columns: `SCORES`, and `COSTS` where the table has them: parameters in millions, energies
+            in kWh.
+        rows: in the paper's order, then rows that the paper does not have.
+        differences: whether the written forms also show the runs' figures minus the paper's.
+    """
+
+    measure: str
+    decimals: int
+    columns: tuple[str, ...]
+    rows: tuple[Row, ...]
+    differences: bool = False
+
+
+def collect(
+    run_folders: Iterable[str | Path],
+    *,
+    test_scores: Mapping[str | Path, Mapping[str, float]] | None = None,
+    per_run_keys: Sequence[str] = PER_RUN_KEYS,
+) -> Table:
+    """Collect runs into the table.
+
+    Args:
+        run_folders: folders with a `ledger.json`; a repeated folder counts once.
+        test_scores: None for the table of validation scores, parameters and energies. For the table
+            of test scores: from a run's folder to its cSDR in dB by source.
+        per_run_keys: keys of the configuration, at any depth, in which runs of a cell may differ.
+
+    Raises:
+        UserError: if a ledger is missing or damaged, runs cannot share a row (they differ in
+            configuration or data, have the same seed, or only some are of single sources), or there
+            are test scores of another folder.
+    """
+    folders = {Path(folder).resolve(): Path(folder) for folder in run_folders}
+    runs = [Run.load(folder) for folder in folders.values()]
+    paper = paper_figures()["validation" if test_scores is None else "test"]
+    columns = (*SCORES, *COSTS) if test_scores is None else SCORES
+    names = [*paper["rows"], *sorted({run.row for run in runs} - set(paper["rows"]))]
+    scores = None
+    if test_scores is not None:
+        scores = {Path(folder).resolve(): value for folder, value in test_scores.items()}
+        for folder in scores.keys() - folders.keys():
+            raise UserError(f"{folder}: has test scores but is not among the runs; add it")
+    rows = []
+    for name in names:
+        of_row = [run for run in runs if run.row == name]
+        check_alike(of_row, per_run_keys)
+        figures = dict(zip(paper["columns"], paper["rows"].get(name, [name]), strict=False))
+        rows.append(_row(name, figures, columns, of_row, scores))
+    for figures in paper.get("other_work", []):
+        rows.append(
+            _row(None, dict(zip(paper["columns"], figures, strict=True)), columns, [], None)
+        )
+    return Table(paper["measure"], paper["decimals"], columns, tuple(rows))
+
+
+def differences(row: Row, columns: Iterable[str]) -> dict[str, float | None]:
+    """Return the runs' figure minus the paper's for every column, None where one is missing."""
+    pairs = {column: (row.here[column], row.paper[column]) for column in columns}
+    return {
+        column: None if here is None or paper is None else here.mean - paper
+        for column, (here, paper) in pairs.items()
+    }
+
+
+@functools.cache
+def paper_figures() -> dict[str, Any]:
+    """Return the paper's figures, `paper_table.json`."""
+    return json.loads(Path(__file__).with_name("paper_table.json").read_text(encoding="utf-8"))
+
+
+def to_markdown(table: Table) -> str:
+    """Return the table as Markdown, with a legend of its marks."""
+    shown = _shown(table)
+    legend = [*_spread(table), *shown.legend()]
+    lines = [f"Scores: {table.measure}.", "", tables.to_markdown(shown)]
+    return "\n".join([*lines, *(["", *legend] if legend else [])]) + "\n"
+
+
+def to_latex(table: Table) -> str:
+    """Return the table as LaTeX's `tabular` for booktabs, with a legend as comments."""
+    shown = _shown(table)
+    comments = [table.measure, *_spread(table), *shown.legend(latex=True)]
+    return tables.to_latex(shown, comments) + "\n"
+
+
+def to_csv(table: Table) -> str:
+    """Return the table as CSV, unrounded.
+
+    Each column becomes several: `_paper`, the paper's figure; `_here`, the mean over `_n` runs with
+    different seeds, from `_low` to `_high`; `_marks`, names of `tables.MARKS`; and `_difference`,
+    `_here` minus `_paper`, in tables that have it. Parameters are in millions.
+    """
+    parts = ("paper", "here", "low", "high", "n", "marks")
+    parts += ("difference",) if table.differences else ()
+    rows = []
+    for row in table.rows:
+        cells: list[object] = [row.name, row.title]
+        difference = differences(row, table.columns)
+        for column in table.columns:
+            here = row.here[column]
+            cells.append(row.paper[column])
+            cells += [None] * 4 if here is None else [here.mean, here.low, here.high, here.n]
+            cells.append(" ".join(_marks(here)))
+            cells += [difference[column]] if table.differences else []
+        rows.append(cells)
+    headings = ["row", "title", *(f"{c}_{part}" for c in table.columns for part in parts)]
+    return tables.to_csv(headings, rows)
+
+
+FORMATS: dict[str, Callable[[Table], str]] = {
+    ".md": to_markdown,
+    ".csv": to_csv,
+    ".tex": to_latex,
+}
+
+
+def write(table: Table, path: str | Path) -> None:
+    """Write the table to a file.
+
+    Args:
+        table: to write.
+        path: ending in .md, .csv or .tex; its folder is made if need be.
+
+    Raises:
+        UserError: for another suffix, or a file that cannot be written.
+    """
+    tables.write(path, {s: functools.partial(form, table) for s, form in FORMATS.items()})
+
+
+def _shown(table: Table) -> tables.Table:
+    """Return the lines of the written forms: the paper's, those of runs, and the differences."""
+    titles = {
+        "parameters": Column("M params"),
+        "codecarbon_kwh": Column("CodeCarbon", "kWh"),
+        "green_algorithms_kwh": Column("Green Algorithms", "kWh"),
+    }
+    columns = [titles.get(c, Column(c, decimals=table.decimals)) for c in table.columns]
+    rows: list[tuple[list[str], list[Cell]]] = []
+    for row in table.rows:
+        rows.append(([row.title, "Paper"], [Cell(row.paper[column]) for column in table.columns]))
+        if row.name is None:
+            continue
+        label = f"`{row.name}`"
+        rows.append(([label, "Here"], [_cell(row.here[column]) for column in table.columns]))
+        if table.differences:
+            found = differences(row, table.columns).values()
+            rows.append(([label, "Difference"], [Cell(value, signed=True) for value in found]))
+    return tables.Table(["Row", ""], columns, rows)
+
+
+def _cell(figure: Figure | None) -> Cell:
+    if figure is None:
+        return tables.EMPTY
+    spread = figure.n > 1 and figure.low != figure.high
+    low, high = (figure.low, figure.high) if spread else (None, None)
+    return Cell(figure.mean, low, high, figure.n, _marks(figure))
+
+
+def _marks(figure: Figure | None) -> tuple[str, ...]:
+    return () if figure is None else tuple(name for name in MARKS if getattr(figure, name))
+
+
+def _spread(table: Table) -> list[str]:
+    several = any(f.n > 1 for row in table.rows for f in row.here.values() if f is not None)
+    return ["In brackets: lowest and highest of n runs with different seeds."] if several else []
+
+
+def _row(
+    name: str | None,
+    figures: Mapping[str, Any],
+    columns: Sequence[str],
+    runs: Sequence[Run],
+    test_scores: Mapping[Path, Mapping[str, float]] | None,
+) -> Row:
+    """Build a row from the paper's figures and the runs."""
+
+    def score(source: str) -> Callable[[Run], Value | None]:
+        if test_scores is None:
+            return lambda run: run.validation_score(source)
+        return lambda run: run.value(test_scores.get(run.folder.resolve(), {}).get(source))
+
+    by_source = {
+        source: _by_seed([run for run in runs if run.source in (None, source)], score(source))
+        for source in SOURCES
+    }
+    here = {source: _figure(values.values()) for source, values in by_source.items()}
+    here["mean"] = _combined(list(by_source.values()), fmean)
+    # A network for all sources counts once; networks of one source add up.
+    simo = any(run.source is None for run in runs)
+    parts = [runs] if simo else [[r for r in runs if r.source == source] for source in SOURCES]
+    for cost, value in COSTS.items():
+        here[cost] = _combined([_by_seed(part, value) for part in parts], sum)
+    return Row(
+        name,
+        figures["title"],
+        {column: figures.get(column) for column in columns},
+        {column: here[column] for column in columns},
+        tuple(run.folder for run in runs),
+    )
+
+
+def _by_seed(runs: Sequence[Run], value: Callable[[Run], Value | None]) -> dict[int | Path, Value]:
+    """Return the value of each seed that has one; a complete run precedes one cut short."""
+    values: dict[int | Path, Value] = {}
+    for run in sorted(runs, key=lambda run: run.cut_short):
+        found = value(run)
+        if found is not None:
+            values.setdefault(run.seed if run.seed is not None else run.folder, found)
+    return values
+
+
+def _combined(
+    parts: Sequence[Mapping[int | Path, Value]], operation: Callable[[list[float]], float]
+) -> Figure | None:
+    """Combine the values of all parts, seed by seed; None where a part has none."""
+    if not all(parts):
+        return None
+    if all(part.keys() == parts[0].keys() for part in parts):
+        together = [[part[seed] for part in parts] for seed in parts[0]]
+        return _figure([Value.merge(values, operation) for values in together])
+    means = [Value.merge(list(part.values()), fmean) for part in parts]
+    return _figure([Value.merge(means, operation)])
+
+
+def _figure(values: Iterable[Value]) -> Figure | None:
+    values = list(values)
+    if not values:
+        return None
+    numbers = [value.number for value in values]
+    return Figure(
+        fmean(numbers),
+        min(numbers),
+        max(numbers),
+        len(numbers),
+        any(value.extrapolated for value in values),
+        any(value.unfinished for value in values),
+    )
