@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 
 from ..errors import UserError
-from ..evaluation import candidates, comparison, comparison_formats, costs, records, statistics
-from ..evaluation.writing import write_json
+from ..evaluation import candidates, comparison, comparison_table, records, speed, statistics
+from ..files import write_json
+from ..tables import check_format
 from .evaluate import add_evaluation, evaluate_all, open_data, separator_options
 from .terminal import show
 from .values import count, name, number_within
@@ -74,16 +75,16 @@ def _add_costs(group: argparse._ArgumentGroup) -> None:
 
 def _compare(options: argparse.Namespace) -> int:
     for table in options.table:
-        comparison_formats.check_format(table)
+        check_format(table, comparison_table.FORMATS)
     found, models = _inputs(options)
     if models or options.oracles:
         known = {record.folder.resolve() for record in found}
         made = evaluate_all(models, open_data(options), options)
         found += [record for record in made if record.folder.resolve() not in known]
     result = comparison.compare(found, costs=_costs(found, options), test=options.test)
-    show(comparison_formats.to_text(result).rstrip())
+    show(comparison_table.to_text(result).rstrip())
     for table in options.table:
-        comparison_formats.write(result, table)
+        comparison_table.write(result, table)
     return 0
 
 
@@ -137,7 +138,7 @@ def _measured(record: records.Record, options: argparse.Namespace, known: dict |
         **{key: separator_options(options)[key] for key in ("device", "batch_size")},
     }
     counted = (known or {}).get("macs_per_second")
-    measured = costs.measure(
+    measured = speed.measure(
         path,
         separator,
         seconds=options.cost_seconds,

@@ -14,7 +14,7 @@ from ..errors import UserError
 from ..evaluation import (
     candidates,
     comparison,
-    comparison_formats,
+    comparison_table,
     datasets,
     oracles,
     paper,
@@ -178,7 +178,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     with_paper = _with_paper(data, options)
     models = [candidates.candidate(model) for model in options.models]
     records = evaluate_all(models, data, options)
-    show(comparison_formats.to_text(comparison.compare(records)).rstrip())
+    show(comparison_table.to_text(comparison.compare(records)).rstrip())
     if with_paper:
         other_data = paper.obstacle(data) is not None
         table = paper.compare_with_paper(records, other_data=other_data)

@@ -138,6 +138,37 @@ def csdr(
     return medians
 
 
+def si_sdr(references: Signals, estimates: Signals) -> torch.Tensor:
+    """Scale-invariant SDR (arXiv 1811.02508) of a whole track, all channels as one signal.
+
+    Computed by Asteroid's loss, without subtracting means, in double precision.
+
+    Args:
+        references: (sources, channels, time), tensor or array.
+        estimates: the same shape.
+
+    Returns:
+        (sources,) in dB, float64; NaN where the reference is silent, about -80 where the estimate
+        is.
+
+    Raises:
+        UserError: as `usdr` raises it.
+    """
+    from asteroid.losses.sdr import SingleSrcNegSDR
+
+    check_shapes(references, estimates)
+    device = _device(references)
+    loss = SingleSrcNegSDR("sisdr", zero_mean=False, reduction="none")
+    scores = torch.full((len(references),), torch.nan, dtype=torch.float64, device=device)
+    for index in range(len(references)):
+        estimate, reference = (
+            _float64(signals[index], device).reshape(1, -1) for signals in (estimates, references)
+        )
+        if reference.any():
+            scores[index] = -loss(estimate, reference)[0]
+    return scores
+
+
 def _device(signals: Signals) -> torch.device:
     """Where to compute: where the signals are, unless that device knows no double precision."""
     if isinstance(signals, torch.Tensor) and signals.device.type != "mps":

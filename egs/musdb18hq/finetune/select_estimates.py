@@ -12,7 +12,7 @@ from tqdm import tqdm
 import teachers
 from asteroid_bsrnn import UserError
 from asteroid_bsrnn.data import Filter, read_songs, select, selection_table
-from asteroid_bsrnn.evaluation.writing import write_json
+from asteroid_bsrnn.files import write_json
 
 HELP = {
     "window": "seconds on which one decision is made",

@@ -25,7 +25,7 @@ from asteroid_bsrnn.data.estimates import (
     song_checksum,
     song_folder,
 )
-from asteroid_bsrnn.evaluation.writing import write_json
+from asteroid_bsrnn.files import write_json
 from asteroid_bsrnn.memory import keep_freed_memory
 
 # Estimates are further from the truth than rounding to 16 bits takes them, or than clamping their

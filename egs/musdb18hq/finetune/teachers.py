@@ -11,7 +11,7 @@ from typing import Any
 
 from asteroid_bsrnn import Separator, UserError, presets, zoo
 from asteroid_bsrnn.evaluation.candidates import Candidate, candidate
-from asteroid_bsrnn.evaluation.tracks import settings_hash
+from asteroid_bsrnn.evaluation.running import settings_hash
 from asteroid_bsrnn.weights import checkpoint
 
 SOURCES = presets.SOURCES

@@ -1,7 +1,7 @@
 """What a model costs: parameters, multiply-accumulates, time and memory, counted and measured.
 
 A model is measured in a process of its own, so that the peak of its memory is its own:
-`python -m asteroid_bsrnn.evaluation.costs` is that process.
+`python -m asteroid_bsrnn.evaluation.speed` is that process.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ def measure(
     }
     with tempfile.TemporaryDirectory() as folder:
         result = Path(folder) / "costs.json"
-        command = [sys.executable, "-m", "asteroid_bsrnn.evaluation.costs"]
+        command = [sys.executable, "-m", "asteroid_bsrnn.evaluation.speed"]
         done = subprocess.run(
             [*command, json.dumps(task), str(result)], capture_output=True, text=True
         )
