@@ -103,7 +103,7 @@ def ratio_mask(mixture: torch.Tensor, sources: torch.Tensor) -> torch.Tensor:
 
 
 def wiener_filter(mixture: torch.Tensor, sources: torch.Tensor) -> torch.Tensor:
-    """Apply the multichannel Wiener filter of the sources' own powers and spatial covariances, by norbert.
+    """Apply norbert's multichannel Wiener filter of the sources' own powers and covariances.
 
     Args:
         mixture: (C, F, T), complex.
