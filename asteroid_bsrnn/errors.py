@@ -1,6 +1,8 @@
-"""The exception for mistakes that a user can correct, and checks that all parts share."""
+"""The exception for mistakes that a user can correct, and the check for transposed audio."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 MOST_CHANNELS = 64
 """The highest number of channels of an array or tensor that is taken for a recording."""
@@ -14,23 +16,26 @@ class UserError(ValueError):
     """
 
 
-def check_layout(n_channels: int, n_samples: int, shape: tuple[int, ...]) -> None:
-    """Refuse a recording whose channels and samples are probably transposed.
+def check_channels(shape: Sequence[int], what: str = "audio") -> None:
+    """Refuse a shape whose channels and samples are probably transposed.
 
     Mono and stereo recordings may have any length. With more channels than samples, or more than
     `MOST_CHANNELS`, the shape is almost certainly (time, channels), and each sample would be
-    separated as a recording of its own.
+    processed as a channel of its own.
 
     Args:
-        n_channels: size of the dimension taken for channels.
-        n_samples: size of the dimension taken for time.
-        shape: the whole shape, for the message.
+        shape: (..., channels, time) or (time,).
+        what: name of the array in the message.
 
     Raises:
-        UserError: the recording is probably transposed.
+        UserError: the array is probably transposed.
     """
+    shape = tuple(shape)
+    if len(shape) < 2:
+        return
+    n_channels, n_samples = shape[-2:]
     if n_channels > MOST_CHANNELS or n_channels > max(n_samples, 2):
         raise UserError(
-            f"the shape {tuple(shape)} has {n_channels} channels of {n_samples} samples; "
+            f"{what} of shape {shape} has {n_channels} channels of {n_samples} samples; "
             f"transpose: (channels, time), with at most {MOST_CHANNELS} channels"
         )

@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +14,11 @@ from torch import nn
 from asteroid_bsrnn import BSRNN, Separator, cli, peers
 from asteroid_bsrnn.bands import band_widths
 from asteroid_bsrnn.costs.ledger import Ledger
-from asteroid_bsrnn.evaluation import comparison, evaluate, statistics
+from asteroid_bsrnn.evaluation import comparison, comparison_table, evaluate, statistics
 from asteroid_bsrnn.evaluation.candidates import weights_of
-from asteroid_bsrnn.evaluation.costs import count_macs, measure
 from asteroid_bsrnn.evaluation.datasets import EvaluationTracks
 from asteroid_bsrnn.evaluation.records import read_record
+from asteroid_bsrnn.evaluation.speed import count_macs, measure
 from asteroid_bsrnn.models import SourceModel
 from asteroid_bsrnn.weights import checkpoint
 from asteroid_bsrnn.weights.cache import sha256_of
@@ -165,6 +166,41 @@ class TestTable:
         own = records(evaluated)["first"].scores("usdr", "drums")
         np.testing.assert_allclose(record.scores("usdr", "drums"), own)
 
+    def test_means_are_over_the_sources_that_all_models_estimate(self, evaluated, capsys):
+        known = records(evaluated)
+        vocals = next(iter((evaluated / "results").glob("first-*")))
+        two = evaluated / "two"  # vocals alone, as of a model of vocals and accompaniment
+        shutil.copytree(vocals, two)
+        for path in [two / "final_metrics.json", *(two / "tracks").iterdir()]:
+            record = json.loads(path.read_text())
+            for scores in [record, record.get("scores", {})]:
+                for name, values in scores.items():
+                    if name.startswith(("usdr", "csdr")):
+                        del values["drums"]
+            if "model" in record:
+                record["model"]["label"] = "two"
+            path.write_text(json.dumps(record))
+        found = comparison.compare([read_record(two), known["second"], known["mixture"]])
+        assert (found.sources, found.common) == (["vocals", "bass", "drums", "other"], ["vocals"])
+        for row in found.rows:
+            for by_source in row.figures.values():
+                assert by_source["mean"] == by_source["vocals"], row.label
+        (pair,) = found.tests["usdr"]["mean"]
+        assert pair == found.tests["usdr"]["vocals"][0]
+        assert not found.tests["usdr"]["drums"], "one model only"
+        assert "Means and tests are over the sources that all models estimate: vocals." in (
+            found.notes
+        )
+        # Without a common source there is no mean.
+        for path in [two / "final_metrics.json", *(two / "tracks").iterdir()]:
+            text = path.read_text().replace('"vocals"', '"bass"')
+            path.write_text(text)
+        found = comparison.compare([read_record(two), known["second"]])
+        assert found.common == [] and found.tests["usdr"]["mean"] == []
+        assert all(np.isnan(row.figures["usdr"]["mean"].value) for row in found.rows)
+        assert "no source in common" in found.notes[0]
+        assert "no source in common" in comparison_table.to_text(found)
+
     def test_one_label_with_two_settings_stays_two_rows(self, evaluated, capsys):
         results = next((evaluated / "results").glob("second-*"))
         arguments = ["--root", evaluated / "data", "--device", "cpu", "--segment", "0.5"]
@@ -186,8 +222,6 @@ class TestRefused:
         assert "different data" in capsys.readouterr().err
 
     def test_records_of_two_settings_in_one_folder(self, evaluated, tmp_path):
-        import shutil
-
         folder = tmp_path / "mixed"
         shutil.copytree(next((evaluated / "results").glob("first-*")), folder)
         path = folder / "tracks" / "0002.json"

@@ -49,7 +49,7 @@ class TestRecords:
     def test_what_a_record_holds(self, tiny, tmp_path, capsys):
         model = save_bsrnn(tmp_path / "mine.pth")
         output = tmp_path / "out"
-        assert main("evaluate", model, "--root", tiny, "--output", output, "--device", "cpu") == 0
+        assert main("evaluate", model, "--root", tiny, "-o", output, "--device", "cpu") == 0
         out, err = capsys.readouterr()
         assert err == ""
         folder = only(output)
@@ -119,7 +119,20 @@ class TestRecords:
         out = capsys.readouterr().out
         # A model that does not separate a source has no figure for it.
         mine = next(line for line in out.splitlines() if line.startswith("mine"))
-        assert mine.split().count("-") == 2
+        assert mine.split().count("-") == 3, "bass, other, and the mean: no source is common"
+
+    def test_without_an_output_there_is_a_default(self, tiny, tmp_path, capsys, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        model = save_bsrnn(tmp_path / "mine.pth")
+        arguments = ["evaluate", model, "--root", tiny, "--device", "cpu"]
+        assert main(*arguments) == 0
+        assert only(tmp_path / "evaluation").name.startswith("mine-")
+        assert "evaluation/mine-" in capsys.readouterr().out
+        # A folder that cannot be made takes one line.
+        for name in ("mine.pth", "mine.pth/below"):
+            assert main(*arguments, "-o", name) == 2
+            err = capsys.readouterr().err
+            assert err.count("\n") == 1 and "choose another folder with --output" in err
 
     @pytest.mark.parametrize(
         ("arguments", "words"),
@@ -170,6 +183,43 @@ class TestData:
         assert [track.name for track in EvaluationTracks(tmp_path).tracks] == ["song"]
         with refused("neither train or test"):
             EvaluationTracks(tmp_path / "out")
+
+    def test_what_systems_leave_changes_nothing(self, tiny, tmp_path):
+        plain = EvaluationTracks(tiny)
+        root = shutil.copytree(tiny, tmp_path / "data")
+        left = ("._vocals.wav", ".Trash-0/vocals.wav", "@eaDir/vocals.wav", "__MACOSX/bass.wav")
+        for place in (root, root / "test", root / "test" / "Test 1"):
+            for name in left:
+                (place / name).parent.mkdir(exist_ok=True)
+                (place / name).write_bytes(b"\0" * 82)
+        for folder in (root, root / "test"):  # in the layout, and as a folder of folders
+            found = EvaluationTracks(folder)
+            assert [track.name for track in found.tracks] == ["Test 1", "Test 2"], folder
+            assert found.sources == plain.sources
+        song = EvaluationTracks(root / "test" / "Test 1")
+        assert [track.name for track in song.tracks] == ["Test 1"]
+        assert EvaluationTracks(root).fingerprint == plain.fingerprint
+
+    @pytest.mark.parametrize("layout", [True, False])
+    def test_stems_in_another_format_or_spelling_are_not_left_out(self, tiny, tmp_path, layout):
+        cases = {
+            "vocals.wav": ("vocals.flac", "convert vocals.flac beside it to vocals.wav"),
+            "bass.wav": ("Bass.WAV", "rename Bass.WAV beside it to bass.wav"),
+            "mixture.wav": ("mixture.mp3", "convert mixture.mp3 beside it to mixture.wav"),
+            "drums.wav": ("DRUMS.wav", "rename DRUMS.wav beside it to drums.wav"),
+        }
+        root = shutil.copytree(tiny, tmp_path / "data")
+        folder = root / "test" / "Test 1"
+        for name, (other, words) in cases.items():
+            (folder / name).rename(folder / other)
+            with refused(words):
+                EvaluationTracks(root if layout else folder)
+            (folder / other).rename(folder / name)
+        (folder / "preview.mp3").touch()  # not a stem
+        assert EvaluationTracks(folder).sources == SOURCES
+
+    def test_the_whole_train_folder(self, tiny):
+        assert len(EvaluationTracks(tiny, "train+valid")) == 2
 
 
 class TestReferencePoints:
@@ -241,9 +291,9 @@ class TestReferencePoints:
     def test_si_sdr(self):
         reference = torch.tensor([[[1.0, 0, 0, 0]]])
         estimate = torch.tensor([[[3.0, 0, 0.3, 0]]])
-        assert scores.si_sdr(reference, estimate).item() == pytest.approx(20, abs=1e-5)
-        assert scores.si_sdr(reference, 7 * estimate).item() == pytest.approx(20, abs=1e-5)
-        assert np.isnan(scores.si_sdr(0 * reference, estimate).item())
+        assert metrics.si_sdr(reference, estimate).item() == pytest.approx(20, abs=1e-5)
+        assert metrics.si_sdr(reference, 7 * estimate).item() == pytest.approx(20, abs=1e-5)
+        assert np.isnan(metrics.si_sdr(0 * reference, estimate).item())
 
     def test_on_the_command_line(self, tiny, tmp_path, capsys):
         arguments = ["--root", tiny, "--output", tmp_path / "out", "--oracles"]

@@ -7,12 +7,15 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 import torch
 
+from asteroid_bsrnn import zoo
 from asteroid_bsrnn.costs import ledger
+from asteroid_bsrnn.engine import config as configuration
 
 from . import processes
 from .recipe_run_test import FOLDER, SMALL, assert_equal, latest

@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 
 from ..errors import UserError
-from ..evaluation import candidates, comparison, comparison_formats, costs, records, statistics
-from ..evaluation.writing import write_json
+from ..evaluation import candidates, comparison, comparison_table, records, speed, statistics
+from ..files import write_json
+from ..tables import check_format
 from .evaluate import add_evaluation, evaluate_all, open_data, separator_options
 from .terminal import show
 from .values import count, name, number_within
@@ -18,16 +19,17 @@ def add_compare(commands) -> None:
     """Add the command to the parser's."""
     parser = commands.add_parser(
         "compare",
-        description="One table of models on the same tracks: uSDR and cSDR with bootstrap "
+        description="Print one table of models on the same tracks: uSDR and cSDR with bootstrap "
         "intervals, paired tests, parameters, multiply-accumulates, speed and memory on this "
-        "device, and the training's hours and kWh where a ledger tells them.",
+        "device, and the hours and kWh of the training if there is a ledger. Means and tests are "
+        "over the sources that all models estimate.",
     )
     parser.add_argument(
         "inputs",
         nargs="+",
         type=name,
         metavar="RECORDS|MODEL",
-        help="folders of results of evaluate, or folders of those; with --root also models, "
+        help="folders of results of evaluate, or folders of such folders; with --root also models, "
         "which are evaluated first",
     )
     parser.add_argument("--root", type=name, metavar="DATA", help="as for evaluate")
@@ -38,7 +40,7 @@ def add_compare(commands) -> None:
         action="append",
         default=[],
         metavar="FILE",
-        help="write the table to FILE.md, .csv, .tex, .json or .txt too; may be given repeatedly",
+        help="also write the table to FILE.md, .csv, .tex, .json or .txt; repeatable",
     )
     parser.add_argument(
         "--test",
@@ -56,7 +58,7 @@ def _add_costs(group: argparse._ArgumentGroup) -> None:
         "--costs",
         choices=("now", "recorded", "none"),
         default="now",
-        help="measure speed and memory now, on this device; take what was measured before; or "
+        help="measure speed and memory now, on this device; use recorded measurements; or "
         "leave them out; default: %(default)s",
     )
     group.add_argument(
@@ -73,23 +75,23 @@ def _add_costs(group: argparse._ArgumentGroup) -> None:
 
 def _compare(options: argparse.Namespace) -> int:
     for table in options.table:
-        comparison_formats.check_format(table)
+        check_format(table, comparison_table.FORMATS)
     found, models = _inputs(options)
     if models or options.oracles:
         known = {record.folder.resolve() for record in found}
         made = evaluate_all(models, open_data(options), options)
         found += [record for record in made if record.folder.resolve() not in known]
     result = comparison.compare(found, costs=_costs(found, options), test=options.test)
-    show(comparison_formats.to_text(result).rstrip())
+    show(comparison_table.to_text(result).rstrip())
     for table in options.table:
-        comparison_formats.write(result, table)
+        comparison_table.write(result, table)
     return 0
 
 
 def _inputs(
     options: argparse.Namespace,
 ) -> tuple[list[records.Record], list[candidates.Candidate]]:
-    """Results that are there, and models that are to be evaluated."""
+    """Return existing results, and models to evaluate."""
     folders: list[Path] = []
     models = []
     for given in options.inputs:
@@ -103,7 +105,7 @@ def _inputs(
         elif path.is_dir() and not is_run:
             raise UserError(f"{given}: holds no results; make them with asteroid-bsrnn evaluate")
         else:
-            candidates.candidate(given)  # which says so where it is no model either
+            candidates.candidate(given)  # reports a name that is no model either
             raise UserError(f"{given}: a model, not results; give --root to evaluate it first")
     if options.oracles and not options.root:
         raise UserError("--oracles needs the data: give --root")
@@ -111,7 +113,7 @@ def _inputs(
 
 
 def _costs(found: list[records.Record], options: argparse.Namespace) -> dict[Path, dict]:
-    """From each record's folder to what its model costs."""
+    """Return the costs of each model, by its record's folder."""
     costs_of: dict[Path, dict] = {}
     for record in found:
         if options.costs == "none" or record.is_reference_point:
@@ -125,18 +127,21 @@ def _costs(found: list[records.Record], options: argparse.Namespace) -> dict[Pat
 
 
 def _measured(record: records.Record, options: argparse.Namespace, known: dict | None):
-    """What a model costs now; what was counted before is not counted again."""
+    """Measure the costs of a model; recorded operation counts are reused."""
     path = candidates.weights_of(record.model, record.folder)
     if path is None:
-        print(f"{record.label}: its weights are gone; nothing is measured", file=sys.stderr)
+        print(
+            f"{record.label}: its weights are gone; nothing is measured",
+            file=sys.stderr,
+        )
         return known
-    # As it was evaluated, on the device that is asked for now.
+    # The settings of the evaluation, on the device of the command line.
     separator = {
         **record.summary["settings"]["separator"],
         **{key: separator_options(options)[key] for key in ("device", "batch_size")},
     }
     counted = (known or {}).get("macs_per_second")
-    measured = costs.measure(
+    measured = speed.measure(
         path,
         separator,
         seconds=options.cost_seconds,

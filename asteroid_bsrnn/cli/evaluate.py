@@ -14,7 +14,7 @@ from ..errors import UserError
 from ..evaluation import (
     candidates,
     comparison,
-    comparison_formats,
+    comparison_table,
     datasets,
     oracles,
     paper,
@@ -33,8 +33,8 @@ def add_evaluate(commands) -> None:
     parser = commands.add_parser(
         "evaluate",
         description="Separate the tracks of a data set and score the stems: uSDR, cSDR, SI-SDR, "
-        "and what they gain over the mixture. One JSON record a track; an interrupted evaluation "
-        "goes on where it was, and other settings get another folder.",
+        "and their gain over the mixture. Each track gets a JSON record. An interrupted evaluation "
+        "resumes, and results of other settings go to another folder.",
     )
     parser.add_argument(
         "models",
@@ -52,7 +52,7 @@ def add_evaluate(commands) -> None:
         "(vocals.wav, ..., and sums of stems such as bass+other.wav; without a mixture.wav their "
         "sum is separated), or a folder of those",
     )
-    add_evaluation(parser)
+    add_evaluation(parser, "-o")
     _add_paper(parser.add_argument_group("the paper's test rows"))
     parser.set_defaults(run=_evaluate)
 
@@ -60,73 +60,80 @@ def add_evaluate(commands) -> None:
 def _add_paper(group: argparse._ArgumentGroup) -> None:
     group.description = (
         "With --museval on the test tracks of MUSDB18-HQ, the cSDR of "
-        f"{', '.join(paper.rows())} stands beside the paper's."
+        f"{', '.join(paper.rows())} is shown beside the paper's."
     )
     group.add_argument(
         "--paper-table",
         type=name,
         metavar="FILE",
-        help="write that table to FILE.md, .csv or .tex too",
+        help="also write this table to FILE.md, .csv or .tex",
     )
     group.add_argument(
         "--paper-any-data",
         action="store_true",
-        help="show it on other data too, marked as such, to try it out",
+        help="show it on other data too, marked as such",
     )
 
 
-def add_evaluation(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say what is evaluated on, and how."""
+def add_evaluation(parser: argparse.ArgumentParser, *output_flags: str) -> None:
+    """Add the options for data, scores and computation.
+
+    Args:
+        parser: of the command.
+        output_flags: further names of --output.
+    """
     data = parser.add_argument_group("data")
     data.add_argument(
         "--split",
         choices=datasets.SPLITS,
         default="test",
-        help="of the data set; valid are the validation tracks in train; default: %(default)s",
+        help="of the data set; train is without the validation tracks, valid has only these; "
+        "default: %(default)s",
     )
     data.add_argument(
         "--validation-tracks",
         type=name,
         metavar="FILE",
-        help="names of the validation tracks, one a line; default: those of MUSDB18-HQ",
+        help="names of the validation tracks, one per line; default: those of MUSDB18-HQ",
     )
     data.add_argument(
         "--sources",
         metavar="SOURCE,...",
-        help="names of the stems; default: vocals,bass,drums,other, or all that there are",
+        help="names of the stems; default: vocals,bass,drums,other, or all of the first track",
     )
     scores = parser.add_argument_group("scores")
     scores.add_argument(
         "--oracles",
         action="store_true",
-        help="the mixture and oracle masks too, for reference",
+        help="also score the mixture and oracle masks, as reference points",
     )
     scores.add_argument(
         "--museval",
         type=count,
         metavar="N",
-        help="museval's SDR, ISR, SIR and SAR too, in N processes; takes hours",
+        help="also compute museval's SDR, ISR, SIR and SAR, in N processes; takes hours",
     )
     scores.add_argument(
+        *output_flags,
         "--output",
         type=name,
         default="evaluation",
         metavar="DIR",
-        help="folder of the results, one below it for each model and setting; default: %(default)s",
+        help="folder of the results, with one for each model and setting; default: %(default)s",
     )
     _add_chunks(parser.add_argument_group("chunks"))
-    # Scores of different machines should not differ in what those machines compute in.
+    # The default precision does not depend on the machine, so that scores are comparable.
     _add_computation(parser.add_argument_group("computation"), precision="32")
 
 
 def separator_options(options: argparse.Namespace) -> dict:
-    """The arguments of `Separator` that the command line asks for."""
+    """Return the arguments of `Separator` that the command line sets."""
     names = ("segment", "overlap", "hop", "batch_size", "device", "precision", "shifts")
     return {name: getattr(options, name) for name in names}
 
 
 def open_data(options: argparse.Namespace) -> datasets.EvaluationTracks:
-    """Find the tracks that the command line asks for, and say what is unusual about them."""
+    """Find the tracks, and warn of those without a mixture."""
     data = datasets.EvaluationTracks(
         options.root,
         options.split,
@@ -147,7 +154,7 @@ def evaluate_all(
     data: datasets.EvaluationTracks,
     options: argparse.Namespace,
 ) -> list[Record]:
-    """Evaluate all models, and the reference points if they are asked for."""
+    """Evaluate all models, and the reference points with --oracles."""
     found = []
     shared = {"museval_processes": options.museval or 0}
     wanted = oracles.names() if options.oracles else []
@@ -178,7 +185,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     with_paper = _with_paper(data, options)
     models = [candidates.candidate(model) for model in options.models]
     records = evaluate_all(models, data, options)
-    show(comparison_formats.to_text(comparison.compare(records)).rstrip())
+    show(comparison_table.to_text(comparison.compare(records)).rstrip())
     if with_paper:
         other_data = paper.obstacle(data) is not None
         table = paper.compare_with_paper(records, other_data=other_data)
@@ -189,10 +196,10 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 
 def _with_paper(data: datasets.EvaluationTracks, options: argparse.Namespace) -> bool:
-    """Whether the paper's test rows are shown; known before a download and hours of computing.
+    """Return whether to show the paper's test rows; checked before any download or computing.
 
     Raises:
-        UserError: if they were asked for and can't be.
+        UserError: if they are asked for and cannot be shown.
     """
     asked = options.paper_table is not None or options.paper_any_data
     if options.paper_table is not None:
@@ -220,7 +227,7 @@ def _with_paper(data: datasets.EvaluationTracks, options: argparse.Namespace) ->
 
 @contextmanager
 def _track_bar(label: str) -> Iterator:
-    """A bar over tracks; silent stems, which have no score, are told by the records."""
+    """Show a bar over tracks. Warnings of silent stems are in the records."""
     with warnings.catch_warnings(), progress_bar(label) as progress:
         warnings.filterwarnings("ignore", "no score for", UserWarning)
         yield progress

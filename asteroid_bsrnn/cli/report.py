@@ -17,9 +17,9 @@ def add_report(commands) -> None:
     """Add the command to the parser's."""
     parser = commands.add_parser(
         "report",
-        description="Write one folder with a page to look at and listen to, which opens from disk "
-        "and needs no network: tables with the records behind them, charts (also as PNG and SVG), "
-        "training curves, the paper's table, and players that switch between models.",
+        description="Write a folder with a web page that opens from disk without a network: tables "
+        "with links to the records, charts (also as PNG and SVG), learning curves, the paper's "
+        "table, and players that switch between models.",
     )
     parser.add_argument(
         "inputs",
@@ -49,8 +49,8 @@ def add_report(commands) -> None:
         action="append",
         default=[],
         metavar="DATA",
-        help="data that was evaluated on, to listen to; may be given repeatedly; without it the "
-        "report has no players",
+        help="data of the evaluation, to listen to; repeatable; without it the report has no "
+        "players",
     )
     listening.add_argument(
         "--tracks",
@@ -64,7 +64,7 @@ def add_report(commands) -> None:
         type=number_within(above=0),
         default=15.0,
         metavar="SECONDS",
-        help="of each track; default: %(default)g",
+        help="length of each excerpt; default: %(default)g",
     )
     listening.add_argument(
         "--validation-tracks",
@@ -77,7 +77,6 @@ def add_report(commands) -> None:
 
 
 def _report(options: argparse.Namespace) -> int:
-    # What it needs is loaded when it is asked for.
     from ..report import Options, build
     from .evaluate import _names
 
@@ -102,7 +101,7 @@ def _report(options: argparse.Namespace) -> int:
 
 
 def _tracks(given: list[str]) -> int | list[str]:
-    """A number, or names."""
+    """Return a number of tracks, or names."""
     if len(given) == 1 and given[0].isdecimal():
         return int(given[0])
     if not all(given):

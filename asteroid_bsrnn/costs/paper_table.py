@@ -209,28 +209,34 @@ def write(table: Table, path: str | Path) -> None:
     tables.write(path, {s: functools.partial(form, table) for s, form in FORMATS.items()})
 
 
-def _shown(table: Table) -> tables.Table:
-    """Return the lines of the written forms: the paper's, those of runs, and the differences."""
+def columns_of(table: Table) -> list[Column]:
+    """Return the columns with their units and decimals."""
     titles = {
         "parameters": Column("M params"),
         "codecarbon_kwh": Column("CodeCarbon", "kWh"),
         "green_algorithms_kwh": Column("Green Algorithms", "kWh"),
     }
-    columns = [titles.get(c, Column(c, decimals=table.decimals)) for c in table.columns]
+    return [titles.get(c, Column(c, decimals=table.decimals)) for c in table.columns]
+
+
+def _shown(table: Table) -> tables.Table:
+    """Return the lines of the written forms: the paper's, those of runs, and the differences."""
+    columns = columns_of(table)
     rows: list[tuple[list[str], list[Cell]]] = []
     for row in table.rows:
         rows.append(([row.title, "Paper"], [Cell(row.paper[column]) for column in table.columns]))
         if row.name is None:
             continue
         label = f"`{row.name}`"
-        rows.append(([label, "Here"], [_cell(row.here[column]) for column in table.columns]))
+        rows.append(([label, "Here"], [cell_of(row.here[column]) for column in table.columns]))
         if table.differences:
             found = differences(row, table.columns).values()
             rows.append(([label, "Difference"], [Cell(value, signed=True) for value in found]))
     return tables.Table(["Row", ""], columns, rows)
 
 
-def _cell(figure: Figure | None) -> Cell:
+def cell_of(figure: Figure | None) -> Cell:
+    """Return a figure with its spread and marks; an empty cell for None."""
     if figure is None:
         return tables.EMPTY
     spread = figure.n > 1 and figure.low != figure.high

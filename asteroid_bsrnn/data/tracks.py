@@ -78,6 +78,16 @@ def read_header(path: Path) -> Header:
     return header
 
 
+def _what_to_do(missing: Path) -> str:
+    """Return advice on a missing stem, which may be there in another format or spelling."""
+    beside = list_files(missing.parent) if missing.parent.is_dir() else []
+    for path in beside:
+        if path.stem.lower() == missing.stem.lower():
+            action = "rename" if path.suffix.lower() == missing.suffix else "convert"
+            return f"{action} {path.name} beside it to {missing.name}"
+    return "get the whole data set"
+
+
 def inspect_track(
     folder: Path, sources: Sequence[str], with_mixture: bool = True
 ) -> tuple[Track | None, list[str]]:

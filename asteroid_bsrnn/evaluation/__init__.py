@@ -1,7 +1,14 @@
-"""How good a separator is on a data set, and beside others: per track, and in all."""
+"""Evaluation of separators on data sets, and comparison of the results."""
 
 from .comparison import compare
 from .records import find_records, read_record
-from .tracks import evaluate
+from .running import evaluate, evaluate_model, evaluate_oracle
 
-__all__ = ["compare", "evaluate", "find_records", "read_record"]
+__all__ = [
+    "compare",
+    "evaluate",
+    "evaluate_model",
+    "evaluate_oracle",
+    "find_records",
+    "read_record",
+]

@@ -1,4 +1,4 @@
-"""What a user names as a model: a name, a file, a URL or a run's folder, and what it is."""
+"""Models named by a user: a name, a file, a URL or a run's folder."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class Candidate:
     """A model to be evaluated.
 
     Attributes:
-        label: what it is called in tables.
+        label: name in tables.
         name: of the registry, `hf:` reference or URL; None for a file.
         path: file of its weights, or folder of such files with a network each.
         sha256: checksum of that file, or of the names and checksums of all.
-        ledger: of the run that trained it, where it lies beside the weights.
+        ledger: of the run that trained it; None if there is none beside the weights.
     """
 
     label: str
@@ -37,7 +37,7 @@ class Candidate:
     ledger: Path | None = None
 
     def facts(self, folder: str | os.PathLike) -> dict:
-        """As plain types, for records in `folder`, to which paths are relative."""
+        """Return plain types for records in `folder`, with paths relative to it."""
         return {
             "label": self.label,
             "name": self.name,
@@ -48,15 +48,15 @@ class Candidate:
 
 
 def candidate(given: str | os.PathLike) -> Candidate:
-    """The model that a user names.
+    """Return the model that a user names.
 
     Args:
         given: a name of the registry, a file of weights, a run's folder with `best_model.pth`, a
-            URL, or `hf:user/name` on the Hugging Face Hub; `LABEL=` before it chooses what it is
-            called in tables.
+            URL, or `hf:user/name` on the Hugging Face Hub; `LABEL=` before it sets its name in
+            tables.
 
     Raises:
-        UserError: if there is no such model, or its weights can't be had.
+        UserError: if there is no such model, or its weights are not available.
     """
     given = os.fspath(given)
     label, name = split_label(given)
@@ -72,7 +72,7 @@ def candidate(given: str | os.PathLike) -> Candidate:
 
 
 def weights_of(facts: Mapping, folder: str | os.PathLike) -> Path | None:
-    """The file of weights that a record in `folder` tells of; None where it is gone or another."""
+    """Return the weights of a record in `folder`; None if they are missing or changed."""
     if facts.get("name"):
         path = _weights_by_name(facts["name"])
     else:
@@ -83,13 +83,13 @@ def weights_of(facts: Mapping, folder: str | os.PathLike) -> Path | None:
 
 
 def _weights_by_name(name: str) -> Path | None:
-    """The file or folder of a name of the registry, a reference to the Hub or a URL."""
+    """Return the file or folder of a name of the registry, a Hub reference or a URL."""
     known = hub.is_reference(name) or "://" in name or name in zoo.registry()
     return zoo.find(name) if known else None
 
 
 def _label(name: str) -> str:
-    """What a model that is no file is called in tables."""
+    """Return the name in tables of a model that is not a file."""
     if hub.is_reference(name):
         return hub.parse(name).repository.rpartition("/")[2]
     return Path(name.partition("#")[0]).stem if "://" in name else name
@@ -100,7 +100,7 @@ def _relative(path: Path, folder: str | os.PathLike) -> str:
 
 
 def safe_name(text: str) -> str:
-    """`text` as part of a file's name."""
+    """Return `text` as part of a file's name."""
     return re.sub(r"[^\w.+-]+", "_", text).strip("._") or "model"
 
 

@@ -1,4 +1,4 @@
-"""Models side by side: figures with their confidence, paired tests, costs; no word of layout."""
+"""Comparison of models: figures with confidence intervals, paired tests, costs; no layout."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from ..costs.record import read as read_ledger
 from ..errors import UserError
 from . import oracles
 from .records import Record
+from .scores import is_mean
 from .statistics import Interval, compare_pairs, interval
-from .tracks import is_mean
 
 MEASURES = ("usdr", "csdr")
 MEAN = "mean"
 COSTS_FILE = "costs.json"
+_NO_FIGURE = Interval(float("nan"), float("nan"), float("nan"), 0)
 
 
 @dataclass(frozen=True)
@@ -28,12 +29,14 @@ class Row:
     """A model's or a reference point's row.
 
     Attributes:
-        label: what it is called, unlike all others.
+        label: unique name of the row.
         record: its results.
-        figures: measure -> source, or "mean" over the sources -> figure with its interval.
-        costs: as `costs.measure` gives them; None where they were not measured.
-        training: `hours` and `kwh` of the run's ledger, whether it is `finished`; None without.
-        paths: where figures come from: `record`, and `costs` and `ledger` where there are such.
+        figures: from a measure to a dict from source, or "mean" over the common sources, to the
+            figure with its interval.
+        costs: as `speed.measure` returns them; None where they were not measured.
+        training: `hours` and `kwh` of the run's ledger, and whether it is `finished`; None without
+            a ledger.
+        paths: files that figures come from: `record`, and `costs` and `ledger` if there are such.
     """
 
     label: str
@@ -56,15 +59,18 @@ class Comparison:
 
     Attributes:
         sources: names of all sources that a row scores, in order.
-        rows: reference points of the mixture first, oracles last.
-        tests: measure -> source or "mean" -> what `statistics.compare_pairs` gives for the models.
+        common: names of the sources that all models score; means and tests are over these.
+        rows: the mixture first, then models, then oracles.
+        tests: from a measure to a dict from source or "mean" to the result of
+            `statistics.compare_pairs` for the models.
         test: name of the paired test.
         level: of the intervals.
         n_tracks: number of tracks.
-        notes: what a reader must know.
+        notes: facts that a reader must know.
     """
 
     sources: Sequence[str]
+    common: Sequence[str]
     rows: Sequence[Row]
     tests: Mapping[str, Mapping[str, Sequence[Mapping]]]
     test: str
@@ -80,53 +86,61 @@ def compare(
     test: str = "wilcoxon",
     level: float = 0.95,
 ) -> Comparison:
-    """Bring results together.
+    """Compare the results of models and reference points.
 
     Args:
-        records: of models and reference points, on the same tracks of the same data.
-        costs: from a record's folder to what `costs.measure` gave.
+        records: results on the same tracks of the same data.
+        costs: from a record's folder to what `speed.measure` returned.
         test: as in `statistics.paired_test`.
         level: of the confidence intervals.
 
     Raises:
-        UserError: if there is none, or two are of different data or tracks.
+        UserError: if there are no records, or two are of different data or tracks.
     """
     if not records:
         raise UserError("there is nothing to compare; give folders of results, or models")
     _check_same_data(records)
-    ordered = sorted(records, key=_place)
-    labels = _labels(ordered)
+    records = sorted(records, key=_place)
+    sources = list(dict.fromkeys(s for record in records for s in record.sources()))
+    models = [record for record in records if not record.is_reference_point] or records
+    common = [s for s in sources if all(s in record.sources() for record in models)]
     rows = [
-        _row(label, record, (costs or {}).get(record.folder), level)
-        for label, record in zip(labels, ordered, strict=True)
+        _row(label, record, common, (costs or {}).get(record.folder), level)
+        for label, record in zip(_labels(records), records, strict=True)
     ]
-    sources = list(dict.fromkeys(s for row in rows for s in row.record.sources()))
     tests = {
-        measure: {source: _tests(rows, measure, source, test) for source in [*sources, MEAN]}
+        measure: {
+            **{source: _tests(rows, measure, [source], test) for source in sources},
+            MEAN: _tests(rows, measure, common, test),
+        }
         for measure in MEASURES
     }
     n_tracks = len(records[0].tracks)
-    return Comparison(sources, rows, tests, test, level, n_tracks, _notes(rows, n_tracks))
+    notes = [*_notes_on_sources(sources, common, models), *_notes(rows, n_tracks)]
+    return Comparison(sources, common, rows, tests, test, level, n_tracks, notes)
 
 
 def read_costs(record: Record) -> dict | None:
-    """Costs that were measured before; None where there are none."""
+    """Return costs that were measured before; None where there are none."""
     try:
         return json.loads((record.folder / COSTS_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
 
 
-def _row(label: str, record: Record, costs: Mapping | None, level: float) -> Row:
+def _row(
+    label: str, record: Record, common: Sequence[str], costs: Mapping | None, level: float
+) -> Row:
     figures: dict[str, dict[str, Interval]] = {}
     for measure in MEASURES:
-        sources = record.sources(measure)
-        table = np.stack([record.scores(measure, source) for source in sources], axis=1)
         how = {"mean": is_mean(measure), "level": level}
         figures[measure] = {
-            source: interval(table[:, index], **how) for index, source in enumerate(sources)
+            source: interval(record.scores(measure, source), **how)
+            for source in record.sources(measure)
         }
-        figures[measure][MEAN] = interval(table, **how)
+        figures[measure][MEAN] = (
+            interval(record.table(measure, common), **how) if common else _NO_FIGURE
+        )
     paths = {"record": record.path}
     if costs is not None and (record.folder / COSTS_FILE).is_file():
         paths["costs"] = record.folder / COSTS_FILE
@@ -137,7 +151,7 @@ def _row(label: str, record: Record, costs: Mapping | None, level: float) -> Row
 
 
 def _training(record: Record) -> tuple[dict | None, Path | None]:
-    """What the run's ledger tells, if there is one."""
+    """Return facts of the run's ledger and its path, or None where there is no ledger."""
     given = record.model.get("ledger")
     if given is None:
         return None, None
@@ -147,31 +161,29 @@ def _training(record: Record) -> tuple[dict | None, Path | None]:
     except UserError:
         return None, None
     totals, sessions = ledger["totals"], ledger["sessions"]
-    whole = totals["epochs"] == totals["energy_epochs"] and totals["kwh"] is not None
+    complete = totals["epochs"] == totals["energy_epochs"] and totals["kwh"] is not None
     return {
         "hours": totals["hours"],
-        "kwh": totals["kwh"] if whole else None,
+        "kwh": totals["kwh"] if complete else None,
         "finished": bool(sessions) and sessions[-1]["state"] == "finished",
     }, path
 
 
-def _tests(rows: Sequence[Row], measure: str, source: str, test: str) -> list[dict]:
-    """Paired tests of all models that score a source."""
+def _tests(
+    rows: Sequence[Row], measure: str, sources: Sequence[str], test: str
+) -> Sequence[Mapping]:
+    """Test all pairs of models that score the sources, by each track's mean over these."""
     scores = {}
     for row in rows:
         record = row.record
-        if record.is_reference_point:
+        known = set(sources) <= set(record.sources(measure))
+        if record.is_reference_point or not sources or not known:
             continue
-        if source == MEAN:
-            names = record.sources(measure)
-        else:
-            names = [source] if source in record.sources(measure) else []
-        if names:
-            table = np.stack([record.scores(measure, name) for name in names], axis=1)
-            finite = np.where(np.isfinite(table), table, np.nan)
-            silent = np.isnan(finite).all(axis=1)
-            finite[silent] = 0
-            scores[row.label] = np.where(silent, np.nan, np.nanmean(finite, axis=1))
+        table = record.table(measure, sources)
+        finite = np.where(np.isfinite(table), table, np.nan)
+        silent = np.isnan(finite).all(axis=1)
+        finite[silent] = 0
+        scores[row.label] = np.where(silent, np.nan, np.nanmean(finite, axis=1))
     return compare_pairs(scores, mean=is_mean(measure), test=test)
 
 
@@ -197,19 +209,30 @@ def _check_same_data(records: Sequence[Record]) -> None:
 
 
 def _place(record: Record) -> tuple[int, int]:
-    """Mixtures first, then models as they were given, then oracles."""
+    """Return the sorting key: mixtures first, then models as they were given, then oracles."""
     if not record.is_reference_point or record.label not in oracles.names():
         return 1, 0
     return 2 * record.label.startswith("oracle"), oracles.names().index(record.label)
 
 
 def _labels(records: Sequence[Record]) -> list[str]:
-    """Labels; those that are there twice get the hash of their settings."""
+    """Return unique labels: repeated ones get the hash of the settings."""
     labels = [record.label for record in records]
     return [
         label if labels.count(label) == 1 else f"{label} [{r.summary['settings_hash'][:8]}]"
         for label, r in zip(labels, records, strict=True)
     ]
+
+
+def _notes_on_sources(
+    sources: Sequence[str], common: Sequence[str], models: Sequence[Record]
+) -> list[str]:
+    if list(common) == list(sources):
+        return []
+    if not common:
+        return ["No mean and no test of it: the models have no source in common."]
+    whose = "that all models estimate" if len(models) > 1 else "that the model estimates"
+    return [f"Means and tests are over the sources {whose}: {', '.join(common)}."]
 
 
 def _notes(rows: Sequence[Row], n_tracks: int) -> list[str]:

@@ -1,104 +1,222 @@
-"""What stands in a comparison's table: its columns, the tests in words, the legend."""
+"""The table of a comparison: values with units, and its written forms.
+
+Each figure names the file that it comes from: Markdown and LaTeX link to it, CSV has columns for
+it, and the terminal lists the files below the table.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+import json
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
+from .. import tables
+from ..tables import EMPTY, MARKS, Cell, Table, rounded
 from .comparison import MEAN, MEASURES, Comparison, Row
-from .statistics import Interval
 
-_NAMES = {"usdr": "uSDR", "csdr": "cSDR"}
-UNFINISHED = "†"
+JSON_FORMAT = "asteroid-bsrnn comparison"
+NAMES = {"usdr": "uSDR", "csdr": "cSDR"}
+SIGNIFICANT = 0.05
 
 
 @dataclass(frozen=True)
-class Column:
+class Column(tables.Column):
     """A column of the table.
 
     Attributes:
-        title: with the unit.
-        path: name of the path, in `Row.paths`, that its figures come from.
-        text: the cell of a row; "" where there is no figure.
-        interval: the cell's confidence interval; "" where there is none.
+        group: "usdr", "csdr" or "cost".
+        path: key in `Row.paths` of the file that the values come from.
+        cell: returns the cell of a row.
+        best: whether the highest (`max`) or the lowest (`min`) value is the best; None for neither.
     """
 
-    title: str
-    path: str
-    text: Callable[[Row], str]
-    interval: Callable[[Row], str] = lambda row: ""
+    group: str = ""
+    path: str = "record"
+    cell: Callable[[Row], Cell] = lambda row: EMPTY
+    best: Callable | None = None
 
 
-def all_columns(comparison: Comparison) -> list[Column]:
-    """All columns of the table, but for costs that no row has."""
-    columns = [c for measure in MEASURES for c in score_columns(comparison, measure)]
-    return columns + [c for c in cost_columns() if any(map(c.text, comparison.rows))]
-
-
-def score_columns(comparison: Comparison, measure: str) -> list[Column]:
-    """A column for each source, and one for their mean."""
-
-    def column(source: str) -> Column:
-        def figure(row: Row) -> Interval | None:
-            return row.figures[measure].get(source)
-
-        return Column(
-            f"{_NAMES[measure]} {source}",
-            "record",
-            lambda row: _value(figure(row)),
-            lambda row: _bounds(figure(row)),
+def columns_of(comparison: Comparison) -> list[Column]:
+    """Return the columns, without costs that no row has."""
+    scores = [
+        Column(
+            f"{NAMES[measure]} {source}",
+            decimals=2,
+            group=measure,
+            cell=functools.partial(_score, measure, source),
+            best=max,
         )
-
-    return [column(source) for source in [*comparison.sources, MEAN]]
-
-
-def cost_columns() -> list[Column]:
-    """Size, speed and energy."""
-
-    def cost(name: str, scale: float) -> Callable[[Row], str]:
-        def text(row: Row) -> str:
-            value = (row.costs or {}).get(name)
-            return "" if value is None else _short(value / scale)
-
-        return text
-
-    def training(name: str) -> Callable[[Row], str]:
-        def text(row: Row) -> str:
-            value = (row.training or {}).get(name)
-            mark = "" if (row.training or {}).get("finished") else UNFINISHED
-            return "" if value is None else _short(value) + mark
-
-        return text
-
-    def speed(row: Row) -> str:
-        return _short(row.costs["real_time_factor"]["median"]) if row.costs else ""
-
-    def spread(row: Row) -> str:
-        if not row.costs:
-            return ""
-        factor = row.costs["real_time_factor"]
-        return f"[{_short(factor['low'])}, {_short(factor['high'])}]"
-
-    def parameters(row: Row) -> str:
-        return "" if row.parameters is None else _short(row.parameters / 1e6)
-
-    return [
-        Column("M params", "record", parameters),
-        Column("GMAC/s", "costs", cost("macs_per_second", 1e9)),
-        Column("RTF", "costs", speed, spread),
-        Column("GiB", "costs", cost("memory_gb", 1)),
-        Column("train h", "ledger", training("hours")),
-        Column("train kWh", "ledger", training("kwh")),
+        for measure in MEASURES
+        for source in [*comparison.sources, MEAN]
     ]
+    costs = [
+        Column("M params", group="cost", cell=_parameters),
+        Column("GMAC/s", group="cost", path="costs", cell=_macs),
+        Column("RTF", group="cost", path="costs", cell=_speed, best=min),
+        Column("GiB", group="cost", path="costs", cell=_memory),
+        Column("train h", group="cost", path="ledger", cell=functools.partial(_training, "hours")),
+        Column("train kWh", group="cost", path="ledger", cell=functools.partial(_training, "kwh")),
+    ]
+    known = [c for c in costs if any(c.cell(row).value is not None for row in comparison.rows)]
+    return scores + known
 
 
-def shown_tests(comparison: Comparison) -> list[tuple[str, dict]]:
-    """The tests on the mean over the sources, with the name of their measure."""
-    return [(m, pair) for m in MEASURES for pair in comparison.tests[m][MEAN]]
+def table_of(
+    comparison: Comparison, columns: Sequence[Column], folder: str | os.PathLike | None = None
+) -> Table:
+    """Return the table of values.
+
+    Args:
+        comparison: to show.
+        columns: of `columns_of`.
+        folder: of the table's file, from which links lead to the records; None for no links.
+    """
+
+    def cell(row: Row, column: Column) -> Cell:
+        found = column.cell(row)
+        if folder is None or column.path not in row.paths:
+            return found
+        link = relative_path(row.paths[column.path], folder)
+        return Cell(found.value, found.low, found.high, marks=found.marks, link=link)
+
+    rows = [
+        ([f"`{row.label}`"], [cell(row, column) for column in columns]) for row in comparison.rows
+    ]
+    return Table(["Model"], columns, rows)
+
+
+def to_text(comparison: Comparison) -> str:
+    """Return the table for a terminal, with a block for each measure, the costs and the tests."""
+    columns = columns_of(comparison)
+    parts = []
+    for group in (*MEASURES, "cost"):
+        block = [column for column in columns if column.group == group]
+        if block:
+            parts.append(tables.to_text(table_of(comparison, block)))
+    tests = test_lines(comparison)
+    if tests:
+        parts.append("\n".join([tests_title(comparison), *(f"  {line}" for line in tests)]))
+    parts.append("\n".join(legend(comparison)))
+    paths = [f"  {row.label}: {path}" for row in comparison.rows for path in row.paths.values()]
+    return "\n\n".join([*parts, "\n".join(["Records", *paths])]) + "\n"
+
+
+def to_markdown(comparison: Comparison, folder: str | os.PathLike = ".") -> str:
+    """Return the table as Markdown; figures link to their records, relative to `folder`."""
+    lines = [tables.to_markdown(table_of(comparison, columns_of(comparison), folder))]
+    tests = test_lines(comparison)
+    if tests:
+        lines += ["", tests_title(comparison), "", *(f"- {line}" for line in tests)]
+    return "\n".join([*lines, "", *(f"{line}\n" for line in legend(comparison))]).rstrip() + "\n"
+
+
+def to_latex(comparison: Comparison, folder: str | os.PathLike = ".") -> str:
+    """Return the table as LaTeX's `tabular`, for the packages booktabs and hyperref."""
+    tests = test_lines(comparison)
+    comments = [*legend(comparison), *([tests_title(comparison), *tests] if tests else [])]
+    table = table_of(comparison, columns_of(comparison), folder)
+    return tables.to_latex(table, comments) + "\n"
+
+
+def to_csv(comparison: Comparison, folder: str | os.PathLike = ".") -> str:
+    """Return the table as CSV, unrounded, with columns for the intervals and the records' paths.
+
+    Speed is in seconds of computing per second of audio, memory in 2**30 bytes.
+    """
+    sources = [*comparison.sources, MEAN]
+    scores = [f"{measure}_{source}" for measure in MEASURES for source in sources]
+    titles = ["model", "kind", "n_tracks"]
+    titles += [name + part for name in scores for part in ("", "_low", "_high")]
+    titles += ["parameters", "macs_per_second"]
+    titles += [f"real_time_factor{part}" for part in ("", "_low", "_high")]
+    titles += ["memory_gb", "device", "training_hours", "training_kwh", "training_finished"]
+    titles += ["record", "costs", "ledger"]
+    rows = []
+    for row in comparison.rows:
+        cells: list[object] = [row.label, _kind(row), comparison.n_tracks]
+        for measure in MEASURES:
+            for source in sources:
+                figure = row.figures[measure].get(source)
+                cells += [None] * 3 if figure is None else figure[:3]
+        costs, training = row.costs or {}, row.training or {}
+        speed = costs.get("real_time_factor", {})
+        cells += [row.parameters, costs.get("macs_per_second")]
+        cells += [speed.get(part) for part in ("median", "low", "high")]
+        cells += [costs.get("memory_gb"), costs.get("device")]
+        cells += [training.get(part) for part in ("hours", "kwh", "finished")]
+        paths = [row.paths.get(name) for name in ("record", "costs", "ledger")]
+        cells += [None if path is None else relative_path(path, folder) for path in paths]
+        rows.append(cells)
+    return tables.to_csv(titles, rows)
+
+
+def to_json(comparison: Comparison, folder: str | os.PathLike = ".") -> str:
+    """Return everything as JSON, with the tests of all sources; paths are relative to `folder`.
+
+    Values that are unknown or not finite are null.
+    """
+    rows = [
+        {
+            "label": row.label,
+            "kind": _kind(row),
+            "settings_hash": row.record.summary["settings_hash"],
+            "figures": {
+                measure: {source: figure._asdict() for source, figure in by_source.items()}
+                for measure, by_source in row.figures.items()
+            },
+            "parameters": row.parameters,
+            "costs": row.costs,
+            "training": row.training,
+            "paths": {name: relative_path(path, folder) for name, path in row.paths.items()},
+        }
+        for row in comparison.rows
+    ]
+    plain = {
+        "format": JSON_FORMAT,
+        "version": 1,
+        "tracks": list(comparison.rows[0].record.names),
+        "sources": list(comparison.sources),
+        "common_sources": list(comparison.common),
+        "level": comparison.level,
+        "test": comparison.test,
+        "rows": rows,
+        "tests": comparison.tests,
+        "notes": list(comparison.notes),
+    }
+    return json.dumps(_without_nan(plain), indent=1, allow_nan=False) + "\n"
+
+
+FORMATS: Mapping[str, Callable[..., str]] = {
+    ".md": to_markdown,
+    ".csv": to_csv,
+    ".tex": to_latex,
+    ".json": to_json,
+    ".txt": lambda comparison, folder: to_text(comparison),
+}
+
+
+def write(comparison: Comparison, path: str | os.PathLike) -> None:
+    """Write the comparison to a file in the format of the file's suffix.
+
+    Args:
+        comparison: to write.
+        path: ending in .md, .csv, .tex, .json or .txt; its folder is made if need be.
+
+    Raises:
+        UserError: for another suffix, or a file that cannot be written.
+    """
+    folder = Path(path).parent
+    forms = {suffix: functools.partial(f, comparison, folder) for suffix, f in FORMATS.items()}
+    tables.write(path, forms)
 
 
 def tests_title(comparison: Comparison) -> str:
-    """What the tests are."""
+    """Return the heading of the tests."""
     name = {"wilcoxon": "Wilcoxon's signed ranks", "permutation": "sign permutations"}
     return (
         f"Paired tests over {comparison.n_tracks} tracks, mean of the sources "
@@ -106,20 +224,40 @@ def tests_title(comparison: Comparison) -> str:
     )
 
 
-def test_line(pair: dict, measure: str) -> str:
-    """A test in words."""
-    p = pair["p_holm"]
-    shown = "undefined" if p != p else "< 0.001" if p < 0.001 else f"= {p:.3f}"
-    bounds = _bounds(Interval(pair["difference"], pair["low"], pair["high"], pair["n"]), "+.2f")
-    verdict = "differ" if p < 0.05 else "no difference shown"
-    return (
-        f"{_NAMES[measure]}: {pair['first']} - {pair['second']} = {pair['difference']:+.2f} dB "
-        f"{bounds}{' ' if bounds else ''}p {shown}: {verdict}"
-    )
+def test_lines(comparison: Comparison) -> list[str]:
+    """Return the tests on the mean over the common sources, a line each."""
+    lines = []
+    for measure in MEASURES:
+        for pair in comparison.tests[measure][MEAN]:
+            cell = difference(pair)
+            column = tables.Column("", decimals=2)
+            bounds = cell.detail(column)
+            shown = p_value(pair["p_holm"])
+            shown = shown if shown.startswith("<") else f"= {shown}" if shown else "undefined"
+            lines.append(
+                f"{NAMES[measure]}: {pair['first']} - {pair['second']} = {cell.text(column)} dB "
+                f"{bounds}{' ' if bounds else ''}p {shown}: {verdict(pair)}"
+            )
+    return lines
+
+
+def difference(pair: Mapping) -> Cell:
+    """Return the difference of a paired test in dB, with its interval."""
+    return Cell(pair["difference"], pair["low"], pair["high"], signed=True)
+
+
+def p_value(p: float) -> str:
+    """Return a p-value to three decimals; "" for NaN."""
+    return "< 0.001" if p < 0.001 else rounded(p, 3)
+
+
+def verdict(pair: Mapping) -> str:
+    """Return the result of a paired test in words."""
+    return "differ" if pair["p_holm"] < SIGNIFICANT else "no difference shown"
 
 
 def legend(comparison: Comparison) -> list[str]:
-    """What the figures are."""
+    """Return lines that explain the figures."""
     percent = f"{100 * comparison.level:g}"
     lines = [
         f"uSDR: mean over {comparison.n_tracks} tracks; cSDR: median; dB. In brackets: bootstrap "
@@ -127,25 +265,64 @@ def legend(comparison: Comparison) -> list[str]:
     ]
     if any(row.costs for row in comparison.rows):
         lines.append(
-            "GMAC/s: multiply-accumulates for a second of audio, both channels, in 1e9. RTF: "
-            "seconds of computing for a second of audio, the median, lowest and highest. GiB: peak "
+            "GMAC/s: multiply-accumulates per second of audio, both channels, in 1e9. RTF: "
+            "seconds of computing per second of audio, the median, lowest and highest. GiB: peak "
             "memory of the separation, weights included."
         )
     if any(row.training and not row.training["finished"] for row in comparison.rows):
-        lines.append(f"{UNFINISHED} the training has not come to its end.")
+        mark = MARKS["unfinished"]
+        lines.append(f"{mark.text} {mark.meaning}.")
     return [*lines, *comparison.notes]
 
 
-def _value(figure: Interval | None) -> str:
-    return "" if figure is None or figure.value != figure.value else f"{figure.value:.2f}"
+def relative_path(path: str | os.PathLike, folder: str | os.PathLike) -> str:
+    """Return `path` relative to `folder`, with slashes on every system."""
+    return Path(os.path.relpath(path, folder)).as_posix()
 
 
-def _bounds(figure: Interval | None, form: str = ".2f") -> str:
-    if figure is None or figure.low != figure.low:
-        return ""
-    return f"[{figure.low:{form}}, {figure.high:{form}}]"
+def _score(measure: str, source: str, row: Row) -> Cell:
+    figure = row.figures[measure].get(source)
+    if figure is None or math.isnan(figure.value):
+        return EMPTY
+    return Cell(figure.value, *((None, None) if math.isnan(figure.low) else figure[1:3]))
 
 
-def _short(value: float) -> str:
-    """Three digits that count."""
-    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
+def _parameters(row: Row) -> Cell:
+    return EMPTY if row.parameters is None else Cell(row.parameters / 1e6)
+
+
+def _macs(row: Row) -> Cell:
+    value = (row.costs or {}).get("macs_per_second")
+    return EMPTY if value is None else Cell(value / 1e9)
+
+
+def _memory(row: Row) -> Cell:
+    return Cell(row.costs.get("memory_gb")) if row.costs else EMPTY
+
+
+def _speed(row: Row) -> Cell:
+    if not row.costs:
+        return EMPTY
+    factor = row.costs["real_time_factor"]
+    return Cell(factor["median"], factor["low"], factor["high"])
+
+
+def _training(name: str, row: Row) -> Cell:
+    value = (row.training or {}).get(name)
+    if value is None:
+        return EMPTY
+    return Cell(value, marks=() if row.training["finished"] else ("unfinished",))
+
+
+def _kind(row: Row) -> str:
+    return "reference point" if row.record.is_reference_point else "model"
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_nan(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

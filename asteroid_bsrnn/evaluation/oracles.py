@@ -1,7 +1,7 @@
-"""Reference points: what the mixture itself scores, and what masks made of the truth reach.
+"""Reference points: the mixture as an estimate, and oracle masks computed from the references.
 
-No network can be expected below the first, and few that mask a spectrogram above the last. All are
-computed with the references, over whole tracks.
+The mixture is a lower bound for useful networks, and oracle masks are an upper bound for networks
+that mask a spectrogram. All are computed over whole tracks.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from ..errors import UserError
 from ..filterbank import FFTSTFTFB
 from .scores import scaled_mixture
 
-# Frames that the multichannel Wiener filter takes at once: its matrices are many times the signal.
+# Number of frames per block of the Wiener filter, whose matrices are much larger than the signal.
 _BLOCK = 128
 
 
 class Oracle:
-    """Something that `evaluate` takes for a separator, which is given the references too.
+    """A separator for `evaluate` that also receives the references.
 
     Args:
         name: one of `names()`.
@@ -31,7 +31,7 @@ class Oracle:
         stride: its hop in samples.
 
     Attributes:
-        settings: what decides the estimates.
+        settings: that the estimates depend on.
 
     Raises:
         UserError: for an unknown name, or if norbert is missing.
@@ -57,7 +57,7 @@ class Oracle:
             self._filterbank = FFTSTFTFB(n_filters, n_filters, stride, sample_rate=sample_rate)
 
     def separate_track(self, track: Mapping) -> dict[str, torch.Tensor]:
-        """Estimates of all sources.
+        """Return estimates of all sources.
 
         Args:
             track: a dict with `mixture` (channels, time) and `sources` (stems, channels, time).
@@ -79,17 +79,17 @@ class Oracle:
 
 
 def names() -> list[str]:
-    """Names of all reference points, the weakest first."""
+    """Return the names of all reference points, the weakest first."""
     return [*_WAVEFORMS, *_MASKS]
 
 
 def description(name: str) -> str:
-    """What a reference point is, in a few words."""
+    """Return a short description of a reference point."""
     return _DESCRIPTIONS[name]
 
 
 def ratio_mask(mixture: torch.Tensor, sources: torch.Tensor) -> torch.Tensor:
-    """Ideal ratio mask: each source's share of the sum of all sources' magnitudes.
+    """Apply the ideal ratio mask: each source's share of the sum of all sources' magnitudes.
 
     Args:
         mixture: (C, F, T), complex.
@@ -103,7 +103,7 @@ def ratio_mask(mixture: torch.Tensor, sources: torch.Tensor) -> torch.Tensor:
 
 
 def wiener_filter(mixture: torch.Tensor, sources: torch.Tensor) -> torch.Tensor:
-    """Multichannel Wiener filter of the sources' own powers and spatial covariances, by norbert.
+    """Apply norbert's multichannel Wiener filter of the sources' own powers and covariances.
 
     Args:
         mixture: (C, F, T), complex.
@@ -121,8 +121,8 @@ def wiener_filter(mixture: torch.Tensor, sources: torch.Tensor) -> torch.Tensor:
         spectrogram = source.permute(2, 1, 0).numpy().astype(complex)
         power, covariance = norbert.get_local_gaussian_model(spectrogram, eps=np.finfo(float).tiny)
         powers[..., index] = power
-        covariances[..., index] = covariance[0]  # in front of which is a dimension of one frame
-    # A little noise, by which the matrices of silent bins can be inverted.
+        covariances[..., index] = covariance[0]  # without the dimension of one frame
+    # A little noise makes the matrices of silent bins invertible.
     noise = 1e-10 * max(float(powers.max()), 1e-20) * np.eye(mix.shape[-1])
     estimates = np.empty((len(sources), *mix.shape), np.complex64)
     for start in range(0, len(mix), _BLOCK):
@@ -136,9 +136,9 @@ def wiener_filter(mixture: torch.Tensor, sources: torch.Tensor) -> torch.Tensor:
 
 
 def complex_mask(mixture: torch.Tensor, sources: torch.Tensor) -> torch.Tensor:
-    """Ideal complex mask: source over mixture, its magnitude limited to 1.
+    """Apply the ideal complex mask, source over mixture, with its magnitude limited to 1.
 
-    Without a limit it would be the source itself, and no reference point.
+    Without the limit the estimate would equal the source.
 
     Args:
         mixture: (C, F, T), complex.
@@ -147,7 +147,7 @@ def complex_mask(mixture: torch.Tensor, sources: torch.Tensor) -> torch.Tensor:
     Returns:
         (S, C, F, T), complex.
     """
-    # What is louder than the mixture keeps its phase and gets the mixture's magnitude.
+    # A source louder than the mixture keeps its phase and gets the mixture's magnitude.
     limit = mixture.abs() / sources.abs().clamp_min(1e-12)
     return sources * limit.clamp_max(1)
 

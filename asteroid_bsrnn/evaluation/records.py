@@ -1,4 +1,4 @@
-"""The records of an evaluation, read again and checked."""
+"""Records of an evaluation: written track by track, read again and checked."""
 
 from __future__ import annotations
 
@@ -12,9 +12,13 @@ from typing import Any
 import numpy as np
 
 from ..errors import UserError
+from ..files import list_files, list_folders, write_json, write_text
+from ..tables import to_csv
 from .candidates import LEDGER_OF_RUN, WEIGHTS_OF_RUN
+from .scores import is_mean
 
 SUMMARY = "final_metrics.json"
+SCORES = "all_metrics.csv"
 
 
 @dataclass(frozen=True)
@@ -22,8 +26,8 @@ class Record:
     """A model's results under one setting.
 
     Attributes:
-        folder: where they lie.
-        summary: what `final_metrics.json` holds.
+        folder: of the results.
+        summary: the content of `final_metrics.json`.
         tracks: the records of all tracks, in order.
     """
 
@@ -33,15 +37,15 @@ class Record:
 
     @property
     def path(self) -> Path:
-        """The file that the figures are in."""
+        """The file with the figures."""
         return self.folder / SUMMARY
 
     @property
     def model(self) -> Mapping[str, Any]:
-        """What was evaluated: `label`, `kind`, `name` or `path`, `sha256`, `ledger`, ..."""
+        """The evaluated model: `label`, `kind`, `name` or `path`, `sha256`, `ledger`, ..."""
         if "model" in self.summary:
             return self.summary["model"]
-        # The recipe's own results lie in the folder of the run.
+        # Old records of the recipe do not name the model; they are in the run's folder.
         folder = self.folder.resolve()
         of_run = folder.name.startswith("evaluation_")
         return {
@@ -54,12 +58,12 @@ class Record:
 
     @property
     def label(self) -> str:
-        """What the model is called."""
+        """Name of the model in tables."""
         return self.model["label"]
 
     @property
     def is_reference_point(self) -> bool:
-        """Whether it is no model, but the mixture or an oracle."""
+        """Whether it is the mixture or an oracle rather than a model."""
         return self.model["kind"] == "reference point"
 
     @property
@@ -68,19 +72,23 @@ class Record:
         return tuple(track["name"] for track in self.tracks)
 
     def sources(self, measure: str = "usdr") -> list[str]:
-        """Names of the scored sources."""
+        """Return the names of the scored sources."""
         return list(self.tracks[0]["scores"].get(measure, {}))
 
     def scores(self, measure: str, source: str) -> np.ndarray:
-        """(tracks,) in dB, NaN where a track has no score."""
+        """Return (tracks,) in dB, NaN where a track has no score."""
         return np.array([float(track["scores"][measure][source]) for track in self.tracks])
+
+    def table(self, measure: str, sources: Sequence[str]) -> np.ndarray:
+        """Return (tracks, sources) in dB, NaN where a track has no score."""
+        return np.stack([self.scores(measure, source) for source in sources], axis=1)
 
 
 def read_record(folder: str | os.PathLike) -> Record:
-    """The results in a folder, checked for belonging together.
+    """Read the results in a folder and check that they belong together.
 
     Raises:
-        UserError: if they are missing, damaged, unfinished or of different settings.
+        UserError: if they are missing, damaged, incomplete or of different settings.
     """
     folder = Path(folder)
     summary = _read(folder / SUMMARY)
@@ -96,14 +104,86 @@ def read_record(folder: str | os.PathLike) -> Record:
     return Record(folder, summary, tracks)
 
 
-def find_records(path: str | os.PathLike) -> list[Path]:
-    """Folders of results: `path` itself, or all right below it; none where it is neither."""
+def find_records(path: str | os.PathLike, *, recursive: bool = False) -> list[Path]:
+    """Find folders of results.
+
+    Args:
+        path: a folder of results, its `final_metrics.json`, or a folder that holds such folders.
+        recursive: whether to search all folders below `path`, rather than those right in it.
+
+    Returns:
+        The folders, sorted; hidden ones are left out.
+    """
     path = Path(path)
-    if (path / SUMMARY).is_file():
-        return [path]
     if path.name == SUMMARY and path.is_file():
         return [path.parent]
-    return sorted(found.parent for found in path.glob(f"*/{SUMMARY}")) if path.is_dir() else []
+    if not path.is_dir():
+        return []
+    if recursive:
+        files = list_files(path, [SUMMARY], recursive=True)
+        return [file.parent for file in files if file.name == SUMMARY]
+    if (path / SUMMARY).is_file():
+        return [path]
+    return [folder for folder in list_folders(path) if (folder / SUMMARY).is_file()]
+
+
+def finished_track(folder: Path, settings_hash: str, number: int) -> dict | None:
+    """Return a track's record if it is complete and of these settings."""
+    try:
+        record = json.loads(_track_path(folder, number).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return record if record.get("settings") == settings_hash else None
+
+
+def write_track(folder: Path, record: Mapping) -> None:
+    """Write the record of a track, which has its `number`."""
+    write_json(_track_path(folder, record["number"]), record)
+
+
+def write_summary(folder: Path, summary: Mapping, records: Sequence[Mapping]) -> None:
+    """Write the figures over all tracks, and the scores of each track as a line of CSV."""
+    columns = [
+        (measure, source) for measure, values in records[0]["scores"].items() for source in values
+    ]
+    names = [f"{measure}_{source}" for measure, source in columns]
+    rows = []
+    for record in records:
+        values = [record["scores"][measure][source] for measure, source in columns]
+        rows.append([record["name"], *values, record["seconds"], record["wall_seconds"]])
+    write_text(folder / SCORES, to_csv(["track", *names, "seconds", "wall_seconds"], rows))
+    write_json(folder / SUMMARY, summary)
+
+
+def aggregate(records: Sequence[Mapping]) -> dict:
+    """Return figures over all tracks: the mean of uSDR and SI-SDR, the median of the others.
+
+    Args:
+        records: of the tracks.
+
+    Returns:
+        For each measure a dict from source to dB, with their mean under "mean"; NaN where no track
+        has a score. Also `n_tracks` and `seconds_per_second`, the audio processed per second of
+        computing.
+    """
+    summary: dict = {"n_tracks": len(records)}
+    for measure in records[0]["scores"]:
+        how = np.mean if is_mean(measure) else np.median
+        values = {}
+        for source in records[0]["scores"][measure]:
+            scores = np.array([float(record["scores"][measure][source]) for record in records])
+            scores = scores[np.isfinite(scores)]
+            values[source] = float(how(scores)) if len(scores) else float("nan")
+        values["mean"] = float(np.mean(list(values.values())))
+        summary[measure] = values
+    seconds = sum(record["seconds"] for record in records)
+    wall = sum(record["wall_seconds"] for record in records)
+    summary["seconds_per_second"] = seconds / wall
+    return summary
+
+
+def _track_path(folder: Path, number: int) -> Path:
+    return folder / "tracks" / f"{number:04d}.json"
 
 
 def _read(path: Path) -> dict:

@@ -1,53 +1,65 @@
-"""Evaluation of models and reference points into folders of records.
+"""Evaluate separators track by track, with records that an interrupted evaluation resumes from.
 
-`<output>/<label>-<hash>/` holds one model's results under one setting, the hash being that of all
-that decides them: the weights, the data, the separation and the versions. In it `tracks/*.json`
-are the records, `all_metrics.csv` has a line for each, `final_metrics.json` the figures over all
-tracks. Another setting is another folder.
+A folder of results holds `tracks/*.json`, a record for each track; `all_metrics.csv`, a line for
+each track; and `final_metrics.json`, the figures over all tracks (the names that Asteroid's recipes
+use). Each record carries a hash of the settings that decide its figures: the weights, the data, the
+separation and the versions. A record with another hash is computed again and never mixed in.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import platform
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from .. import metrics
+from .._version import __version__
 from ..errors import UserError
+from ..progress import Progress
 from ..separation.separator import SCORING, Separator
 from .candidates import Candidate, safe_name
 from .datasets import EvaluationTracks
 from .oracles import Oracle, description
-from .records import Record, read_record
-from .scores import improvements, scorable
-from .tracks import Progress, evaluate, resolve_settings, settings_hash
+from .records import Record, aggregate, finished_track, read_record, write_summary, write_track
+from .scores import MEASURES, MoreScores, by_source, estimate_of, frame_medians, scorable, score
 
 
 def evaluate_model(
     model: Candidate,
     data: EvaluationTracks,
-    output: str | os.PathLike,
+    output: str | os.PathLike | None = None,
     *,
+    folder: str | os.PathLike | None = None,
     separator: Mapping[str, Any] | None = None,
     museval_processes: int = 0,
     progress: Progress | None = None,
 ) -> Record:
-    """Evaluate a model, or go on with that.
+    """Evaluate a model, or resume its evaluation.
 
     Args:
         model: to evaluate.
         data: to evaluate on.
-        output: folder of all results.
-        separator: further arguments of `Separator`; its precision is "32" unless given here, and
-            chunks that do not fit in memory are not cut into smaller ones.
+        output: folder of all results. The model's results go to `<label>-<hash of the settings>`
+            in it.
+        folder: exact folder of the model's results, instead of `output`.
+        separator: further arguments of `Separator`. By default the precision is "32", and chunks
+            that do not fit in memory are not cut into smaller ones.
         museval_processes: as in `evaluate`.
         progress: called with the number of tracks done and in all.
 
+    Returns:
+        The record of the results.
+
     Raises:
-        UserError: if the model can't be loaded or estimates none of the data's sources.
+        UserError: if the model cannot be loaded or estimates none of the data's sources.
     """
     made = Separator(model.path, **{**SCORING, **(separator or {})})
     if not scorable(data.sources, made.sources):
@@ -55,8 +67,9 @@ def evaluate_model(
             f"{model.label}: separates {', '.join(made.sources)}, but the data have "
             f"{', '.join(data.sources)}; choose with --sources or use another model"
         )
-    settings = {"weights_sha256": model.sha256, **_data_settings(data)}
-    folder = _folder(model.label, made, settings, output, museval_processes)
+    settings = {"weights_sha256": model.sha256, **data.settings}
+    if folder is None:
+        folder = _folder(output, model.label, made, settings, museval_processes)
     facts = {
         "kind": "model",
         **model.facts(folder),
@@ -78,21 +91,117 @@ def evaluate_oracle(
     """Evaluate a reference point; arguments as for `evaluate_model`, `name` as for `Oracle`."""
     oracle = Oracle(name, data.sources, data.tracks[0].sample_rate)
     facts = {"kind": "reference point", "label": name, "description": description(name)}
-    settings = {"weights_sha256": None, **_data_settings(data)}
-    folder = _folder(name, oracle, settings, output, museval_processes)
+    settings = {"weights_sha256": None, **data.settings}
+    folder = _folder(output, name, oracle, settings, museval_processes)
     return _evaluate(oracle, facts, settings, data, folder, museval_processes, progress)
 
 
+def evaluate(
+    separator: Separator | Oracle,
+    tracks: Sequence[Mapping],
+    folder: str | os.PathLike,
+    *,
+    sources: Sequence[str],
+    settings: Mapping,
+    museval_processes: int = 0,
+    progress: Progress | None = None,
+    more_scores: MoreScores | None = None,
+    facts: Mapping | None = None,
+) -> dict:
+    """Separate and score every track that has no record yet.
+
+    Args:
+        separator: what is evaluated.
+        tracks: a sequence of dicts with `name`, `mixture` (channels, time) and `sources` (stems,
+            channels, time), loaded when indexed, at the separator's sample rate or at their own
+            `sample_rate`.
+        folder: of the results.
+        sources: names of the stems of a track, in order. Those that the separator estimates are
+            scored, and sums of them, which have names such as `bass+other`.
+        settings: plain facts of the model and the data. With those of the separator and the
+            versions they decide which records belong together.
+        museval_processes: number of processes for museval's SDR, ISR, SIR and SAR, which take
+            minutes a track; 0 leaves them out. A script that asks for them keeps its own work under
+            `if __name__ == "__main__":`.
+        progress: called with the number of tracks done and in all.
+        more_scores: returns further measures of a track.
+        facts: plain facts for every record that do not decide which records belong together.
+
+    Returns:
+        The content of `final_metrics.json`.
+
+    Raises:
+        UserError: if there are no tracks, the folder cannot be written, or museval is asked for and
+            missing.
+    """
+    if len(tracks) == 0:
+        raise UserError("there are no tracks to evaluate")
+    folder = Path(folder)
+    try:
+        (folder / "tracks").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"{folder}: can't be written ({error.strerror}); choose another folder with --output"
+        ) from error
+    settings = resolve_settings(separator, settings, museval_processes)
+    key = settings_hash(settings)
+    facts = {"made_with": settings, **(facts or {})}
+    records = {number: finished_track(folder, key, number) for number in range(len(tracks))}
+    missing = [number for number, record in records.items() if record is None]
+
+    def pairs() -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        for number in missing:
+            scores, references, estimates = _score(separator, tracks[number], sources, more_scores)
+            records[number] = {"settings": key, "number": number, **scores, **facts}
+            yield references, estimates
+
+    scored = (
+        metrics.museval_many(pairs(), museval_processes)
+        if museval_processes
+        else (None for _ in pairs())
+    )
+    for done, (number, frames) in enumerate(zip(missing, scored, strict=True), start=1):
+        if frames is not None:
+            scored_sources = list(records[number]["scores"]["usdr"])
+            records[number]["scores"].update(frame_medians(frames, scored_sources))
+        write_track(folder, records[number])
+        if progress is not None:
+            progress(len(tracks) - len(missing) + done, len(tracks))
+    ordered = [records[number] for number in range(len(tracks))]
+    summary = {**aggregate(ordered), "settings": settings, "settings_hash": key, **facts}
+    del summary["made_with"]  # the same as the settings
+    write_summary(folder, summary, ordered)
+    return summary
+
+
+def resolve_settings(
+    separator: Separator | Oracle, settings: Mapping, museval_processes: int = 0
+) -> dict:
+    """Return all that decides which records belong together, versions included."""
+    return {
+        **settings,
+        "measures": MEASURES,
+        "separator": separator.settings,
+        "museval": museval_processes > 0,
+        "versions": _versions(),
+    }
+
+
+def settings_hash(settings: Mapping) -> str:
+    """Return the SHA-256 of settings, independent of the order of their keys."""
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+
+
 def _folder(
+    output: str | os.PathLike | None,
     label: str,
     separator: Separator | Oracle,
     settings: dict,
-    output: str | os.PathLike,
     museval_processes: int,
 ) -> Path:
-    """A folder of its own for each setting."""
+    """Return a folder that only results of these settings have."""
     key = settings_hash(resolve_settings(separator, settings, museval_processes))
-    return Path(output) / f"{safe_name(label)}-{key[:8]}"
+    return Path(output or ".") / f"{safe_name(label)}-{key[:8]}"
 
 
 def _evaluate(
@@ -100,10 +209,12 @@ def _evaluate(
     model: dict,
     settings: dict,
     data: EvaluationTracks,
-    folder: Path,
+    folder: str | os.PathLike,
     museval_processes: int,
     progress: Progress | None,
 ) -> Record:
+    """Evaluate with the facts that every record of a model or an oracle has."""
+    device = getattr(separator, "device", torch.device("cpu"))
     facts = {
         "model": model,
         "data": {
@@ -112,7 +223,7 @@ def _evaluate(
             "sources": list(data.sources),
             "without_mixture": data.without_mixture,
         },
-        "device": _device_name(getattr(separator, "device", torch.device("cpu"))),
+        "device": _device_name(device),
     }
     evaluate(
         separator,
@@ -122,19 +233,48 @@ def _evaluate(
         settings=settings,
         museval_processes=museval_processes,
         progress=progress,
-        more_scores=improvements,
         facts=facts,
     )
     return read_record(folder)
 
 
-def _data_settings(data: EvaluationTracks) -> dict:
-    return {
-        "data_fingerprint": data.fingerprint,
-        "part": data.split,
-        "data_sources": list(data.sources),
-        "measures": "usdr, csdr, si_sdr, over mixture, over scaled mixture",
+def _score(
+    separator: Separator | Oracle,
+    track: Mapping,
+    sources: Sequence[str],
+    more_scores: MoreScores | None,
+) -> tuple[dict, torch.Tensor, torch.Tensor]:
+    """Return a track's record, and its references and estimates (sources, channels, time)."""
+    began = time.perf_counter()
+    if isinstance(separator, Oracle):
+        estimated = separator.separate_track(track)
+    else:
+        estimated = separator.separate(track["mixture"], track.get("sample_rate"))
+    wall = time.perf_counter() - began
+    scored = scorable(sources, separator.sources)
+    references = track["sources"][[list(sources).index(source) for source in scored]]
+    estimates = torch.stack([estimate_of(stem, estimated) for stem in scored])
+    rate = track.get("sample_rate", separator.sample_rate)
+    scores = score(track["mixture"], references, estimates, rate)
+    if more_scores is not None:
+        scores.update(more_scores(track["mixture"], references, estimates, rate))
+    record = {
+        "name": track["name"],
+        "seconds": track["mixture"].shape[-1] / rate,
+        "wall_seconds": wall,
+        "scores": {measure: by_source(scored, values) for measure, values in scores.items()},
     }
+    return record, references, estimates
+
+
+def _versions() -> dict:
+    """Return the versions of the software that figures depend on."""
+    versions = {"asteroid_bsrnn": __version__, "torch": str(torch.__version__)}
+    try:
+        versions["museval"] = version("museval")
+    except PackageNotFoundError:
+        versions["museval"] = None
+    return versions
 
 
 def _device_name(device: torch.device) -> str:

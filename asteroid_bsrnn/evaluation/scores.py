@@ -1,12 +1,22 @@
-"""Scores of a track beside uSDR and cSDR: SI-SDR, and what a separation gains over the mixture."""
+"""Scores of one track: uSDR, cSDR, SI-SDR, and their gain over the mixture."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
+import numpy as np
 import torch
 
 from .. import metrics
+
+# Mixture (channels, time), references and estimates (sources, channels, time), hertz -> measure ->
+# (sources,)
+MoreScores = Callable[
+    [torch.Tensor, torch.Tensor, torch.Tensor, float], Mapping[str, Iterable[float]]
+]
+MEASURES = "usdr, csdr, si_sdr, over mixture, over scaled mixture"
+"""What `score` returns, as records name it."""
 
 
 def scorable(stems: Sequence[str], estimated: Collection[str]) -> list[str]:
@@ -45,67 +55,48 @@ def estimate_of(stem: str, estimates: Mapping[str, torch.Tensor]) -> torch.Tenso
     return torch.stack([estimates[source] for source in stem.split("+")]).sum(dim=0)
 
 
-def improvements(
+def score(
     mixture: torch.Tensor, references: torch.Tensor, estimates: torch.Tensor, sample_rate: float
 ) -> dict[str, torch.Tensor]:
-    """SI-SDR, and how much better all measures are than those of the mixture itself.
+    """Score the estimates of a track.
 
     Args:
         mixture: (channels, time).
         references: (sources, channels, time).
         estimates: the same shape.
-        sample_rate: in hertz; the chunk SDR's windows are one second.
+        sample_rate: in hertz; the windows of the cSDR last one second.
 
     Returns:
-        From the measure to (sources,) in dB: `si_sdr`; `usdr_over_mixture`, `csdr_over_mixture`
-        and `si_sdr_over_mixture`, differences from what the mixture scores as an estimate of
-        every source; `usdr_over_scaled_mixture` and `csdr_over_scaled_mixture`, differences from
-        what it scores when it is scaled to be the best estimate that it can be.
+        From the measure to (sources,) in dB: `usdr`, `csdr` and `si_sdr`; `usdr_over_mixture`,
+        `csdr_over_mixture` and `si_sdr_over_mixture`, the gain over the mixture as the estimate of
+        every source; `usdr_over_scaled_mixture` and `csdr_over_scaled_mixture`, the gain over the
+        mixture scaled to be the best estimate that it can be.
     """
     window = round(sample_rate)
     measures: dict[str, Callable] = {
         "usdr": metrics.usdr,
         "csdr": lambda refs, ests: metrics.csdr(refs, ests, window, window),
-        "si_sdr": si_sdr,
+        "si_sdr": metrics.si_sdr,
     }
+    scores = {name: measure(references, estimates) for name, measure in measures.items()}
     plain = mixture.expand(len(references), -1, -1)
     scaled = scaled_mixture(mixture, references)
-    scores = {"si_sdr": si_sdr(references, estimates)}
-    for name, measure in measures.items():
-        own = scores[name] if name in scores else measure(references, estimates)
-        scores[f"{name}_over_mixture"] = own - measure(references, plain)
-        if name != "si_sdr":  # a scale changes nothing in it
-            scores[f"{name}_over_scaled_mixture"] = own - measure(references, scaled)
-    return scores
-
-
-def si_sdr(references: torch.Tensor, estimates: torch.Tensor) -> torch.Tensor:
-    """Scale-invariant SDR (arXiv 1811.02508) of a whole track, all channels as one signal.
-
-    By Asteroid, without subtracting means, in double precision.
-
-    Args:
-        references: (sources, channels, time).
-        estimates: the same shape.
-
-    Returns:
-        (sources,) in dB; NaN where the reference is silent, about -80 where the estimate is.
-    """
-    from asteroid.losses.sdr import SingleSrcNegSDR
-
-    loss = SingleSrcNegSDR("sisdr", zero_mean=False, reduction="none")
-    scores = torch.empty(len(references), dtype=torch.float64)
-    for index, (reference, estimate) in enumerate(zip(references, estimates, strict=True)):
-        pair = [signal.double().reshape(1, -1) for signal in (estimate, reference)]
-        scores[index] = -loss(*pair)[0] if reference.any() else torch.nan
+    with warnings.catch_warnings():
+        # The measures above have already warned of silent sources.
+        warnings.filterwarnings("ignore", "no score for", UserWarning)
+        for name, measure in measures.items():
+            scores[f"{name}_over_mixture"] = scores[name] - measure(references, plain)
+            if name != "si_sdr":  # it does not depend on the scale
+                gain = scores[name] - measure(references, scaled)
+                scores[f"{name}_over_scaled_mixture"] = gain
     return scores
 
 
 def scaled_mixture(mixture: torch.Tensor, references: torch.Tensor) -> torch.Tensor:
-    """The mixture as the best estimate that it can be of each source, by one factor a source.
+    """Return the mixture scaled to be the best estimate of each source.
 
-    The factor, for a whole track and all of its channels, is the one that minimises the squared
-    error, and so maximises the uSDR: <source, mixture> / <mixture, mixture>.
+    The factor, one for a whole track and all its channels, minimises the squared error and so
+    maximises the uSDR: <source, mixture> / <mixture, mixture>.
 
     Args:
         mixture: (channels, time).
@@ -120,3 +111,31 @@ def scaled_mixture(mixture: torch.Tensor, references: torch.Tensor) -> torch.Ten
     products = torch.stack([(source.double() * mixture).sum() for source in references])
     factors = (products / energy).to(mixture.dtype)
     return factors[:, None, None] * mixture
+
+
+def frame_medians(frames: Mapping[str, np.ndarray], sources: Sequence[str]) -> dict[str, dict]:
+    """Return the medians over frames of museval's measures, NaN where no frame has a score.
+
+    Args:
+        frames: from `sdr`, `isr`, ... to (sources, frames) in dB.
+        sources: names of the sources.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of rows of NaN
+        return {
+            f"museval_{measure}": by_source(sources, np.nanmedian(values, axis=1))
+            for measure, values in frames.items()
+        }
+
+
+def by_source(sources: Iterable[str], values: Iterable[float]) -> dict[str, float | str]:
+    """Return values by source for JSON, which has no NaN and no infinity: they become text."""
+    return {
+        source: value if np.isfinite(value) else str(value)
+        for source, value in zip(sources, map(float, values), strict=True)
+    }
+
+
+def is_mean(measure: str) -> bool:
+    """Return whether a data set's figure is the mean over its tracks, rather than the median."""
+    return measure.startswith(("usdr", "si_sdr"))

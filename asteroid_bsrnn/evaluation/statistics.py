@@ -1,7 +1,7 @@
-"""Confidence over tracks: bootstrap intervals, paired tests, and their correction.
+"""Statistics over tracks: bootstrap intervals, paired tests, and their correction.
 
-A data set of tracks is a sample of the music there is; another sample would give other figures.
-All functions take scores as (tracks, sources) in dB and leave out what is not finite.
+The tracks of a data set are a sample; another sample gives other figures. Functions take scores as
+(tracks, sources) in dB and leave out values that are not finite.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Interval(NamedTuple):
 def interval(
     scores: np.ndarray, *, mean: bool, level: float = 0.95, resamples: int = _RESAMPLES
 ) -> Interval:
-    """The mean or median over tracks, and its bootstrap interval.
+    """Return the mean or median over tracks with its bootstrap interval.
 
     Tracks are drawn with replacement, all sources of a track together; of several sources the
     figure is the mean of their figures. The interval is bias-corrected and accelerated (BCa), or
@@ -86,7 +86,7 @@ def interval(
 
 
 def paired_test(one: np.ndarray, two: np.ndarray, test: str = "wilcoxon") -> float:
-    """Whether two models differ, by their scores on the same tracks.
+    """Return the p-value of a paired test of two models on the same tracks.
 
     Args:
         one: (tracks,) in dB.
@@ -128,7 +128,7 @@ def paired_test(one: np.ndarray, two: np.ndarray, test: str = "wilcoxon") -> flo
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's correction of p-values for the number of tests (Holm, 1979).
+    """Return p-values with Holm's correction for the number of tests (Holm, 1979).
 
     Args:
         p_values: of all tests made; NaN is no test, and stays.
@@ -149,7 +149,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def compare_pairs(
     scores: Mapping[str, np.ndarray], *, mean: bool, test: str = "wilcoxon"
 ) -> list[dict]:
-    """Every pair of models on the same tracks.
+    """Compare every pair of models on the same tracks.
 
     Args:
         scores: from a model's name to its scores (tracks,), the same tracks for all.
@@ -183,7 +183,7 @@ def compare_pairs(
 
 
 def _finite(scores: np.ndarray) -> np.ndarray:
-    """(tracks, sources) with NaN for all that is not finite."""
+    """Return (tracks, sources) with NaN for values that are not finite."""
     table = np.array(scores, float)
     table = table[:, None] if table.ndim == 1 else table
     return np.where(np.isfinite(table), table, np.nan)

@@ -1,4 +1,4 @@
-"""The full BSS Eval v4 by museval: exact and slow; `frame_sdr` has its SDR at once."""
+"""The full BSS Eval v4 by museval, which is slow; `frame_sdr` computes the same SDR fast."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Scores = dict[str, np.ndarray]
 Pair = tuple[Signals, Signals]
 
 _MEASURES = ("sdr", "isr", "sir", "sar")
-# What the linear algebra libraries under numpy read as they are loaded.
+# Variables that numpy's linear algebra libraries read when they are loaded.
 _THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
@@ -32,9 +32,9 @@ _THREAD_VARIABLES = (
 def museval_scores(
     references: Signals, estimates: Signals, window: int = 44100, hop: int = 44100
 ) -> Scores:
-    """Ratios of signal to distortion, spatial error, interference and artifacts, by museval.
+    """Return museval's ratios of signal to distortion, spatial error, interference and artifacts.
 
-    BSS Eval v4: one filter over the whole track. It takes longer than the music plays. Score all
+    BSS Eval v4: one filter over the whole track. It takes longer than the track lasts. Score all
     sources of a track together, each once: the SIR depends on which sources are given.
 
     Args:
@@ -60,7 +60,7 @@ def museval_scores(
     ]
     check_finite(*(bool(np.isfinite(signals).all()) for signals in pair))
     bss_eval = _import_bss_eval()
-    # museval's own rule; it raises on such a track.
+    # museval raises on such a track.
     silent = [~signals.sum(axis=2).any(axis=1) for signals in pair]
     if np.any(silent):
         names = [
@@ -78,7 +78,7 @@ def museval_scores(
 def museval_sdr(
     references: Signals, estimates: Signals, window: int = 44100, hop: int = 44100
 ) -> torch.Tensor:
-    """The SDR alone of `museval_scores`; `frame_sdr` has the same figures at once.
+    """Return only the SDR of `museval_scores`; `frame_sdr` computes the same figures fast.
 
     Args:
         references: (sources, channels, time), tensor or array.
@@ -101,7 +101,7 @@ def museval_many(
     window: int = 44100,
     hop: int = 44100,
 ) -> Iterator[Scores]:
-    """`museval_scores` of many tracks in parallel, one track a process and one thread each.
+    """Score many tracks by `museval_scores`, in parallel processes of one thread each.
 
     The processes are started afresh, so a script that calls this keeps its own work under
     `if __name__ == "__main__":`.
@@ -109,20 +109,20 @@ def museval_many(
     Args:
         pairs: for each track its references and estimates, or, so that no more tracks than
             processes are in memory, a picklable function without arguments that returns them.
-            They are read on as tracks are done.
-        processes: how many tracks are scored at a time; each takes some gigabytes for a song.
+            More are read as tracks are finished.
+        processes: number of tracks scored at a time; each takes some gigabytes for a song.
         window: length of a frame in samples. Default: 44100, a second of a CD.
         hop: distance of the starts of frames in samples. Default: 44100, no overlap.
 
     Yields:
-        The scores of each track, in the order of `pairs`, as soon as they are there.
+        The scores of each track, in the order of `pairs`, as soon as they are computed.
 
     Raises:
         UserError: as `museval_scores` raises it, or if `processes` is below 1.
     """
     if processes < 1:
         raise UserError(f"processes must be at least 1, got {processes}")
-    _import_bss_eval()  # what is missing is missed before any audio is read
+    _import_bss_eval()  # fails before any audio is read
     spawn = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(processes, mp_context=spawn)
     pending: deque = deque()
@@ -131,7 +131,7 @@ def museval_many(
             task = pair if callable(pair) else tuple(_array(signals) for signals in pair)
             with _one_thread_in_new_processes():
                 pending.append(pool.submit(_score, task, window, hop))
-            # One more than can run, so that none waits while the caller looks at a result.
+            # One more than can run keeps all processes busy while the caller handles a result.
             if len(pending) > processes:
                 yield pending.popleft().result()
         while pending:
@@ -141,13 +141,13 @@ def museval_many(
 
 
 def _score(task: Pair | Callable[[], Pair], window: int, hop: int) -> Scores:
-    """The work of one process; at the top of the module, where a fresh process finds it."""
+    """Score one track in a process, which finds the function at the top of the module."""
     references, estimates = task() if callable(task) else task
     return museval_scores(references, estimates, window, hop)
 
 
 def _import_bss_eval() -> Callable:
-    """Of museval, which imports musdb and stempeg, which looks for ffmpeg right away."""
+    """Import museval lazily: it imports stempeg, which needs ffmpeg at import."""
     try:
         from museval.metrics import bss_eval
     except (ImportError, RuntimeError) as error:
@@ -164,7 +164,7 @@ def _array(signals: Signals) -> np.ndarray:
 
 @contextmanager
 def _one_thread_in_new_processes() -> Iterator[None]:
-    """Have processes that start meanwhile use one thread each: numpy takes all cores otherwise."""
+    """Let processes that start meanwhile use one thread each; numpy uses all cores otherwise."""
     before = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
     os.environ.update(dict.fromkeys(_THREAD_VARIABLES, "1"))
     try:

@@ -9,17 +9,17 @@ import torch
 
 from .signals import Signals, check_finite, check_shapes, count_frames
 
-# Samples of one source in double precision at a time, if a window is not longer: few enough for a
-# processor's cache, which makes it twice as fast, and what bounds the memory.
+# Number of samples processed at a time, unless a window is longer. A block fits in a processor's
+# cache, which doubles the speed, and bounds the memory.
 _BLOCK = 2**16
 
 
 def usdr(references: Signals, estimates: Signals) -> torch.Tensor:
-    """Utterance-level signal-to-distortion ratio, over all channels and samples of a track.
+    """Return the utterance-level signal-to-distortion ratio of a whole track.
 
-    The ratio of the reference's energy to the energy of the error, as the Music Demixing Challenge
-    (arXiv 2108.13559) and the replication of BSRNN (arXiv 2603.09187) report it. The figure of
-    a data set is the mean over its tracks.
+    The ratio of the reference's energy to the energy of the error, over all channels and
+    samples, as the Music Demixing Challenge (arXiv 2108.13559) and the replication of BSRNN (arXiv
+    2603.09187) report it. The figure of a data set is the mean over its tracks.
 
     Args:
         references: (sources, channels, time), tensor or array.
@@ -56,7 +56,7 @@ def usdr(references: Signals, estimates: Signals) -> torch.Tensor:
 def frame_sdr(
     references: Signals, estimates: Signals, window: int = 44100, hop: int = 44100
 ) -> torch.Tensor:
-    """Signal-to-distortion ratio of each frame: museval's SDR, without its filters.
+    """Return the signal-to-distortion ratio of each frame: museval's SDR, without its filters.
 
     BSS Eval v4, as the museval package runs it, splits the error into filtered parts, but its SDR
     is the ratio of the reference's energy to the energy of the whole error. Its other rules are
@@ -111,7 +111,7 @@ def frame_sdr(
 def csdr(
     references: Signals, estimates: Signals, window: int = 44100, hop: int = 44100
 ) -> torch.Tensor:
-    """Chunk-level signal-to-distortion ratio: the median of `frame_sdr` over the frames.
+    """Return the chunk-level signal-to-distortion ratio, the median of `frame_sdr` over frames.
 
     Frames without a score are left out, as museval leaves them out; infinite ones count, so that a
     perfect estimate scores infinity. The figure of a data set is the median over its tracks.
@@ -130,40 +130,71 @@ def csdr(
     """
     scores = frame_sdr(references, estimates, window, hop)
     with warnings.catch_warnings():
-        # numpy's own words about rows of nothing but NaN.
+        # numpy warns of rows that are all NaN.
         warnings.simplefilter("ignore", RuntimeWarning)
-        # torch.nanmedian takes the lower of two middles, museval their mean.
+        # torch.nanmedian returns the lower of two middle values, museval their mean.
         medians = torch.as_tensor(np.nanmedian(scores.cpu().numpy(), axis=1), device=scores.device)
     _warn_of(medians.isnan(), "every frame has a silent reference or estimate")
     return medians
 
 
+def si_sdr(references: Signals, estimates: Signals) -> torch.Tensor:
+    """Return the scale-invariant SDR (arXiv 1811.02508) of a track, all channels as one signal.
+
+    Computed by Asteroid's loss, without subtracting means, in double precision.
+
+    Args:
+        references: (sources, channels, time), tensor or array.
+        estimates: the same shape.
+
+    Returns:
+        (sources,) in dB, float64; NaN where the reference is silent, about -80 where the estimate
+        is.
+
+    Raises:
+        UserError: as `usdr` raises it.
+    """
+    from asteroid.losses.sdr import SingleSrcNegSDR
+
+    check_shapes(references, estimates)
+    device = _device(references)
+    loss = SingleSrcNegSDR("sisdr", zero_mean=False, reduction="none")
+    scores = torch.full((len(references),), torch.nan, dtype=torch.float64, device=device)
+    for index in range(len(references)):
+        estimate, reference = (
+            _float64(signals[index], device).reshape(1, -1) for signals in (estimates, references)
+        )
+        if reference.any():
+            scores[index] = -loss(estimate, reference)[0]
+    return scores
+
+
 def _device(signals: Signals) -> torch.device:
-    """Where to compute: where the signals are, unless that device knows no double precision."""
+    """Return the device of the signals, or the CPU where that has no double precision."""
     if isinstance(signals, torch.Tensor) and signals.device.type != "mps":
         return signals.device
     return torch.device("cpu")
 
 
 def _float64(signal: Signals, device: torch.device) -> torch.Tensor:
-    """A tensor or array, writable or not, in the precision that sums of squares need."""
+    """Return a tensor or array, writable or not, in double precision."""
     if isinstance(signal, torch.Tensor):
         return signal.detach().to(device).to(torch.float64)
     return torch.from_numpy(np.array(signal, dtype=np.float64)).to(device)
 
 
 def _frame_energy(signal: torch.Tensor, window: int, hop: int) -> torch.Tensor:
-    """(channels, time) -> (frames,); each frame summed on its own, so that quiet ones are exact."""
+    """Sum (channels, time) to (frames,), each frame on its own, so that quiet ones are exact."""
     return signal.square().sum(dim=0).unfold(0, window, hop).sum(dim=-1)
 
 
 def _decibels(energy: torch.Tensor, error: torch.Tensor) -> torch.Tensor:
-    """Infinite where there is no error, even of energies too small for a float."""
+    """Return decibels, infinite without an error, even of energies too small for a float."""
     return torch.where(error == 0, torch.inf, 10 * torch.log10(energy / error))
 
 
 def _warn_of(unscored: torch.Tensor, reason: str) -> None:
-    """Name the sources that come back as NaN, to the caller of the public function."""
+    """Warn the caller of the public function of sources whose score is NaN."""
     if unscored.any():
         numbers = ", ".join(str(source) for source in unscored.nonzero().flatten().tolist())
         warnings.warn(f"no score for source {numbers}: {reason}", stacklevel=3)

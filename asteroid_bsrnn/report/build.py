@@ -1,4 +1,4 @@
-"""Everything of a report, in the order in which it is made."""
+"""Build a report: read the inputs, draw the charts, write the page."""
 
 from __future__ import annotations
 
@@ -12,30 +12,37 @@ from pathlib import Path
 
 from ..costs import paper_table
 from ..errors import UserError
-from ..evaluation import comparison_formats
+from ..evaluation import comparison_table
 from ..evaluation.comparison import MEASURES, Comparison, Row
-from . import charts, courses, paper
+from . import charts
 from .clips import Player, write_player
 from .excerpts import Progress, choose_tracks, cut_excerpts, find_data
 from .inputs import Group, find_inputs, group
+from .learning_curves import Training, draw_trainings, read_trainings
 from .page import Page, Section, write_page
-from .tables import comparison_sheet, paper_sheet, trainings_sheet
-from .training import Training, read_trainings
+from .tables import (
+    comparison_sheet,
+    on_musdb18hq,
+    paper_sheet,
+    paper_tables,
+    trainings_sheet,
+)
 
 PAGE = "index.html"
-# By which a report is told from any other folder, before it is replaced.
+ENERGY_AXIS = "training energy in kWh (CodeCarbon)"
+# Only a folder with this file is replaced.
 MARK = ".asteroid-bsrnn-report"
 
 
 @dataclass(frozen=True)
 class Options:
-    """What a report is to be like.
+    """Options of a report.
 
     Attributes:
         title: of the page.
         roots: folders of the data sets that were evaluated on, for the players.
-        tracks: to listen to: their number for each data set, or their names.
-        seconds: length of what is listened to.
+        tracks: tracks of the players: their number for each data set, or their names.
+        seconds: length of the excerpts.
         validation_tracks: names of the validation tracks; None means those of MUSDB18-HQ.
         test: paired test, as in `compare`.
         device: for the separation.
@@ -63,14 +70,14 @@ def build(
     Args:
         given: folders of results and of training runs, or a comparison's JSON file.
         output: the report's folder.
-        options: what it is to be like.
+        options: of the report.
         progress: called with the number of parts separated and in all.
 
     Returns:
-        The path of its page, and a line for everything that could not be shown.
+        The path of its page, and a line for each part that is missing.
 
     Raises:
-        UserError: if there is nothing to report, something is damaged, or the folder is there.
+        UserError: if there is nothing to report, an input is damaged, or the folder exists.
     """
     options, output = options or Options(), Path(output)
     _check_output(output, options.overwrite)
@@ -119,18 +126,18 @@ def _write(
 def _section(
     folder: Path, one: Group, players: list[Player], problems: list[str], name: str | None
 ) -> Section:
-    """A comparison with its charts."""
+    """Write the tables and charts of a comparison and return its section."""
     key = one.key
     comparison = _with_copies(folder, key, one.comparison)
     for suffix in (".csv", ".md", ".tex", ".json"):
-        comparison_formats.write(comparison, folder / "tables" / f"{key}{suffix}")
+        comparison_table.write(comparison, folder / "tables" / f"{key}{suffix}")
     links = {
         row.label: {what: path.relative_to(folder).as_posix() for what, path in row.paths.items()}
         for row in comparison.rows
     }
     score = "mean uSDR in dB"
     axes = {
-        "kwh": "training energy in kWh (CodeCarbon)",
+        "kwh": ENERGY_AXIS,
         "real_time_factor": "real-time factor",
     }
     figures = folder / "figures"
@@ -141,7 +148,7 @@ def _section(
             costs[cost] = charts.draw_costs(figures, f"{key}_{cost}", points, title, score)
     titles = {"usdr": "uSDR in dB", "csdr": "cSDR in dB"}
     boxes = {
-        measure: courses.draw_boxes(
+        measure: charts.draw_boxes(
             figures, f"{key}_{measure}", comparison, measure, titles[measure]
         )
         for measure in MEASURES
@@ -153,7 +160,7 @@ def _section(
 def _players(
     folder: Path, one: Group, options: Options, progress: Progress | None
 ) -> tuple[list[Player], list[str], str | None]:
-    """The players of a comparison, what is missing from them, and the name of the data."""
+    """Return the players of a comparison, notes on missing parts, and the name of the data."""
     numbers = choose_tracks(one.comparison, options.tracks)
     if not numbers:
         return [], [], None
@@ -176,8 +183,8 @@ def _players(
 
 
 def _training_parts(folder: Path, trainings: Sequence[Training]) -> dict:
-    """The parts of the page about training, on MUSDB18-HQ and on other data."""
-    tables = paper.paper_tables([training.run for training in trainings])
+    """Return the parts of the page about training."""
+    tables = paper_tables([training.run for training in trainings])
     for name, table in tables.items():
         for suffix in (".csv", ".md", ".tex"):
             paper_table.write(table, folder / "tables" / f"paper_{name}{suffix}")
@@ -193,16 +200,22 @@ def _training_parts(folder: Path, trainings: Sequence[Training]) -> dict:
     )
     return {
         "trainings": trainings_sheet(trainings, list(sources), links) if trainings else None,
-        "on_musdb18hq": {t.label: paper.on_musdb18hq(t.run) for t in trainings},
-        "curves": courses.draw_trainings(figures, "training", shown) if shown else None,
+        "on_musdb18hq": {t.label: on_musdb18hq(t.run) for t in trainings},
+        "curves": draw_trainings(figures, "training", shown) if shown else None,
         "paper": {name: (table, paper_sheet(table)) for name, table in tables.items()},
-        "energy": paper.draw_energy(figures, tables["validation"]),
-        "reference": paper.reference(),
+        "energy": charts.draw_costs(
+            figures,
+            "paper_energy",
+            charts.paper_points(tables["validation"]),
+            ENERGY_AXIS,
+            "mean uSDR in dB, validation tracks of MUSDB18-HQ",
+        ),
+        "reference": paper_table.paper_figures()["source"],
     }
 
 
 def _with_copies(folder: Path, key: str, comparison: Comparison) -> Comparison:
-    """The comparison with its records copied into the report, which so holds all it links to."""
+    """Copy the records into the report, so that its links work wherever it is moved."""
 
     def copied(number: int, row: Row) -> Row:
         place = folder / "records" / key / f"{number:02d}-{_file_name(row.label)}"
@@ -216,7 +229,7 @@ def _with_copies(folder: Path, key: str, comparison: Comparison) -> Comparison:
 
 
 def _check_output(output: Path, overwrite: bool) -> None:
-    """Refuse to write over anything but an older report."""
+    """Refuse to overwrite anything but an older report."""
     if output.is_file():
         raise UserError(f"{output}: a file; name a folder for the report")
     if not output.is_dir() or not any(output.iterdir()):
@@ -228,7 +241,7 @@ def _check_output(output: Path, overwrite: bool) -> None:
 
 
 def _check_tracks(groups: Sequence[Group], options: Options) -> None:
-    """Refuse names of tracks that nothing was evaluated on."""
+    """Refuse names of tracks that are in no comparison."""
     known = [name for one in groups for name in one.tracks]
     for name in [] if isinstance(options.tracks, int) else options.tracks:
         if name not in known:
@@ -236,8 +249,8 @@ def _check_tracks(groups: Sequence[Group], options: Options) -> None:
 
 
 def _put_in_place(folder: Path, output: Path) -> None:
-    """Move the finished report to where it belongs; an older one goes once it is there."""
-    folder.chmod(0o755)  # temporary folders are their maker's own
+    """Move the finished report into place, then remove the older one."""
+    folder.chmod(0o755)  # temporary folders are private
     former = folder.with_name(f"{folder.name}-former")
     if output.exists():
         os.replace(output, former)

@@ -1,15 +1,29 @@
-"""Charts of what a score costs, with the Pareto front."""
+"""Charts of score against cost, with the Pareto front, and of scores over tracks."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
+from ..costs import paper_table
 from ..evaluation.comparison import MEAN, Comparison, Row
-from .drawing import INK, MARKERS, MUTED, NARROW, PALETTE, SURFACE, Chart, draw, label_points
-from .drawing import new_figure as _figure
-from .pareto import front
+from .drawing import (
+    INK,
+    MARKERS,
+    MUTED,
+    NARROW,
+    PALETTE,
+    SURFACE,
+    Chart,
+    draw,
+    label_points,
+    new_figure,
+)
+
+_PAPER, _HERE = (MUTED, "o"), (PALETTE[1], "s")
 
 
 @dataclass(frozen=True)
@@ -18,13 +32,13 @@ class Point:
 
     Attributes:
         label: its name.
-        cost: what it costs.
+        cost: of the model.
         score: in dB.
         low: lower end of the score's interval; NaN where there is none.
         high: upper end.
         colour: of its mark.
-        marker: shape of its mark, as matplotlib's.
-        labelled: whether its name is written beside it even where it is not on the front.
+        marker: matplotlib's name of its shape.
+        labelled: whether its name is shown although it is not on the front.
     """
 
     label: str
@@ -38,7 +52,7 @@ class Point:
 
 
 def look(rows: Sequence[Row]) -> dict[str, tuple[str, str]]:
-    """Colour and marker of every row by its label: reference points are grey."""
+    """Return colour and marker of each row by its label; reference points are grey."""
     models = [row.label for row in rows if not row.record.is_reference_point]
     looks = {row.label: (MUTED, "o") for row in rows}
     for index, label in enumerate(models):
@@ -47,11 +61,11 @@ def look(rows: Sequence[Row]) -> dict[str, tuple[str, str]]:
 
 
 def cost_points(comparison: Comparison, cost: str) -> list[Point]:
-    """The models of which both is known.
+    """Return the models whose score and cost are known.
 
     Args:
         comparison: of models.
-        cost: "kwh", of the training, or "real_time_factor".
+        cost: "kwh" of the training, or "real_time_factor".
     """
     looks = look(comparison.rows)
     points = []
@@ -67,20 +81,39 @@ def cost_points(comparison: Comparison, cost: str) -> list[Point]:
     return points
 
 
+def paper_points(table: paper_table.Table) -> list[Point]:
+    """Return the rows of the paper's table whose mean score and energy are known.
+
+    Args:
+        table: of validation scores, the paper's and those of runs.
+    """
+    points = []
+    for row in table.rows:
+        cost, score = row.paper["codecarbon_kwh"], row.paper["mean"]
+        if cost is not None and score is not None:
+            look = {"colour": _PAPER[0], "marker": _PAPER[1], "labelled": False}
+            points.append(Point(row.title, cost, score, **look))
+        cost, score = row.here["codecarbon_kwh"], row.here["mean"]
+        if cost is not None and score is not None:
+            place = (f"{row.name} (here)", cost.mean, score.mean)
+            points.append(Point(*place, colour=_HERE[0], marker=_HERE[1]))
+    return points
+
+
 def draw_costs(folder: Path, name: str, points: Sequence[Point], cost: str, score: str) -> Chart:
-    """Score against cost, with the Pareto front.
+    """Draw score against cost, with the Pareto front.
 
     Args:
         folder: for the files.
         name: of the files.
         points: one or more.
-        cost: what it is, for the axis.
-        score: what it is, for the axis.
+        cost: label of its axis.
+        score: label of its axis.
     """
     on_front = front([p.cost for p in points], [p.score for p in points])
 
     def plot(width: float) -> tuple:
-        figure = _figure(width, 4.6 if width > NARROW else 4.2)
+        figure = new_figure(width, 4.6 if width > NARROW else 4.2)
         axes = figure.add_subplot()
         best = [points[index] for index in on_front]
         axes.step(
@@ -116,8 +149,67 @@ def draw_costs(folder: Path, name: str, points: Sequence[Point], cost: str, scor
     return draw(folder, name, plot, f"{score} against {cost}. On the Pareto front: {names}.")
 
 
+def front(costs: Sequence[float], scores: Sequence[float]) -> list[int]:
+    """Return the indices of the points on the Pareto front, in order of cost.
+
+    A point is on it unless another one is better in cost or score and not worse in the other.
+
+    Args:
+        costs: of each point; lower is better.
+        scores: of each point; higher is better.
+
+    Example:
+        >>> front([1, 2, 3, 4], [5.0, 4.0, 6.0, 6.0])
+        [0, 2]
+    """
+    order = sorted(range(len(costs)), key=lambda index: (costs[index], -scores[index]))
+    kept: list[int] = []
+    for index in order:
+        last = kept[-1] if kept else None
+        same = last is not None and (costs[last], scores[last]) == (costs[index], scores[index])
+        if last is None or scores[index] > scores[last] or same:
+            kept.append(index)
+    return kept
+
+
+def draw_boxes(folder: Path, name: str, comparison: Comparison, measure: str, title: str) -> Chart:
+    """Draw the scores of all tracks, with a panel for each source."""
+    looks = look(comparison.rows)
+    scores = {
+        source: {
+            row.label: values[np.isfinite(values)]
+            for row in comparison.rows
+            if source in row.record.sources(measure)
+            for values in [row.record.scores(measure, source)]
+        }
+        for source in comparison.sources
+    }
+    labels = [row.label for row in comparison.rows]
+
+    def plot(width: float) -> tuple:
+        n_columns = 2 if width > NARROW and len(scores) > 1 else 1
+        n_rows = -(-len(scores) // n_columns)
+        height = n_rows * (0.75 + 0.27 * len(labels)) + 0.3
+        figure = new_figure(width, height)
+        grid = figure.subplots(n_rows, n_columns, sharex=True, sharey=True, squeeze=False)
+        for axes, (source, values) in zip(grid.flat, scores.items(), strict=False):
+            axes.set_title(source)
+            _draw_boxes(axes, values, labels, looks)
+        for axes in grid.flat[len(scores) :]:
+            axes.set_visible(False)
+        for axes in grid[-1]:
+            axes.set_xlabel(title)
+        return figure, {}
+
+    words = [
+        f"{source}: " + ", ".join(f"{k} {np.median(v):.1f}" for k, v in values.items() if len(v))
+        for source, values in scores.items()
+    ]
+    return draw(folder, name, plot, f"{title}, medians over tracks. {'; '.join(words)}.")
+
+
 def log_scale(axis) -> None:
-    """Make an axis of matplotlib's logarithmic, with plain figures."""
+    """Make an axis of matplotlib's logarithmic, with plain numbers."""
     from matplotlib.ticker import LogLocator, NullLocator
 
     axis.axes.set(**{f"{axis.axis_name}scale": "log"})
@@ -130,3 +222,34 @@ def _words(point: Point, on_front: bool) -> str:
     bounds = f" [{point.low:.2f}, {point.high:.2f}]" if point.low == point.low else ""
     place = ", on the Pareto front" if on_front else ""
     return f"{point.label}: {point.score:.2f} dB{bounds} at {point.cost:.3g}{place}"
+
+
+def _draw_boxes(
+    axes, values: Mapping[str, np.ndarray], labels: Sequence[str], looks: Mapping
+) -> None:
+    """Draw boxes, the first label on top, and a dot for each track."""
+    heights = {label: len(labels) - index for index, label in enumerate(labels)}
+    for label, scores in values.items():
+        if not len(scores):
+            continue
+        colour, y = looks[label][0], heights[label]
+        axes.boxplot(
+            scores,
+            positions=[y],
+            orientation="horizontal",
+            widths=0.6,
+            showfliers=False,
+            patch_artist=True,
+            manage_ticks=False,
+            boxprops={"facecolor": "none", "edgecolor": colour},
+            medianprops={"color": colour, "linewidth": 2.4},
+            whiskerprops={"color": colour, "linewidth": 1.0},
+            capprops={"color": colour, "linewidth": 1.0},
+        )
+        # Dots are spread so that similar tracks do not hide each other; the seed is fixed.
+        spread = np.random.default_rng(0).uniform(-0.2, 0.2, len(scores))
+        axes.plot(scores, y + spread, "o", color=colour, alpha=0.45, markersize=3.2, mew=0)
+    axes.set_yticks(list(heights.values()), labels=list(heights))
+    axes.tick_params(axis="y", length=0, labelcolor=INK)
+    axes.set_ylim(0.4, len(labels) + 0.6)
+    axes.grid(axis="y", visible=False)

@@ -1,4 +1,4 @@
-"""Short parts of tracks, separated by the models of a comparison."""
+"""Excerpts of tracks, separated by the models of a comparison."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from .inputs import Group
 
 @dataclass(frozen=True)
 class Excerpt:
-    """A part of a track.
+    """An excerpt of a track.
 
     Attributes:
         name: of the track.
         number: of the track in the comparison.
-        start: where in the track it begins, in seconds.
+        start: in the track, in seconds.
         sample_rate: in hertz.
         mixture: (channels, time).
         references: source -> (channels, time).
@@ -43,20 +43,17 @@ class Excerpt:
 
     @property
     def seconds(self) -> float:
-        """Its length."""
+        """Its length in seconds."""
         return self.mixture.shape[-1] / self.sample_rate
 
 
 def choose_tracks(comparison: Comparison, wanted: int | Sequence[str]) -> list[int]:
-    """Numbers of tracks.
+    """Return the numbers of the tracks to listen to.
 
     Args:
-        comparison: that has them.
-        wanted: their names; or how many: then they are spread from the worst to the best by the
-            mean uSDR of the first model.
-
-    Raises:
-        UserError: for the name of a track that is not there.
+        comparison: of the tracks.
+        wanted: names of tracks, or their number. A number of tracks is spread from the worst to
+            the best by the mean uSDR of the first model.
     """
     names = list(comparison.rows[0].record.names)
     if not isinstance(wanted, int):
@@ -73,9 +70,7 @@ def choose_tracks(comparison: Comparison, wanted: int | Sequence[str]) -> list[i
 def find_data(
     group: Group, roots: Sequence[str], validation_tracks: Sequence[str] | None
 ) -> tuple[EvaluationTracks, str] | None:
-    """The tracks of a group's records, among the given folders, and the name of their folder.
-
-    None where they are in none of them.
+    """Return the tracks of a group's records and the name of their folder; None if not found.
 
     Args:
         group: of records.
@@ -90,7 +85,7 @@ def find_data(
                 root, split, sources=sources, validation_tracks=validation_tracks
             )
         except UserError:
-            continue  # of other data; whoever asked for them is told where none fits
+            continue  # other data; the caller says so if none fits
         if data.fingerprint == group.fingerprint:
             return data, Path(root).resolve().name
     return None
@@ -104,13 +99,13 @@ def cut_excerpts(
     device: str,
     progress: Progress | None = None,
 ) -> tuple[list[Excerpt], list[str]]:
-    """Separate parts of tracks by all models whose weights are there.
+    """Separate excerpts of tracks with all models whose weights exist.
 
     Args:
         group: with the records of the models.
         data: with the tracks.
         numbers: of the tracks.
-        seconds: length of a part.
+        seconds: length of an excerpt.
         device: as for `Separator`.
         progress: called with the number of parts separated and in all.
 
@@ -140,16 +135,16 @@ def cut_excerpts(
 
 
 def liveliest(stems: np.ndarray, sample_rate: int, seconds: float) -> int:
-    """Where to begin, so that all stems are heard.
+    """Return the start of an excerpt in which all stems are audible.
 
     Args:
         stems: (sources, channels, time).
         sample_rate: in hertz.
-        seconds: length of the part.
+        seconds: length of the excerpt.
 
     Returns:
-        The first sample, a whole second, of the part in which the stem that is quietest, each
-        beside its own loudest part, is loudest.
+        The first sample, at a whole second, of the excerpt that maximises the lowest relative stem
+        level. A stem's level is relative to its loudest excerpt.
     """
     n_seconds = stems.shape[-1] // sample_rate
     length = max(1, round(seconds))
@@ -182,19 +177,13 @@ def _part(track: Mapping, names: Sequence[str], number: int, seconds: float) -> 
 
 
 def _separator(row: Row, device: str) -> Separator:
-    """The model as it was evaluated.
+    """Return the model with the settings of its evaluation.
 
     Raises:
-        UserError: if its weights are gone.
+        UserError: if its weights are missing or changed.
     """
     record = row.record
-    facts = record.summary.get("model")
-    if facts is None:
-        # The recipe's own results lie in the run's folder.
-        path = record.folder.parent / "best_model.pth"
-        path = path if path.is_file() else None
-    else:
-        path = weights_of(facts, record.folder)
+    path = weights_of(record.model, record.folder)
     if path is None:
         raise UserError("its weights are gone")
     return Separator(path, device=device, **record.summary["settings"]["separator"])

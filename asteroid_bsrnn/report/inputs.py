@@ -1,4 +1,4 @@
-"""What a report is made of: evaluation records and training runs, found in folders."""
+"""Inputs of a report: evaluation records and training runs, found in folders."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from ..costs.record import FILE_NAME as LEDGER
 from ..costs.runs import Run
 from ..errors import UserError
 from ..evaluation.comparison import Comparison, compare, read_costs
-from ..evaluation.records import SUMMARY, Record, read_record
-
-COMPARISON_FORMAT = "asteroid-bsrnn comparison"
+from ..evaluation.comparison_table import JSON_FORMAT
+from ..evaluation.records import SUMMARY, Record, find_records, read_record
+from ..files import list_files
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """All that was found.
+    """Records and runs that were found.
 
     Attributes:
         records: of evaluations.
@@ -35,7 +35,7 @@ class Group:
     """Results on the same tracks of the same data.
 
     Attributes:
-        key: names it in links and names of files, such as "data1".
+        key: name in links and names of files, such as "data1".
         comparison: of all its records.
     """
 
@@ -44,7 +44,7 @@ class Group:
 
     @property
     def settings(self) -> dict:
-        """What the data are: `data_fingerprint`, `part` and the like."""
+        """Settings of the first record, such as `data_fingerprint` and `part`."""
         return self.comparison.rows[0].record.summary["settings"]
 
     @property
@@ -64,13 +64,13 @@ class Group:
 
 
 def find_inputs(given: Iterable[str | os.PathLike]) -> Inputs:
-    """Find records and runs, however deep in the given folders.
+    """Find records and runs at any depth in the given folders.
 
     Args:
         given: folders of results, of runs, or of folders of those; a comparison's JSON file.
 
     Raises:
-        UserError: if one of them is missing or holds neither, or what it holds is damaged.
+        UserError: if one of them is missing, holds neither, or holds something damaged.
     """
     records: dict[Path, None] = {}
     runs: dict[Path, None] = {}
@@ -90,7 +90,7 @@ def find_inputs(given: Iterable[str | os.PathLike]) -> Inputs:
 
 
 def group(records: Sequence[Record], test: str) -> list[Group]:
-    """Put together what can be compared.
+    """Group records of the same tracks and compare each group.
 
     Args:
         records: of any data.
@@ -110,26 +110,25 @@ def group(records: Sequence[Record], test: str) -> list[Group]:
 
 
 def _record_folders(path: Path) -> Iterator[Path]:
-    if path.is_file() and path.name == SUMMARY:
-        yield path.parent
-    elif path.is_file() and path.suffix == ".json" and path.name != LEDGER:
+    if path.is_file() and path.suffix == ".json" and path.name not in (SUMMARY, LEDGER):
         yield from _compared(path)
-    elif path.is_dir():
-        yield from sorted(found.parent for found in path.rglob(SUMMARY))
+    else:
+        yield from find_records(path, recursive=True)
 
 
 def _run_folders(path: Path) -> Iterator[Path]:
     if path.is_file() and path.name == LEDGER:
         yield path.parent
     elif path.is_dir():
-        yield from sorted(found.parent for found in path.rglob(LEDGER))
+        files = list_files(path, [LEDGER], recursive=True)
+        yield from (file.parent for file in files if file.name == LEDGER)
 
 
 def _compared(path: Path) -> Iterator[Path]:
-    """Folders of the records that a comparison's file names."""
+    """Yield the folders of the records that a comparison's file names."""
     try:
         plain = json.loads(path.read_text(encoding="utf-8"))
-        if plain["format"] != COMPARISON_FORMAT:
+        if plain["format"] != JSON_FORMAT:
             raise ValueError
         places = [row["paths"]["record"] for row in plain["rows"]]
     except (ValueError, KeyError, TypeError) as error:

@@ -1,7 +1,6 @@
-"""The page of a report: what it shows, filled into the templates beside this file.
+"""The page of a report: its content, and the templates that show it.
 
-Jinja fills them, and escapes whatever stands between the tags; only the charts, which are made
-here and escaped by matplotlib, go in as they are.
+Jinja escapes all text. Only the charts, whose text matplotlib escapes, are inserted as they are.
 """
 
 from __future__ import annotations
@@ -17,8 +16,9 @@ from markupsafe import Markup
 
 from .._version import __version__
 from ..costs.paper_table import Table
+from ..evaluation import comparison_table
 from ..evaluation.comparison import MEAN, Comparison
-from ..evaluation.comparison_table import legend, tests_title
+from ..tables import Column, rounded
 from .clips import Player
 from .drawing import Chart
 from .inputs import Group
@@ -40,7 +40,7 @@ class Section:
         costs: charts of score and cost, by "kwh" and "real_time_factor".
         boxes: charts of the scores of all tracks, by measure.
         players: of chosen tracks.
-        problems: lines that say what is missing from them.
+        problems: lines on what is missing from the players.
     """
 
     key: str
@@ -55,7 +55,7 @@ class Section:
 
     @property
     def title(self) -> str:
-        """What it is on."""
+        """Name of the data and the split."""
         split = {"folders": "", "all": "all tracks"}.get(
             self.group.part, f"{self.group.part} split"
         )
@@ -69,18 +69,18 @@ class Section:
 
 @dataclass(frozen=True)
 class Page:
-    """All of it.
+    """Content of the page.
 
     Attributes:
         title: of the page.
         sections: a comparison each.
-        notes: what could not be shown.
+        notes: on parts that are missing.
         trainings: table of all runs; None where there are none.
         on_musdb18hq: from a run's label to whether it was on MUSDB18-HQ.
-        curves: chart of the trainings; None where their courses are not known.
-        paper: the paper's tables, "validation" and "test", with what stands in them.
-        energy: the paper's figure.
-        reference: which paper it is.
+        curves: chart of the learning curves; None where there are none.
+        paper: the paper's tables, "validation" and "test", with their sheets.
+        energy: chart of the paper's scores and energies.
+        reference: of the paper.
     """
 
     title: str
@@ -95,7 +95,7 @@ class Page:
 
 
 def write_page(path: Path, page: Page) -> None:
-    """Write the page, and beside it the style and the scripts that it uses."""
+    """Write the page, with its style sheet and scripts beside it."""
     environment = Environment(
         loader=FileSystemLoader(_HERE / "templates"),
         autoescape=True,
@@ -103,11 +103,11 @@ def write_page(path: Path, page: Page) -> None:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(clock=_clock, db=_decibels, markup=Markup, p_value=_p_value)
+    environment.filters.update(clock=_clock, db=_decibels, markup=Markup, minus=_minus)
     text = environment.get_template("page.html").render(
         page=page,
-        legend=legend,
-        tests_title=tests_title,
+        comparisons=comparison_table,
+        decibels=Column("", decimals=2),
         version=__version__,
         day=datetime.now(timezone.utc).date().isoformat(),
     )
@@ -118,15 +118,16 @@ def write_page(path: Path, page: Page) -> None:
 
 
 def _clock(seconds: float) -> str:
-    """Minutes and seconds."""
+    """Return minutes and seconds."""
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes}:{rest:02d}"
 
 
-def _decibels(value: float | None, form: str = ".2f") -> str:
-    """A level or a score with a real minus; "–" where there is none."""
-    return "–" if value is None or value != value else f"{value:{form}}".replace("-", "−")
+def _decibels(value: float | None) -> str:
+    """Return a score; "–" where there is none."""
+    return "–" if value is None or value != value else _minus(rounded(value, 2))
 
 
-def _p_value(value: float) -> str:
-    return "–" if value != value else "< 0.001" if value < 0.001 else f"{value:.3f}"
+def _minus(text: str) -> str:
+    """Return text with real minus signs, which are as wide as a plus."""
+    return text.replace("-", "\N{MINUS SIGN}")

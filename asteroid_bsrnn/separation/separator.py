@@ -17,7 +17,7 @@ from torch import nn
 from .. import zoo
 from ..audio import resample_blocks
 from ..audio import stems as files
-from ..errors import UserError, check_layout
+from ..errors import UserError, check_channels
 from ..kernels import has_bfloat16
 from ..kernels.cuda_graphs import GraphedCall
 from ..memory import release_kept_memory
@@ -446,7 +446,7 @@ def _as_tensor(mixture: torch.Tensor | np.ndarray) -> torch.Tensor:
     if waveform.numel() == 0:
         raise UserError("the mixture has no samples")
     if waveform.ndim == 2:
-        check_layout(*waveform.shape, waveform.shape)
+        check_channels(waveform.shape, "mixture")
     if not torch.isfinite(waveform).all():
         raise UserError("the mixture holds NaN or infinite samples")
     return waveform

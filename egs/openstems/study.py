@@ -28,9 +28,9 @@ import soundfile
 from asteroid_bsrnn import UserError, zoo
 from asteroid_bsrnn.costs import ledger
 from asteroid_bsrnn.costs.environment import hardware
-from asteroid_bsrnn.evaluation.costs import count_macs
 from asteroid_bsrnn.evaluation.datasets import EvaluationTracks
 from asteroid_bsrnn.evaluation.running import evaluate_oracle
+from asteroid_bsrnn.evaluation.speed import count_macs
 from asteroid_bsrnn.files import list_folders
 from openstems.music import STEMS
 

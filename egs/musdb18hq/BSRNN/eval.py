@@ -6,15 +6,13 @@ import json
 import sys
 from pathlib import Path
 
-from tqdm import tqdm
-
 import recipe
-from asteroid_bsrnn import Separator, UserError
-from asteroid_bsrnn.data import WholeTracks, fingerprint
-from asteroid_bsrnn.evaluation import evaluate
+from asteroid_bsrnn import UserError
+from asteroid_bsrnn.cli.terminal import progress_bar
+from asteroid_bsrnn.evaluation import evaluate_model
+from asteroid_bsrnn.evaluation.candidates import candidate
+from asteroid_bsrnn.evaluation.datasets import EvaluationTracks
 from asteroid_bsrnn.memory import keep_freed_memory
-from asteroid_bsrnn.separation.separator import SCORING
-from asteroid_bsrnn.weights.cache import sha256_of
 
 
 def main() -> int:
@@ -42,43 +40,29 @@ def main() -> int:
 
 
 def score(options) -> dict:
-    """The figures of the run's best weights."""
+    """Return the figures of the run's best weights."""
     config = recipe.configure(options)
-    folder = Path(options.exp_dir)
-    weights = folder / "best_model.pth"
-    validation = config["validation"]
-    separator = Separator(
-        weights,
-        segment=validation["segment"],
-        overlap=validation["overlap"],
-        hop=validation["hop"],
-        device=options.device,
-        **SCORING,
+    run = Path(options.exp_dir)
+    part = options.split or options.subset
+    # Without a split, the train folder counts as a whole.
+    split = "train+valid" if options.subset == "train" and options.split is None else part
+    data = EvaluationTracks(
+        options.root,
+        split,
+        sources=recipe.STEMS,
+        validation_tracks=recipe.validation_names(config),
     )
-    tracks = recipe.build_tracks(config, options.root, options.subset, options.split)
-    dataset = WholeTracks(
-        tracks, sample_rate=separator.sample_rate, infos=recipe.data_infos(config)
-    )
-    part = options.subset if options.split is None else options.split
-    with tqdm(desc="tracks", disable=None) as bar:
-
-        def progress(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        return evaluate(
-            separator,
-            dataset,
-            folder / f"evaluation_{part}",
-            sources=recipe.STEMS,
-            settings={
-                "weights_sha256": sha256_of(weights),
-                "data_fingerprint": fingerprint(options.root, tracks),
-                "part": part,
-            },
+    chunks = {name: config["validation"][name] for name in ("segment", "overlap", "hop")}
+    with progress_bar("tracks") as progress:
+        record = evaluate_model(
+            candidate(run),
+            data,
+            folder=run / f"evaluation_{part}",
+            separator={**chunks, "device": options.device},
             museval_processes=options.museval,
             progress=progress,
         )
+    return dict(record.summary)
 
 
 if __name__ == "__main__":

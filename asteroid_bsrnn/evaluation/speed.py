@@ -1,7 +1,7 @@
-"""What a model costs: parameters, multiply-accumulates, time and memory, counted and measured.
+"""Costs of inference: parameters, multiply-accumulates, time and memory.
 
-A model is measured in a process of its own, so that the peak of its memory is its own:
-`python -m asteroid_bsrnn.evaluation.costs` is that process.
+A model is measured in a separate process, so that the peak memory is that of the model:
+`python -m asteroid_bsrnn.evaluation.speed` is that process.
 """
 
 from __future__ import annotations
@@ -29,25 +29,24 @@ from ..errors import UserError
 from ..models import SourceModel
 from ..separation.separator import SCORING, Separator
 
-# Slow networks on slow devices are not run as often as asked for, but more than once.
+# Slow networks are run fewer times than requested, but more than once.
 _ENOUGH_SECONDS = 120.0
 _GIGABYTE = 2**30
 
 
 def count_macs(model: SourceModel, seconds: float = 10.0, channels: int = 2) -> float:
-    """Multiply-accumulates for a second of audio, counted while a copy of the model runs on a CPU.
+    """Count the multiply-accumulates per second of audio while a copy of the model runs on a CPU.
 
-    Counted is what is done by matrix products, convolutions, attention and recurrent layers; FFTs
-    and element-wise operations, which are few beside them, are not. Whatever is done once
-    a channel is counted for all channels.
+    Matrix products, convolutions, attention and recurrent layers count, for all channels. FFTs and
+    element-wise operations, which are few in comparison, do not.
 
     Args:
-        model: to run; it is left as it is.
-        seconds: of audio that it gets at once.
+        model: to count; it is not changed.
+        seconds: length of the input.
         channels: of the audio.
 
     Returns:
-        Multiply-accumulates a second.
+        Multiply-accumulates per second of audio.
     """
     from torch.utils.flop_counter import FlopCounterMode
 
@@ -61,7 +60,7 @@ def count_macs(model: SourceModel, seconds: float = 10.0, channels: int = 2) -> 
     if hasattr(torch.ops.mkldnn, "_linear_pointwise"):
         formulas[torch.ops.mkldnn._linear_pointwise] = _linear_flops
     fast_attention = torch.backends.mha.get_fastpath_enabled()
-    # Operations in which several products are hidden are taken apart into what can be counted.
+    # Without the fast path, attention runs as operations that the counter knows.
     torch.backends.mha.set_fastpath_enabled(False)
     try:
         backend = torch.nn.attention.SDPBackend.MATH
@@ -78,18 +77,18 @@ def count_macs(model: SourceModel, seconds: float = 10.0, channels: int = 2) -> 
 
 
 def _recurrent_flops(x_shape, input_weight_shape, hidden_weight_shape, *_, **__) -> int:
-    """One layer and direction of an LSTM, which torch's own counter does not know on a CPU."""
+    """Count one layer and direction of an LSTM, which torch's counter leaves out on a CPU."""
     steps = x_shape[0] * x_shape[1]
     return 2 * steps * (prod(input_weight_shape) + prod(hidden_weight_shape))
 
 
 def _matrix_vector_flops(_, matrix_shape, *__, **___) -> int:
-    """A matrix times a vector, which torch's counter leaves out."""
+    """Count a matrix times a vector, which torch's counter leaves out."""
     return 2 * prod(matrix_shape)
 
 
 def _linear_flops(x_shape, weight_shape, *_, **__) -> int:
-    """A linear layer with its activation, in one call."""
+    """Count a linear layer fused with its activation."""
     return 2 * prod(x_shape[:-1]) * prod(weight_shape)
 
 
@@ -101,20 +100,20 @@ def measure(
     repeats: int = 5,
     count: bool = True,
 ) -> dict:
-    """Measure a model on this device, now, in a process of its own.
+    """Measure a model on this device in a separate process.
 
     Args:
         path: file of its weights.
-        separator: arguments of `Separator`, as it is to be used; precision "32" unless given.
-        seconds: of noise that are separated.
-        repeats: how often, after a first time that does not count; less often, but twice at
-            least, where that takes more than two minutes.
-        count: whether multiply-accumulates are counted, for which the model runs once on the CPU.
+        separator: arguments of `Separator`; precision "32" unless given.
+        seconds: length of the noise that is separated.
+        repeats: number of timed runs after a warm-up; fewer, but at least two, if they take more
+            than two minutes.
+        count: whether to count multiply-accumulates, in a run on the CPU.
 
     Returns:
         `parameters`; `macs_per_second`, of audio, or None; `real_time_factor`, seconds of
-        computing for a second of audio, as `median`, `low`, `high` and `n`; `memory_gb` (2**30
-        bytes), the peak of a GPU's tensors, or on a CPU what the process grew by at its peak,
+        computing per second of audio, as `median`, `low`, `high` and `n`; `memory_gb` (2**30
+        bytes), the peak of a GPU's tensors, or on a CPU the growth of the process to its peak,
         weights included; `device`, `threads`, `separator`, `seconds`, `versions`.
 
     Raises:
@@ -129,7 +128,7 @@ def measure(
     }
     with tempfile.TemporaryDirectory() as folder:
         result = Path(folder) / "costs.json"
-        command = [sys.executable, "-m", "asteroid_bsrnn.evaluation.costs"]
+        command = [sys.executable, "-m", "asteroid_bsrnn.evaluation.speed"]
         done = subprocess.run(
             [*command, json.dumps(task), str(result)], capture_output=True, text=True
         )
@@ -140,7 +139,7 @@ def measure(
 
 
 def _measure_here(task: Mapping[str, Any]) -> dict:
-    """The work of the process."""
+    """Measure in this process."""
     before = _reset_peak()
     separator = Separator(task["path"], **{**SCORING, **task["separator"]})
     on_gpu = separator.device.type == "cuda"
@@ -180,9 +179,9 @@ def _measure_here(task: Mapping[str, Any]) -> dict:
 
 
 def _reset_peak() -> int:
-    """Forget the peak of this process's memory where the system can; what it holds now.
+    """Reset the peak of this process's memory if the system can, and return the peak.
 
-    Elsewhere the peak so far, which importing leaves behind, hides what a small model needs.
+    Elsewhere the peak of the imports hides the memory of a small model.
     """
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
@@ -190,7 +189,7 @@ def _reset_peak() -> int:
 
 
 def _peak_bytes() -> int:
-    """The most memory that this process has held."""
+    """Return the peak memory of this process."""
     try:
         status = Path("/proc/self/status").read_text(encoding="utf-8")
         return int(re.search(r"VmHWM:\s+(\d+) kB", status).group(1)) * 1024
