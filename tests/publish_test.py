@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,7 @@ from asteroid_bsrnn.weights import checkpoint
 from .hub_server import Repository, card_problems, environment, serve
 from .models_test import build
 from .recipe_rows_test import recipe
+from .weights_find_test import assert_equal, interrupted
 
 FOLDER = Path(recipe.__file__).parent
 METRICS = {
@@ -81,6 +83,23 @@ def test_no_licence_is_said(run):
     card = ModelCard((run / "publish_dir" / "README.md").read_text())
     assert card.data.license == "unknown"
     assert "The licence of these weights is not stated." in card.text
+
+
+def test_an_interrupted_run_is_published(run):
+    shutil.rmtree(run)
+    interrupted(run)
+    configuration.save(recipe.resolve("bsrnn", "vocals"), run / "conf.yml")
+    done = publish(run)
+    assert done.returncode == 2 and "evaluate" in done.stderr and "best-0000.ckpt" in done.stderr
+    (run / "evaluation_test").mkdir()
+    (run / "evaluation_test" / "final_metrics.json").write_text(json.dumps(METRICS))
+    assert publish(run).returncode == 0
+    published = run / "publish_dir" / "model.pth"
+    assert_equal(zoo.load(published), zoo.load(run / "checkpoints" / "best-0000.ckpt"))
+    assert checkpoint.load_dict(published)["dataset"] == MUSDB18HQ_INFOS["dataset"]
+    shutil.rmtree(run / "checkpoints")
+    done = publish(run)
+    assert done.returncode == 2 and "holds no weights; train first" in done.stderr
 
 
 @pytest.mark.parametrize("licence", ["My Licence", "", "other=text", "=https://host"])

@@ -10,7 +10,8 @@ from __future__ import annotations
 import os
 import pickle
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -220,7 +221,8 @@ def _build(conf: Mapping, stems: str | Sequence[str] | None) -> SourceModel:
             return _build(_selected(conf, used), None)
     if not all(isinstance(net, BandSplitModel) for net in getattr(model, "networks", [model])):
         # Other networks may compute constants in their constructors.
-        model = build_network(conf)
+        with _one_thread():
+            model = build_network(conf)
     kinds = {key: value.dtype for key, value in model.state_dict().items()}
     state = {
         key: _as_type(value, kinds[key]) if key in kinds else value
@@ -228,6 +230,17 @@ def _build(conf: Mapping, stems: str | Sequence[str] | None) -> SourceModel:
     }
     model.load_state_dict(state, assign=True)
     return model
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Let torch compute in this thread alone, for the reason that `_as_type` states."""
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(n_threads)
 
 
 def _as_type(value: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
