@@ -1,8 +1,8 @@
 """`torch.hub` entry points; `asteroid_bsrnn` itself is imported from the clone beside this file.
 
-`pretrained=True` loads the study's weights of that name, downloaded at first use;
-`name_url_or_file` names other weights, a URL or a file. Without both, a network has fresh random
-weights, to be trained, and a warning says so. `separator` alone never has random weights.
+`pretrained=True` loads the study's weights of that name, downloaded at first use.
+`name_url_or_file` loads other weights: a name, URL, file or folder of a training run. Without
+either, the network has random weights, and a warning says so. `separator` always has trained ones.
 """
 
 import warnings as _warnings
@@ -52,20 +52,20 @@ def _load(preset, name_url_or_file, pretrained, kwargs):
 
 
 def bsrnn(name_url_or_file=None, pretrained=False, **kwargs):
-    """Band-Split RNN, the base model of arXiv 2603.09187.
+    """Return a Band-Split RNN, the base model of arXiv 2603.09187.
 
     Args:
-        name_url_or_file: name of pretrained weights, a URL or a file of them.
-        pretrained: whether to load the study's weights of this name; they are downloaded at first
-            use. Nobody has published weights of `bsrnn`, `bscnn`, `obsrnn_notac`, `simo_bsrnn`.
+        name_url_or_file: name, URL or file of pretrained weights, or folder of a training run.
+        pretrained: whether to load the study's weights of this name, downloaded at first use. There
+            are none of `bsrnn`, `bscnn`, `obsrnn_notac` and `simo_bsrnn`.
         **kwargs: constructor arguments that replace those of the preset or the weights;
-            `sources`, one name or several, chooses what networks there are.
+            `sources`, one name or several, chooses the networks.
 
     Returns:
         A model: (batch, channels, time) -> (batch, sources, channels, time).
 
     Raises:
-        UserError: if the weights do not exist or can't be downloaded.
+        UserError: the weights do not exist or cannot be downloaded.
 
     Example:
         >>> model = torch.hub.load("asteroid-bsrnn", "bsrnn", source="local", sources="vocals")
@@ -74,43 +74,46 @@ def bsrnn(name_url_or_file=None, pretrained=False, **kwargs):
 
 
 def bsrnn_large(name_url_or_file=None, pretrained=False, **kwargs):
-    """Large Band-Split RNN (N=128, R=12); arguments as for `bsrnn`."""
+    """Return a large Band-Split RNN (N=128, R=12); arguments as for `bsrnn`."""
     return _load("bsrnn_large", name_url_or_file, pretrained, kwargs)
 
 
 def bscnn(name_url_or_file=None, pretrained=False, **kwargs):
-    """Band-Split CNN; arguments as for `bsrnn`."""
+    """Return a Band-Split CNN; arguments as for `bsrnn`."""
     return _load("bscnn", name_url_or_file, pretrained, kwargs)
 
 
 def obsrnn_notac(name_url_or_file=None, pretrained=False, **kwargs):
-    """Optimized Band-Split RNN without TAC; arguments as for `bsrnn`."""
+    """Return an optimised Band-Split RNN without TAC; arguments as for `bsrnn`."""
     return _load("obsrnn_notac", name_url_or_file, pretrained, kwargs)
 
 
 def obsrnn(name_url_or_file=None, pretrained=False, **kwargs):
-    """Optimized Band-Split RNN (oBSRNN); arguments as for `bsrnn`."""
+    """Return an optimised Band-Split RNN (oBSRNN); arguments as for `bsrnn`."""
     return _load("obsrnn", name_url_or_file, pretrained, kwargs)
 
 
 def simo_bsrnn(name_url_or_file=None, pretrained=False, **kwargs):
-    """One Band-Split RNN for all four sources; arguments as for `bsrnn`, but for `sources`."""
+    """Return one Band-Split RNN for all four sources; no argument `sources`.
+
+    For the rest, arguments as for `bsrnn`.
+    """
     return _load("simo_bsrnn", name_url_or_file, pretrained, kwargs)
 
 
 def obsrnn_simo(name_url_or_file=None, pretrained=False, **kwargs):
-    """One optimized Band-Split RNN for all four sources; arguments as for `simo_bsrnn`."""
+    """Return one optimised Band-Split RNN for four sources; arguments as for `simo_bsrnn`."""
     return _load("obsrnn_simo", name_url_or_file, pretrained, kwargs)
 
 
 def separator(name_url_or_file=None, **kwargs):
-    """A `Separator` of recordings: array in, dict of stems out.
+    """Return a `Separator` of recordings: array in, dict of stems out.
 
     Args:
-        name_url_or_file: name of pretrained weights, such as "obsrnn_simo", a URL or a file of
-            them; None means the weights that ship with the package.
-        **kwargs: of `asteroid_bsrnn.Separator`: segment, overlap, hop, batch_size, device,
-            precision, stems.
+        name_url_or_file: name of pretrained weights, such as "obsrnn_simo", URL or file of weights,
+            or folder of a training run; None means the weights that ship with the package.
+        **kwargs: arguments of `asteroid_bsrnn.Separator`: segment, overlap, hop, batch_size,
+            device, precision, stems.
 
     Returns:
         A separator with `separate(mixture, sample_rate)` and `separate_file(path, directory)`.

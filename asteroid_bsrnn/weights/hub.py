@@ -56,7 +56,7 @@ def parse(name: str) -> Reference:
             slash in the name of a branch is written `%2F`.
 
     Raises:
-        UserError: if it has another form.
+        UserError: it has another form.
 
     Example:
         >>> parse("hf:user/name@v1.0")
@@ -73,14 +73,14 @@ def parse(name: str) -> Reference:
 
 
 def fetch(name: str) -> Path:
-    """Return the path of a published file in the Hub's cache, downloaded first if need be.
+    """Return the path of a published file in the Hub's cache, downloaded first if needed.
 
     Args:
         name: as for `parse`.
 
     Raises:
-        UserError: if the name has another form, or the file can't be downloaded and no earlier
-            download of it is in the cache.
+        UserError: the name has another form, or the file cannot be downloaded and is not in the
+            cache.
     """
     from huggingface_hub import hf_hub_download
 
@@ -89,7 +89,7 @@ def fetch(name: str) -> Path:
         path = hf_hub_download(
             reference.repository, reference.file, revision=reference.revision, **_LIBRARY
         )
-    except Exception as error:  # those of the connection depend on the library's version
+    except Exception as error:  # errors of the connection depend on the library's version
         raise UserError(f"{name}: {_reason(error, reference)}") from error
     return Path(path)
 
@@ -99,10 +99,10 @@ def publish(
 ) -> str:
     """Upload a published file and its model card as one commit.
 
-    The repository is created if need be. Earlier versions of its files stay in its history.
+    The repository is created if needed. Earlier versions of its files stay in its history.
 
     Args:
-        path: of the file, which is loaded first: one that `fetch` could not load is not uploaded.
+        path: the file. It is loaded first, and not uploaded if it cannot be loaded.
         repository: `user/name`.
         card: the model card, Markdown that begins with a YAML block.
         private: whether only its owner may see the repository; None means what the repository or
@@ -112,7 +112,7 @@ def publish(
         The reference of this version, `hf:user/name@commit`.
 
     Raises:
-        UserError: if the file can't be loaded, the card's block is no valid YAML, a private upload
+        UserError: the file cannot be loaded, the card's block is not valid YAML, a private upload
             would go to a public repository, or the Hub refuses.
     """
     from huggingface_hub import CommitOperationAdd, HfApi, ModelCard, constants
@@ -125,7 +125,7 @@ def publish(
     checkpoint.load_model(path)
     try:
         ModelCard(card)
-    except Exception as error:  # of the YAML parser, or of the block's contents
+    except Exception as error:  # raised by the YAML parser, or for the block's contents
         raise UserError(f"the card's metadata are not valid: {_one_line(error)}") from error
     api = HfApi(**_LIBRARY)
     files = [
@@ -134,7 +134,7 @@ def publish(
     ]
     try:
         api.create_repo(reference.repository, private=private, exist_ok=True)
-        # An existing repository stays as visible as it is.
+        # `create_repo` does not change the visibility of an existing repository.
         public = not api.model_info(reference.repository).private
         if not (private and public):
             commit = api.create_commit(
@@ -161,7 +161,7 @@ def _reason(error: Exception, reference: Reference) -> str:
                 "or point HF_HOME at a cache that has it"
             )
         return f"not in the cache, and {_what_happened(error.__cause__ or error)}"
-    # The first class that fits counts: the first is a subclass of the second.
+    # The order matters: GatedRepoError is a subclass of RepositoryNotFoundError.
     reasons = {
         errors.GatedRepoError: f"access must be granted first: ask for it at {page}; {_log_in()}",
         errors.RepositoryNotFoundError: f"no such repository at {constants.ENDPOINT}, or a private "
@@ -178,7 +178,7 @@ def _reason(error: Exception, reference: Reference) -> str:
 
 
 def _what_happened(error: BaseException) -> str:
-    """Return what the Hub, the disk or the connection says."""
+    """Return the message of the Hub, the disk or the connection."""
     from huggingface_hub import constants, get_token
 
     status = getattr(getattr(error, "response", None), "status_code", None)
@@ -198,7 +198,7 @@ def _what_happened(error: BaseException) -> str:
             f"can't be stored at {error.filename or constants.HF_HUB_CACHE} ({error.strerror}); "
             "make room there or point HF_HOME elsewhere"
         )
-    if isinstance(error, ValueError):  # of the Hub's check of the card
+    if isinstance(error, ValueError):  # the Hub's check of the card failed
         return _one_line(error)
     return (
         f"{constants.ENDPOINT} can't be reached ({_one_line(error) or type(error).__name__}); "

@@ -1,7 +1,7 @@
-"""Networks of the replication study's code (arXiv 2603.09187), in this project's terms.
+"""Conversion of networks of the replication study's code (arXiv 2603.09187).
 
-That code keeps one module for each band; here, bands of one width are stacked. Its names are
-translated, its tensors permuted; nothing is computed.
+That code has one module for each band; here, bands of one width are stacked. Parameters are
+renamed, stacked and permuted; no value changes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from . import checkpoint
 
 State = Mapping[str, torch.Tensor]
 
-# What does not depend on the reference's configuration, or is checked to be the one value served.
+# Names that are converted elsewhere, or of which one value only is supported.
 _IGNORED = {"nb_channels", "joint_bandsplit", "subtract_last_trgt", "mask_ctxt"}
 _COMMON = {
     "sample_rate": "sample_rate",
@@ -43,7 +43,7 @@ _BSRNN = {
     "fac_tac": "tac_expansion",
     "act_tac": "tac_activation",
 }
-# Not parameters of their own: the STFT's windows, and the slope that TAC's activations share.
+# Not parameters: the STFT's windows, and repetitions of the slope that TAC's activations share.
 _REPEATED = re.compile(r"^i?stft\.transf\.window$|\.tac_module\.(average|concat)\.1\.weight$")
 _DILATED = {"n_dil_conv": "dilations", "ks": "kernel_size", "hs_fac": "expansion"}
 
@@ -51,21 +51,21 @@ _DILATED = {"n_dil_conv": "dilations", "ks": "kernel_size", "hs_fac": "expansion
 def build(
     state_dict: State, config: Mapping, sources: Sequence[str], *, mapped: bool = False
 ) -> BandSplitModel:
-    """This project's network with the reference's weights, of which it keeps copies.
+    """Return this project's network with copies of the reference's weights.
 
     Args:
         state_dict: parameters under the reference's names.
         config: the reference's constructor arguments; a mapping in `time_layer` or `band_layer`
             means BSCNN.
         sources: names of the estimated sources, in order (the reference's targets).
-        mapped: whether the parameters are mapped from a file. Each one then leaves the memory once
-            it is translated.
+        mapped: whether the parameters are mapped from a file. Their memory is then released as
+            soon as they are translated.
 
     Returns:
         A `BSRNN` or `BSCNN` in evaluation mode.
 
     Raises:
-        UserError: for an unknown configuration name, or weights that do not fit it.
+        UserError: the configuration has an unknown name, or the weights do not fit it.
     """
     model_class, arguments = arguments_of(config, sources)
     try:
@@ -90,7 +90,7 @@ def build(
 
 
 def load(path: str | os.PathLike) -> BandSplitModel:
-    """The network of one checkpoint of the reference's code, with copies of its weights.
+    """Return the network of a checkpoint of the reference's code, with copies of its weights.
 
     Args:
         path: a Lightning checkpoint, or a dict of `state_dict`, `config` and `targets`.
@@ -99,7 +99,7 @@ def load(path: str | os.PathLike) -> BandSplitModel:
         A `BSRNN` or `BSCNN` in evaluation mode; its sources are the checkpoint's own targets.
 
     Raises:
-        UserError: if the file can't be read safely or converted.
+        UserError: the file cannot be read safely or converted.
     """
     loaded = checkpoint.load_lightning(path)
     state = loaded.get("state_dict")
@@ -111,7 +111,7 @@ def load(path: str | os.PathLike) -> BandSplitModel:
     sources = loaded.get("targets", config.get("targets"))
     if not sources:
         raise UserError(f"{path}: the checkpoint does not name its targets")
-    # Besides the network's own arguments, Lightning stores those of its training.
+    # Lightning stores the arguments of the training beside those of the network.
     training = {"targets", "eps", *(name for name in config if name.startswith("cfg_"))}
     config = {name: value for name, value in config.items() if name not in training}
     sources = [sources] if isinstance(sources, str) else sources
@@ -122,24 +122,24 @@ def load(path: str | os.PathLike) -> BandSplitModel:
 
 
 def translate(state: State, network: BandSplitModel) -> dict[str, torch.Tensor]:
-    """The reference's parameters under the names and in the shapes of `network`.
+    """Return the reference's parameters under the names and in the shapes of `network`.
 
     Args:
         state: parameters under the reference's names.
-        network: of the same configuration.
+        network: a network of the same configuration.
 
     Returns:
         The state dict of `network`; differentiable with respect to `state`.
 
     Raises:
-        KeyError: if a parameter is missing.
-        UserError: if one is left over.
+        KeyError: a parameter is missing.
+        UserError: a parameter is left over.
     """
     return dict(_translated(_Seen(state), network))
 
 
 def _translated(seen: _Seen, network: BandSplitModel) -> Iterator[tuple[str, torch.Tensor]]:
-    """As `translate`, one parameter after the other."""
+    """Yield the items of what `translate` returns, one by one."""
     translators = {
         "band_split": _band_split,
         "separator": _separator,
@@ -157,17 +157,17 @@ def _translated(seen: _Seen, network: BandSplitModel) -> Iterator[tuple[str, tor
 
 
 def _lies_in(value: torch.Tensor, tensors: Iterable[torch.Tensor]) -> bool:
-    """Whether `value` is a view of one of the tensors, or that itself."""
+    """Return whether `value` shares memory with one of the tensors."""
     starts = ((tensor.data_ptr(), tensor.nbytes) for tensor in tensors)
     return any(start <= value.data_ptr() < start + length for start, length in starts)
 
 
 class _Seen(Mapping):
-    """A state dict that remembers which of its parameters were asked for.
+    """A state dict that records which of its parameters have been read.
 
     Attributes:
-        names: of all that were asked for.
-        last: those that were asked for since somebody emptied it.
+        names: names of all parameters read.
+        last: parameters read since it was last emptied.
     """
 
     def __init__(self, state: State):
@@ -187,10 +187,10 @@ class _Seen(Mapping):
 
 
 def arguments_of(config: Mapping, sources: Sequence[str]) -> tuple[type[BandSplitModel], dict]:
-    """Model class and constructor arguments for the reference's `config`.
+    """Return model class and constructor arguments for the reference's `config`.
 
     Raises:
-        UserError: for a name or value that has no counterpart.
+        UserError: a name or value has no counterpart.
     """
     dilated = [isinstance(config.get(name), Mapping) for name in ("time_layer", "band_layer")]
     names = _COMMON if any(dilated) else _COMMON | _BSRNN
@@ -252,7 +252,7 @@ def _mask_estimator(state: State, name: str, network: BandSplitModel) -> torch.T
         value = state[f"{prefix}.{band}.{stage}.{kind}"]
         return value.squeeze(-1).T if value.ndim == 3 else value
 
-    # At once: these are the largest parameters of all.
+    # Stacked in one step, since these are the largest parameters.
     stacked = torch.stack(
         [parameter(band, source) for band in bands for source in range(n_sources)]
     ).unflatten(0, (-1, n_sources))
@@ -265,7 +265,7 @@ def _mask_estimator(state: State, name: str, network: BandSplitModel) -> torch.T
 
 
 def _separator(state: State, name: str, network: BandSplitModel) -> torch.Tensor:
-    """The separator's parameter `name`, which is one or a few of the reference's."""
+    """Return the separator's parameter `name`, made of one or a few of the reference's."""
     index, _, rest = name.removeprefix("blocks.").partition(".")
     part, _, rest = rest.partition(".")
     prefix = f"separator.{index}"
@@ -299,7 +299,7 @@ def _separator(state: State, name: str, network: BandSplitModel) -> torch.Tensor
 
 
 def _attention(state: State, prefix: str, name: str, network: BandSplitModel) -> torch.Tensor:
-    """An attention parameter, stacked over the heads."""
+    """Return an attention parameter, stacked over the heads."""
     part, _, rest = name.partition(".")
     if part == "output":
         heads = [f"{prefix}.attn_concat_proj"]

@@ -1,7 +1,7 @@
-"""Fill a `Part` from one of several mirrors, over several connections.
+"""Transferring a file from one of several mirrors to a `Part`, over several connections.
 
-Our own, because no library does the whole: pooch neither resumes nor splits, pypdl splits but
-ignores `Retry-After`, and huggingface_hub serves its own servers only.
+No library does all of this: pooch neither resumes nor splits downloads, pypdl splits them but
+ignores `Retry-After`, and huggingface_hub works with its own servers only.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from .part import Part, Span
 
 BACKOFF_SECONDS = 1.0  # before the second attempt, doubled for each later one
 LONGEST_BACKOFF_SECONDS = 60.0
-LONGEST_WAIT_SECONDS = 600.0  # that a server may ask for
-FIRST_ATTEMPTS = 3  # while nothing has arrived, so that a missing network is reported soon
-BLOCK_BYTES = 1 << 14  # what a drop may lose
+LONGEST_WAIT_SECONDS = 600.0  # the longest `Retry-After` that is obeyed
+FIRST_ATTEMPTS = 3  # before the first byte, so that a missing network is reported soon
+BLOCK_BYTES = 1 << 14  # the most that a dropped connection loses
 REQUEST_BYTES = 1 << 23
 TRANSIENT_STATUSES = {408, 425, 429, 500, 502, 503, 504}
 
@@ -37,9 +37,9 @@ class _Failure(Exception):
     """One request failed.
 
     Args:
-        reason: in words.
+        reason: the reason in words.
         retry: whether another attempt may help.
-        wait: seconds that the server asks to wait.
+        wait: seconds that the server asks the client to wait.
     """
 
     def __init__(self, reason: object, *, retry: bool, wait: float = 0.0):
@@ -51,17 +51,17 @@ class Transfer:
     """Transfer ranges of one file.
 
     Args:
-        part: where the bytes go.
-        urls: mirrors (http, https or file) in order; the next one is used when one fails for good.
-        size: of the file in bytes; a mirror with another size is refused. None: unknown.
+        part: the file to fill.
+        urls: mirrors (http, https or file) in order; if one fails permanently, the next is used.
+        size: size of the file in bytes, or None if unknown; a mirror with another size is refused.
         joinable: whether a checksum will prove that ranges of several answers belong together.
-            Without it the file comes as one stream, from its start at every attempt.
-        connections: number of ranges that are transferred at once. Where a server ignores ranges,
-            one stream gives the whole file.
-        attempts: number of attempts in a row without any byte, after which a mirror is given up.
+            Otherwise every attempt transfers the whole file as one stream.
+        connections: number of ranges transferred at once. From a server that ignores ranges, the
+            whole file is transferred as one stream.
+        attempts: number of consecutive attempts without any byte after which a mirror is given up.
         timeout: seconds without data after which a connection counts as dropped.
-        report: called several times a second with the number of bytes of a range that are there,
-            and its length (None: unknown).
+        report: called several times a second with the number of bytes of the range that have
+            arrived, and its length (None: unknown).
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class Transfer:
         self._anything = False
         self._in_ranges = joinable
         self._answered = threading.Event()
-        # Held while the answer to the first request is open, and by whoever reads one stream.
+        # Held during the first answer, and by the thread that reads a whole file as one stream.
         self._alone = threading.Lock()
         self._choosing = threading.Lock()
         if part.size is None:
@@ -97,18 +97,18 @@ class Transfer:
 
     @property
     def mirrors(self) -> int:
-        """Number of mirrors that were used."""
+        """Number of mirrors that have been used."""
         return self._mirror + 1
 
     def run(self, start: int = 0, stop: int | None = None) -> None:
-        """Transfer what is missing between two positions; `stop` None means the end.
+        """Transfer the missing bytes between `start` and `stop` (None: the end of the file).
 
         Raises:
-            TransferError: if no mirror gives it; what arrived stays in the part.
-            OSError: if it can't be stored.
+            TransferError: no mirror provides them; what has arrived stays in the part.
+            OSError: they cannot be stored.
         """
         if self.part.size is None:
-            # The first answer tells the size.
+            # The first answer states the size.
             first = start + REQUEST_BYTES
             first = first if stop is None else min(stop, first)
             self._run_workers([(start, first)], start, stop)
@@ -116,16 +116,16 @@ class Transfer:
         self._run_workers(list(_requests(self.part.missing(start, stop))), start, stop)
 
     def _run_workers(self, waiting: list[Span], start: int, stop: int | None) -> None:
-        """Serve all requests in threads of their own, and keep the journal meanwhile.
+        """Serve all requests in threads, and save the journal meanwhile.
 
-        `start` and `stop` are what the progress is told of.
+        `start` and `stop` are the range whose progress is reported.
         """
         stopped, errors = threading.Event(), []
 
         def work(first: bool) -> None:
             try:
                 with requests.Session() as session:
-                    # What the server can do is learnt from one answer.
+                    # The first answer shows whether the server supports ranges.
                     while not (first or stopped.is_set() or self._answered.wait(0.1)):
                         pass
                     while not stopped.is_set():
@@ -134,7 +134,7 @@ class Transfer:
                         if span is None:
                             return
                         self._serve(session, span, stopped)
-            except Exception as error:  # whatever it is, the caller's thread raises it
+            except Exception as error:  # raised again in the caller's thread
                 errors.append(error)
                 stopped.set()
 
@@ -156,7 +156,7 @@ class Transfer:
         finally:
             stopped.set()
             for thread in threads:
-                thread.join(0.2)  # a thread that waits for data writes nothing any more
+                thread.join(0.2)  # a thread that still waits for data writes nothing more
             self.part.save()
         if errors:
             raise errors[0]
@@ -169,7 +169,7 @@ class Transfer:
         self._report(stop - start - missing, stop - start)
 
     def _serve(self, session: requests.Session, span: Span, stopped: threading.Event) -> None:
-        """Transfer one range, with as many attempts and mirrors as it takes."""
+        """Transfer one range, trying again and on other mirrors as needed."""
         failures = 0
         while not stopped.is_set():
             mirror, before = self._mirror, self.part.received
@@ -194,10 +194,14 @@ class Transfer:
                     stopped.wait(min(pause, LONGEST_BACKOFF_SECONDS))
 
     def _next_mirror(self, failed: int, reason: str) -> None:
-        """Go on with the next mirror, or give up."""
+        """Switch to the next mirror.
+
+        Raises:
+            TransferError: there is none.
+        """
         with self._choosing:
             self._problems[self._urls[failed]] = reason
-            if self._mirror != failed:  # another thread was faster
+            if self._mirror != failed:  # another thread has switched already
                 return
             if failed + 1 < len(self._urls):
                 self._mirror, self._not_before = failed + 1, 0.0
@@ -209,7 +213,7 @@ class Transfer:
     def _request(
         self, session: requests.Session, url: str, span: Span, stopped: threading.Event
     ) -> None:
-        """Transfer what is missing of a range by one request."""
+        """Transfer the missing bytes of a range with one request."""
         if not self._joinable:
             self.part.restart()
         missing = self.part.missing(*span)
@@ -236,7 +240,7 @@ class Transfer:
     def _answer(
         self, session: requests.Session, url: str, start: int, stop: int
     ) -> Iterator[tuple[int, int | None, Iterator[bytes]]]:
-        """Position of the first byte, size of the whole file if known, and the bytes."""
+        """Yield the position of the first byte, the size of the file or None, and the bytes."""
         if urlsplit(url).scheme == "file":
             with _local(url, start, stop) as answer:
                 self._accept(answer[1], in_ranges=True)
@@ -258,10 +262,10 @@ class Transfer:
             yield position, size, _blocks(response)
 
     def _accept(self, size: int | None, *, in_ranges: bool) -> None:
-        """Take an answer's word on the size and on ranges, or refuse it.
+        """Store an answer's size and support of ranges, or refuse the answer.
 
         Raises:
-            _Failure: if it is another file, or one stream where ranges are under way.
+            _Failure: it is another file, or a whole file although ranges are being transferred.
         """
         expected = self._expected or (self.part.size if self._joinable else None)
         if size is not None and expected not in (None, size):
@@ -275,20 +279,20 @@ class Transfer:
         if one_stream_of_many:
             raise _Failure("the server no longer answers with ranges", retry=True)
         if not in_ranges and size is None:
-            self.part.restart()  # nothing tells what of it belongs to this stream
+            self.part.restart()  # earlier bytes may belong to another version of the file
         self.part.size = size or expected
         self._answered.set()
 
 
 def _requests(missing: list[Span]) -> Iterator[Span]:
-    """The ranges in pieces of one request each."""
+    """Yield the ranges in pieces of one request each."""
     for start, stop in missing:
         for first in range(start, stop, REQUEST_BYTES):
             yield first, min(first + REQUEST_BYTES, stop)
 
 
 def _blocks(response: requests.Response) -> Iterator[bytes]:
-    """The body; an error of the network becomes a `_Failure`, never one of the disk."""
+    """Yield the body in blocks; errors of the network become a `_Failure`."""
     try:
         yield from response.iter_content(BLOCK_BYTES)
     except (requests.RequestException, OSError) as error:
@@ -296,10 +300,10 @@ def _blocks(response: requests.Response) -> Iterator[bytes]:
 
 
 def _position_and_size(response: requests.Response) -> tuple[int | None, int | None]:
-    """Where in the file an answer starts, and how long the file is.
+    """Return the position of an answer's first byte, and the size of the file.
 
     Raises:
-        _Failure: if it is no answer with the file.
+        _Failure: the answer does not contain the file.
     """
     status = response.status_code
     if status not in (200, 206):
@@ -317,7 +321,7 @@ def _position_and_size(response: requests.Response) -> tuple[int | None, int | N
 
 
 def _seconds(retry_after: str | None) -> float:
-    """Seconds that a `Retry-After` header asks to wait; 0 without one."""
+    """Return the seconds that a `Retry-After` header asks for; 0 without one."""
     if retry_after is None:
         return 0.0
     try:
@@ -331,7 +335,7 @@ def _seconds(retry_after: str | None) -> float:
 
 
 def _content_range(header: str) -> tuple[int | None, int | None]:
-    """Start and size of the file that a `Content-Range` header names."""
+    """Return the start of the range and the size of the file in a `Content-Range` header."""
     unit, _, rest = header.partition(" ")
     span, _, size = rest.partition("/")
     start = span.partition("-")[0]
@@ -343,7 +347,7 @@ def _content_range(header: str) -> tuple[int | None, int | None]:
 def _local(
     url: str, start: int, stop: int | None
 ) -> Iterator[tuple[int, int | None, Iterator[bytes]]]:
-    """As `Transfer._answer`, of a file on this machine."""
+    """Yield what `Transfer._answer` yields, of a file on this machine."""
     try:
         file = os.open(url2pathname(urlsplit(url).path), os.O_RDONLY)
     except OSError as error:
@@ -358,12 +362,12 @@ def _local(
 
 
 def host_of(url: str) -> str:
-    """The server of a URL, or the URL itself where it names none."""
+    """Return the host of a URL, or the URL itself if it has none."""
     return urlsplit(url).hostname or url
 
 
 def _reason(error: BaseException) -> str:
-    """What happened, without the wrappings of the libraries between."""
+    """Return the innermost reason of an error, without those of the libraries around it."""
     causes = [error]
     while inner := _inner(causes[-1]):
         causes.append(inner)
