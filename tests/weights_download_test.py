@@ -385,9 +385,12 @@ def test_a_second_process_says_that_it_waits(tmp_path, capsys):
         assert NAME in err and not waiting.done()
 
 
+# Stands in for the package's own __init__, which imports torch: downloads need none of it.
 PROGRAM = """
-import sys
-from pathlib import Path
+import sys, types
+package = types.ModuleType("asteroid_bsrnn")
+package.__path__ = [sys.argv[4]]
+sys.modules["asteroid_bsrnn"] = package
 from asteroid_bsrnn.weights import download, transfer
 
 transfer.REQUEST_BYTES, transfer.BACKOFF_SECONDS = 100_000, 0.01
@@ -396,7 +399,8 @@ download.fetch([sys.argv[1]], "weights.pth", sys.argv[2], directory=sys.argv[3])
 
 
 def run(server, directory: Path, **options) -> subprocess.Popen:
-    command = [sys.executable, "-c", PROGRAM, server.url(NAME), SHA256, str(directory)]
+    package = str(Path(download.__file__).parents[1])
+    command = [sys.executable, "-c", PROGRAM, server.url(NAME), SHA256, str(directory), package]
     return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, **options)
 
 
