@@ -26,8 +26,12 @@ SOURCES = list(presets.SOURCES)
 
 @contextmanager
 def omegaconf_lookalikes() -> Iterator[types.ModuleType]:
-    """Look-alikes of OmegaConf's containers, importable inside of the block only."""
-    assert "omegaconf" not in sys.modules
+    """Look-alikes of OmegaConf's containers, importable inside of the block only.
+
+    OmegaConf itself, if another test has imported it, is set aside meanwhile.
+    """
+    names = [name for name in sys.modules if name.split(".")[0] == "omegaconf"]
+    aside = {name: sys.modules.pop(name) for name in names}
     package = types.ModuleType("omegaconf")
     modules = {"omegaconf": package}
     for name, class_names in {
@@ -47,6 +51,7 @@ def omegaconf_lookalikes() -> Iterator[types.ModuleType]:
     finally:
         for name in modules:
             sys.modules.pop(name, None)
+        sys.modules.update(aside)
 
 
 def wrap(omegaconf, value, parent=None):
