@@ -18,7 +18,6 @@ from triton.compiler import ASTSource  # noqa: E402
 
 from asteroid_bsrnn.kernels import lstm_triton  # noqa: E402
 from asteroid_bsrnn.kernels import lstm_triton_kernels as kernels  # noqa: E402
-from asteroid_bsrnn.kernels.lstm_tiles import choose_tiles  # noqa: E402
 
 # Compute capability: multiprocessors, and bytes of shared memory that a program may use.
 GPUS = {80: (108, 163 * 1024), 86: (84, 99 * 1024), 90: (132, 227 * 1024)}
@@ -35,7 +34,7 @@ def cache(tmp_path, monkeypatch):
 def compiled(kernel: str, element: str, n_hidden: int, n_batch: int, capability: int):
     """A kernel as it would be compiled for a GPU of that capability."""
     function = getattr(kernels, f"{kernel}_kernel")
-    tiles = choose_tiles(kernel, n_batch, n_hidden, BYTES[element], *GPUS[capability])
+    tiles = lstm_triton.choose_tiles(kernel, n_batch, n_hidden, BYTES[element], *GPUS[capability])
     settings = lstm_triton.settings_of(n_hidden, tiles)
     options = {name: settings.pop(name) for name in ("num_warps", "num_stages")}
     precision = "tf32" if element == "fp32" else "ieee"
@@ -56,10 +55,15 @@ def compiled(kernel: str, element: str, n_hidden: int, n_batch: int, capability:
     return triton.compile(source, target=target, options=options)
 
 
-@pytest.mark.parametrize("capability", GPUS)
-@pytest.mark.parametrize("n_batch", [82, 1312, 4144])
+# Each type and size once; tiles differ with the batch and the GPU.
 @pytest.mark.parametrize(
-    ("element", "n_hidden"), [("bf16", 128), ("bf16", 256), ("fp16", 96), ("fp32", 256)]
+    ("element", "n_hidden", "n_batch", "capability"),
+    [
+        ("bf16", 256, 4144, 90),
+        ("bf16", 128, 82, 86),
+        ("fp16", 96, 1312, 80),
+        ("fp32", 256, 1312, 86),
+    ],
 )
 @pytest.mark.parametrize("kernel", ["forward", "backward"])
 def test_kernels_compile_for(kernel, element, n_hidden, n_batch, capability, tmp_path):

@@ -15,7 +15,6 @@ from asteroid_bsrnn.masknn import (
     TAC,
     BandLinear,
     BandSplit,
-    BandSplitMasker,
     DualPathBlock,
     DualPathSeparator,
     FullBandAttention,
@@ -26,6 +25,7 @@ from asteroid_bsrnn.masknn import (
     SequenceNorm,
 )
 from asteroid_bsrnn.masknn.convolutional import SequenceConv
+from asteroid_bsrnn.models import BandSplitMasker
 
 from .models_test import one_thread  # noqa: F401
 

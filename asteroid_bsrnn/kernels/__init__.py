@@ -1,18 +1,19 @@
-"""Fused operations, their twins in plain torch, and the choice between them."""
+"""Fast implementations of layers, and the choice between them."""
 
 from .choose import implementation, lstm, use
 from .cpu import (
     ROWS,
     affine,
     attention,
+    computing_type,
     estimates_in_bfloat16,
     has_bfloat16,
     in_pieces,
+    linear,
     sequences_at_once,
     serves,
     var_mean,
 )
-from .linear_onednn import computing_type, linear
 
 __all__ = [
     "ROWS",

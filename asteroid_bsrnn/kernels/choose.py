@@ -1,4 +1,4 @@
-"""Which implementation of a layer runs: chosen here and nowhere else."""
+"""Choice of the implementation that computes an LSTM."""
 
 from __future__ import annotations
 
@@ -16,22 +16,24 @@ from .lstm_onednn import is_one_bidirectional_layer, torch_lstm
 IMPLEMENTATIONS = ("auto", "torch", "triton")
 VARIABLE = "ASTEROID_BSRNN_LSTM"
 
-# Where "auto" takes Triton: hidden sizes for each type, as `benchmarks/gpu.sh` decides. In 16 bits
-# cuDNN starts two kernels a step at hidden size 256, and at 128 in bfloat16; in float32 it has not
-# been shown to be slower.
-FASTER = {torch.bfloat16: {64, 128, 256}, torch.float16: {64, 128, 256}, torch.float32: set()}
+# GPUs on which "auto" means the Triton kernels: by the name of the GPU, as
+# `torch.cuda.get_device_name` returns it, the hidden sizes for each type. An entry needs a run of
+# `benchmarks/gpu.sh` on that GPU in which all checks passed and the kernels were faster than
+# `nn.LSTM`. There is no such run yet.
+MEASURED: dict[str, dict[torch.dtype, set[int]]] = {}
 _chosen = os.environ.get(VARIABLE) or "auto"
 
 
 class use:
-    """Choose how LSTMs are computed, in the whole process: from now on, or in a `with` block.
+    """Choose how LSTMs are computed in the whole process, permanently or in a `with` block.
 
     Args:
-        implementation: "torch", `nn.LSTM`; "triton", this package's kernels for GPUs; "auto",
-            the faster one of them, where both can serve.
+        implementation: "torch" means `nn.LSTM`; "triton" means the Triton kernels of this package
+            for GPUs; "auto" means these kernels on GPUs on which they have been measured
+            (`MEASURED`), and otherwise `nn.LSTM`.
 
     Raises:
-        UserError: for any other.
+        UserError: for another value.
 
     Example:
         >>> with use("torch"):
@@ -54,10 +56,10 @@ class use:
 
 
 def implementation() -> str:
-    """The implementation that was chosen, by `use` or by the variable ASTEROID_BSRNN_LSTM.
+    """Return the implementation chosen by `use` or by the variable ASTEROID_BSRNN_LSTM.
 
     Raises:
-        UserError: if the variable holds no implementation's name.
+        UserError: if the variable has an unknown value.
     """
     return _checked(_chosen, VARIABLE)
 
@@ -68,23 +70,24 @@ def lstm(
     implementation: str | None = None,
     linear: nn.Linear | None = None,
 ) -> torch.Tensor:
-    """Hidden states of an LSTM, or what a linear layer makes of them.
+    """Return the hidden states of an LSTM, or the result of a linear layer for them.
 
     Args:
-        x: (T, B, N), as `module` takes it.
+        x: (T, B, N).
         module: an LSTM that starts from zeros.
-        implementation: as for `use`; None for what was chosen there.
-        linear: applied to the states of every step, which need not lie in memory side by side then.
+        implementation: as in `use`; None means the one chosen there.
+        linear: a layer to apply to the states. Passed here instead of called afterwards, it saves
+            the concatenation of the states of both directions.
 
     Returns:
-        (T, B, H), or (T, B, 2H) in both directions, or `linear` of that. Under autocast in
+        (T, B, H), (T, B, 2H) of a bidirectional LSTM, or the output of `linear`. Under autocast in
         autocast's type.
 
     Raises:
-        UserError: if Triton is asked for and can't serve, or the implementation is unknown.
+        UserError: if "triton" is chosen and not possible, or the implementation is unknown.
     """
     chosen = _checked(_chosen if implementation is None else implementation, VARIABLE)
-    if chosen == "torch" or (chosen == "auto" and not _is_faster(x, module)):
+    if chosen == "torch" or (chosen == "auto" and not _is_measured(x, module)):
         return torch_lstm(x, module, linear)
     reason = _obstacle(x, module)
     if reason is None:
@@ -103,16 +106,17 @@ def _checked(implementation: str, name: str) -> str:
     return implementation
 
 
-def _is_faster(x: torch.Tensor, module: nn.LSTM) -> bool:
-    """Whether the kernels are worth their compilation."""
-    if not x.is_cuda or torch.version.hip is not None:
+def _is_measured(x: torch.Tensor, module: nn.LSTM) -> bool:
+    """Whether the kernels have been measured to be faster than `nn.LSTM` on this GPU."""
+    if not MEASURED or not x.is_cuda:
         return False
     dtype = torch.get_autocast_dtype("cuda") if torch.is_autocast_enabled("cuda") else x.dtype
-    return module.hidden_size in FASTER.get(dtype, ())
+    sizes = MEASURED.get(torch.cuda.get_device_name(x.device), {})
+    return module.hidden_size in sizes.get(dtype, ())
 
 
 def _obstacle(x: torch.Tensor, module: nn.LSTM) -> str | None:
-    """Why the kernels can't serve; None where they can."""
+    """Return why the kernels cannot compute this LSTM; None if they can."""
     try:
         import triton  # noqa: F401
     except ImportError:
@@ -135,20 +139,20 @@ def _obstacle(x: torch.Tensor, module: nn.LSTM) -> str | None:
         return f"input and weights differ: {x.dtype} and {module.weight_hh_l0.dtype}"
     if x.dtype not in (torch.float32, torch.bfloat16, torch.float16):
         return f"it computes in float32, bfloat16 and float16, not in {x.dtype}"
-    # While torch.compile looks on, nothing can be tried out.
+    # A trial is not possible while torch.compile traces.
     return _failure(str(x.device)) if x.is_cuda and not torch.compiler.is_compiling() else None
 
 
 @functools.cache
 def _failure(device: str) -> str | None:
-    """Why Triton does not work on this machine, such as a missing C compiler; None if it does."""
+    """Return why Triton does not work here, such as a missing C compiler; None if it works."""
     module = nn.LSTM(16, 16, bidirectional=True, device=device)
     try:
         with torch.no_grad():
             bidirectional_lstm(torch.zeros(1, 1, 16, device=device), module, "triton")
-    # Compilers fail in many ways, and none of them is worth a separation.
+    # Compilers fail in many ways, and none of them should stop a separation.
     except Exception as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        warnings.warn(f"Triton does not work here, nn.LSTM serves: {reason}", stacklevel=2)
+        warnings.warn(f"Triton does not work here, using nn.LSTM: {reason}", stacklevel=2)
         return f"Triton does not work here: {reason}"
     return None

@@ -1,8 +1,10 @@
-"""What runs otherwise on a CPU that makes no gradients: the same mathematics, nearer to its caches.
+"""Cache-friendly inference paths for CPUs, and the conditions under which they apply.
 
-A tensor of this package has some ten million elements, more than caches hold, so that passing over
-it costs as much as the arithmetic. Pieces of it go through several operations in the cache.
-Everywhere else, and under `torch.jit.trace` and `torch.compile`, the plain operations run.
+The tensors of a network have about ten million elements and do not fit the caches, so that reading
+and writing them takes as long as the arithmetic. These functions process them in pieces, each of
+which passes several operations in the cache, and fuse linear layers with their activations. With
+gradients, on other devices, and under `torch.jit.trace` and `torch.compile`, the plain operations
+run.
 """
 
 from __future__ import annotations
@@ -12,31 +14,32 @@ from collections.abc import Callable, Sequence
 import torch
 from torch.nn import functional as F
 
-# Sequences of one call of an LSTM, and rows of one call of other layers. Between half and twice as
-# many it makes no difference.
+# Sequences in one call of an LSTM, and rows in one call of other layers. Half or twice as many
+# make no difference to the speed.
 SEQUENCES, ROWS = 512, 4096
-# Bytes of one direction's states in one call of an LSTM. They and what oneDNN keeps beside them are
-# the most that a network holds.
+# Bytes of the states of one direction in one call of an LSTM. They and oneDNN's workspace are the
+# largest tensors of a network.
 STATES = 2**26
+# Frames whose attention weights are computed together.
 QUERIES = 256
-# Elements of one piece of what is passed over element by element, and from how many on it is cut.
+# Elements of one piece in elementwise operations, and number from which a tensor is cut in pieces.
 ELEMENTS, MANY = 2**18, 2**20
 
 
 def serves(x: torch.Tensor) -> bool:
-    """Whether this module's ways are taken for `x`."""
+    """Whether the CPU paths apply to `x`."""
     return x.device.type == "cpu" and not torch.is_grad_enabled() and not observed()
 
 
 def has_bfloat16() -> bool:
-    """Whether oneDNN computes in bfloat16 on this CPU; elsewhere float32 is faster."""
+    """Whether oneDNN computes in bfloat16 on this CPU; otherwise float32 is faster."""
     return torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
 def estimates_in_bfloat16(x: torch.Tensor) -> bool:
-    """Whether autocast rounds to bfloat16 here, on any device, and no gradients are made.
+    """Whether autocast to bfloat16 is active on the device of `x`, without gradients.
 
-    A few cheap places then compute in float32, which halves the error of a whole network.
+    A few cheap layers then compute in float32, which halves the error of a whole network.
     """
     device = x.device.type
     if torch.is_grad_enabled() or not torch.is_autocast_enabled(device):
@@ -45,7 +48,7 @@ def estimates_in_bfloat16(x: torch.Tensor) -> bool:
 
 
 def observed() -> bool:
-    """Whether the operations are recorded, to be run on other shapes or elsewhere."""
+    """Whether the operations are being traced or compiled, for other shapes or devices."""
     return torch.jit.is_tracing() or torch.compiler.is_compiling()
 
 
@@ -58,15 +61,15 @@ def in_pieces(
     residual: bool = False,
     overwrite: bool = False,
 ) -> torch.Tensor:
-    """`function(x)`, or `x + function(x)`, by pieces along a dimension where that pays.
+    """Compute `function(x)` or `x + function(x)`, in pieces along a dimension where that is faster.
 
     Args:
-        function: keeps the leading dimensions up to `dim`, and treats every index of it apart.
+        function: keeps the dimensions up to `dim` and processes each index of `dim` separately.
         x: any shape.
-        dim: along which `x` may be cut, from the front.
-        size: rows of one piece, counted over `dim` and those behind it but for the last one.
-        residual: whether `x` is added to what the function makes of it.
-        overwrite: whether that sum may take the place of `x`, which saves its memory.
+        dim: non-negative dimension along which `x` may be cut.
+        size: rows of one piece, counted over all dimensions from `dim` to the second last one.
+        residual: whether `x` is added to the result.
+        overwrite: whether the sum may overwrite `x`, which saves memory.
     """
     length = max(size // max(x.shape[dim + 1 : -1].numel(), 1), 1)
     if not serves(x) or x.shape[dim] < 2 * length - 1:
@@ -89,7 +92,7 @@ def in_pieces(
 
 
 def _empty_like(x: torch.Tensor, piece: torch.Tensor, dim: int, dtype: torch.dtype) -> torch.Tensor:
-    """Room for all pieces; in the order of `x` in memory where they have its shape."""
+    """Allocate the result of all pieces, with the strides of `x` if it has the same shape."""
     shape = (*piece.shape[:dim], x.shape[dim], *piece.shape[dim + 1 :])
     if shape == x.shape:
         return torch.empty_like(x, dtype=dtype)
@@ -97,15 +100,15 @@ def _empty_like(x: torch.Tensor, piece: torch.Tensor, dim: int, dtype: torch.dty
 
 
 def sequences_at_once(x: torch.Tensor, hidden_size: int, dtype: torch.dtype) -> int:
-    """How many sequences one call of an LSTM takes.
+    """Return the number of sequences in one call of an LSTM.
 
     Args:
-        x: (steps, bands, ..., N), to be cut along the bands.
+        x: (steps, bands, ..., N), which will be cut along the bands.
         hidden_size: of the LSTM.
-        dtype: that it computes in.
+        dtype: type in which it computes.
     """
     if not serves(x):
-        return SEQUENCES  # nothing is cut, and a trace must not look at shapes
+        return SEQUENCES  # nothing is cut, and a trace must not depend on shapes
     together = x.shape[2:-1].numel()
     fitting = STATES // (len(x) * hidden_size * dtype.itemsize)
     n_pieces = -(-x.shape[1] * together // max(min(SEQUENCES, fitting), together))
@@ -113,14 +116,14 @@ def sequences_at_once(x: torch.Tensor, hidden_size: int, dtype: torch.dtype) -> 
 
 
 def var_mean(x: torch.Tensor, dim: tuple[int, ...]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Variance and mean over `dim`, kept as 1, in float32 at least.
+    """Return variance and mean over `dim`, which is kept with size 1, in float32 at least.
 
-    `torch.var_mean` follows the mean as it changes, element by element. In two passes, the mean
-    first, it takes a fifth of the time and is as precise.
+    `torch.var_mean` updates a running mean for every element. Two passes, the mean first, take a
+    fifth of its time and are as precise.
 
     Args:
-        x: any shape, of at least one dimension.
-        dim: dimensions that share one mean and variance.
+        x: any shape of at least one dimension.
+        dim: dimensions over which mean and variance are computed.
     """
     wide = torch.promote_types(x.dtype, torch.float32)
     if not serves(x):
@@ -137,7 +140,7 @@ def var_mean(x: torch.Tensor, dim: tuple[int, ...]) -> tuple[torch.Tensor, torch
 def _two_passes(
     pieces: Sequence[torch.Tensor], dim: tuple[int, ...], dtype: torch.dtype
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Variance and mean over `dim` and over all pieces."""
+    """Return variance and mean over `dim` and over all pieces."""
     count = sum(piece.numel() for piece in pieces)
     mean = sum(_sum(piece.to(dtype), dim) for piece in pieces)
     count //= mean.numel()
@@ -146,7 +149,7 @@ def _two_passes(
 
 
 def _sum(x: torch.Tensor, dim: tuple[int, ...]) -> torch.Tensor:
-    """One dimension after the other: each is a simple loop, and the last ones are short."""
+    """Sum over one dimension after the other, which is faster than over all at once."""
     for number in dim:
         x = x.sum(number, keepdim=True)
     return x
@@ -158,20 +161,20 @@ def affine(
     shift: torch.Tensor,
     dtype: torch.dtype | None = None,
 ) -> torch.Tensor:
-    """`x * scale + shift`, computed in the widest of their types.
+    """Return `x * scale + shift`, computed in the widest of their types.
 
     Args:
         x: any shape.
         scale: broadcasts with `x`.
         shift: broadcasts with `x`.
-        dtype: of the result; None means that of `x`.
+        dtype: type of the result; None means that of `x`.
     """
     dtype = dtype or x.dtype
-    # On a GPU autocast would make a copy of `x` in float32 first, and keep it.
+    # On a GPU, autocast would make and keep a copy of `x` in float32.
     with torch.autocast(x.device.type, enabled=False):
         if not serves(x) or scale.dtype == dtype or _length(x) >= len(x):
             return torch.addcmul(shift, x, scale).to(dtype)
-        # Before it is rounded, a piece stays in the cache.
+        # A piece stays in the cache until it is rounded.
         output = torch.empty(x.shape, dtype=dtype)
         terms = torch.broadcast_tensors(output, x, scale, shift)
         pieces = (term.split(_length(x)) for term in terms)
@@ -181,17 +184,60 @@ def affine(
 
 
 def _length(x: torch.Tensor) -> int:
-    """Into pieces of what length the first dimension is cut."""
+    """Return the length of the pieces into which the first dimension is cut."""
     return max(ELEMENTS // x[:1].numel(), 1) if x.numel() > MANY else max(len(x), 1)
+
+
+def computing_type(x: torch.Tensor) -> torch.dtype | None:
+    """Return the type in which `linear` computes; None where plain layers must be used.
+
+    The type is autocast's under autocast and otherwise that of `x`: float32, or bfloat16 on CPUs
+    that compute in it.
+    """
+    if not (serves(x) and torch.backends.mkldnn.is_available() and x.numel()):
+        return None
+    if not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+        return None
+    kind = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
+    if kind == torch.bfloat16:
+        return kind if has_bfloat16() else None
+    return kind if kind == x.dtype == torch.float32 else None
+
+
+def linear(
+    x: torch.Tensor,
+    weight: torch.Tensor,
+    bias: torch.Tensor,
+    activation: str = "none",
+    slope: float | None = None,
+) -> torch.Tensor:
+    """Return `activation(x @ weight.T + bias)`, computed by oneDNN in one call.
+
+    The activation is applied to the sums of the product before they are rounded. As a separate
+    operation it would read and write the whole output once more: the tanh of a mask estimator
+    would take as long as its matrix products.
+
+    Args:
+        x: (..., in), of the type returned by `computing_type`.
+        weight: (out, in), of the same type; may be the transpose of a tensor.
+        bias: (out,), of the same type.
+        activation: "none", "tanh" or "leaky_relu".
+        slope: slope of "leaky_relu" below zero.
+
+    Returns:
+        (..., out), of the same type.
+    """
+    values = [] if slope is None else [slope]
+    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, activation, values, "")
 
 
 def attention(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *, is_causal: bool
 ) -> torch.Tensor:
-    """`scaled_dot_product_attention`, with values weighted in their own precision.
+    """`scaled_dot_product_attention` in less memory, with values weighted in their own precision.
 
-    For features as wide as this package's torch computes all of it in float32, and holds the
-    weights of all queries at once.
+    For features of this width, torch computes everything in float32 and holds the weights of all
+    queries at once.
 
     Args:
         query: (..., T, D)

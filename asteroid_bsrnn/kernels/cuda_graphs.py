@@ -1,7 +1,7 @@
-"""CUDA graphs: all kernels of a call launched at once, where launching them takes the time.
+"""CUDA graphs: launch all kernels of a call at once, for calls that are bound by launches.
 
-A graph replays what it recorded at fixed addresses, so there is one for each shape of the input,
-with buffers of its own.
+A graph replays recorded kernels at fixed addresses, so each shape of the input has its own graph
+with its own buffers.
 """
 
 from __future__ import annotations
@@ -20,17 +20,18 @@ MOST_GRAPHS = 2
 
 
 class GraphedCall:
-    """A method of a module, replayed from CUDA graphs without gradients.
+    """A method of a module that is replayed from CUDA graphs without gradients.
 
-    The first call of a shape is an ordinary one, which compiles what is to be compiled; the second
-    records the graph, and from then on it is replayed. Shapes that come once, as the last chunks
-    of a recording, are never recorded. Off CUDA, with gradients, for more shapes than
-    `MOST_GRAPHS`, and after a recording that failed, all calls are ordinary ones.
+    The first call with a shape is an ordinary one, which compiles kernels. The second call records
+    the graph, and later calls replay it. Shapes that occur once, such as the last chunks of a
+    recording, are never recorded. All calls are ordinary ones outside CUDA, with gradients, for
+    more shapes than `MOST_GRAPHS`, and after a recording has failed.
 
     Args:
-        module: whose parameters the method reads. They may change in place; where they moved,
-            the graphs are recorded anew.
-        name: of the method, from a tensor to a tensor of a shape that depends on the input's.
+        module: owns the method and its parameters. These may change in place; if they move to
+            other addresses, the graphs are recorded again.
+        name: name of the method, which maps a tensor to a tensor. The shape of the result depends
+            only on that of the input.
     """
 
     def __init__(self, module: nn.Module, name: str):
@@ -41,7 +42,7 @@ class GraphedCall:
         self._failed = False
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        """The method's result, never a buffer of the graph."""
+        """Return the result of the method, never a buffer of the graph."""
         method = getattr(type(self._module), self._name).__get__(self._module)
         if self._failed or not can_record(x):
             return method(x)
@@ -56,7 +57,7 @@ class GraphedCall:
         return self._graphs[key](x)
 
     def _forget_if_moved(self) -> None:
-        """Drop the graphs where the parameters lie elsewhere than when they were recorded."""
+        """Drop the graphs if the parameters have moved since they were recorded."""
         tensors = [*self._module.parameters(), *self._module.buffers()]
         places = [tensor.data_ptr() for tensor in tensors]
         if places != self._places:
@@ -64,10 +65,10 @@ class GraphedCall:
             self._places = places
 
     def _record(self, key: tuple, method: Call, x: torch.Tensor) -> bool:
-        """Record the graph of a shape; False, and one warning, where that fails."""
+        """Record the graph of a shape; on failure warn once and return False."""
         try:
             self._graphs[key] = record(method, x)
-        # What can't be recorded differs by layer, driver and memory; the plain call serves all.
+        # Recording fails for many reasons: layers, driver, memory. The plain call always works.
         except Exception as error:
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             warnings.warn(f"CUDA graphs do not work here, left out: {reason}", stacklevel=4)
@@ -77,8 +78,8 @@ class GraphedCall:
 
     @contextmanager
     def installed(self) -> Iterator[None]:
-        """The module calls the graphs in place of its method."""
-        # Casts that autocast keeps would be freed with its context, and the graph still read them.
+        """Let the module call the graphs instead of its method within a `with` block."""
+        # Autocast would free cached casts with its context while the graph still reads them.
         cached = torch.is_autocast_cache_enabled()
         torch.set_autocast_cache_enabled(False)
         setattr(self._module, self._name, self)
@@ -90,22 +91,22 @@ class GraphedCall:
 
 
 def can_record(x: torch.Tensor) -> bool:
-    """Whether a call with `x` may be recorded: a graph knows no gradients, and needs CUDA."""
+    """Whether a call with `x` may be recorded, which needs CUDA and no gradients."""
     return x.is_cuda and not torch.is_grad_enabled()
 
 
 def record(function: Call, x: torch.Tensor) -> Call:
-    """A function of tensors like `x` that replays what `function` does, on a GPU."""
+    """Return a function of tensors like `x` that replays `function` on a GPU."""
     given = x.clone()
     current, side = torch.cuda.current_stream(x.device), torch.cuda.Stream(x.device)
     side.wait_stream(current)
-    # Libraries set themselves up in their first calls on a stream, which can't be recorded.
+    # Libraries initialise in their first calls on a stream, which cannot be recorded.
     with torch.cuda.stream(side):
         for _ in range(2):
             function(given)
     current.wait_stream(side)
     graph = torch.cuda.CUDAGraph()
-    # Other threads, such as those that pin memory, may go on with their own work meanwhile.
+    # "thread_local" lets other threads work meanwhile, such as those that pin memory.
     with torch.cuda.graph(graph, stream=side, capture_error_mode="thread_local"):
         result = function(given)
 

@@ -1,10 +1,10 @@
-"""A bidirectional LSTM whose recurrences are kernels of their own, with its own backward.
+"""A bidirectional LSTM with separate recurrence kernels and its own backward pass.
 
-The inputs of both directions are projected at once, as one matrix product. Then a recurrence goes
-through all steps (`lstm_triton`, or its twin `lstm_plain`). For the backward only the inputs, the
-states and the cells are kept: the gates are computed anew, for all steps at once, as two matrix
-products; going back in time replaces them by their gradients in place, from which the gradients of
-inputs and weights are matrix products again.
+One matrix product projects the inputs of both directions, then a recurrence computes all steps
+(`lstm_triton`, or `lstm_plain` in tests). The backward pass saves only the inputs, states and
+cells. It recomputes the gates of all steps with two matrix products, a recurrence in reverse
+replaces them by their gradients in place, and further matrix products give the gradients of inputs
+and weights.
 """
 
 from __future__ import annotations
@@ -20,17 +20,16 @@ RECURRENCES = {"triton": "lstm_triton", "plain": "lstm_plain"}
 def bidirectional_lstm(
     x: torch.Tensor, module: nn.LSTM, recurrence: str = "triton"
 ) -> torch.Tensor:
-    """Hidden states of a bidirectional LSTM of one layer.
+    """Return the hidden states of a bidirectional LSTM of one layer.
 
-    Under autocast everything is computed and returned in autocast's type, as `nn.LSTM` does on a
-    GPU; elsewhere `x` and the parameters have one type. Cells and sums are float32 at least.
-    In float32 the recurrent products are taken in TF32 where `torch.backends.cudnn.allow_tf32`
-    lets `nn.LSTM` do so; the others follow `torch.backends.cuda.matmul.allow_tf32`, as every
-    matrix product does.
+    Under autocast, the type of computation and result is autocast's, as for `nn.LSTM` on a GPU.
+    Otherwise `x` and the parameters have the same type. Cells and sums are float32 at least.
+    In float32, recurrent products use TF32 if `torch.backends.cudnn.allow_tf32` is set, as in
+    `nn.LSTM`; the other products follow `torch.backends.cuda.matmul.allow_tf32`.
 
     Args:
         x: (T, B, N), of any strides; T and B at least 1.
-        module: whose parameters are taken; bidirectional, of one layer, with biases.
+        module: the parameters; bidirectional, one layer, with biases.
         recurrence: "triton" or "plain".
 
     Returns:
@@ -58,7 +57,7 @@ def bidirectional_lstm(
 
 
 def _tf32_allowed() -> bool:
-    """Whether cuDNN's recurrent layers may use TF32."""
+    """Whether recurrent layers of cuDNN may use TF32."""
     settings = getattr(torch.backends.cudnn, "rnn", None)
     if hasattr(settings, "fp32_precision"):
         return settings.fp32_precision == "tf32"
@@ -79,7 +78,7 @@ def _lstm(
     save_cells: bool,
     allow_tf32: bool,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """States and cells; `weight_ih` is (8H, N), `weight_hh` (2, 4H, H), `bias` (8H)."""
+    """Return states and cells; `weight_ih` is (8H, N), `weight_hh` (2, 4H, H), `bias` (8H)."""
     with torch.autocast(x.device.type, enabled=False):
         projected = torch.addmm(bias, x.flatten(0, 1), weight_ih.mT)
         projected = projected.view(*x.shape[:2], 2, -1)
@@ -106,12 +105,12 @@ def _lstm_backward(
     recurrence: str,
     allow_tf32: bool,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Gradients of `x`, `weight_ih`, `weight_hh` and `bias`."""
+    """Return the gradients of `x`, `weight_ih`, `weight_hh` and `bias`."""
     n_hidden = weight_hh.shape[-1]
     with torch.autocast(x.device.type, enabled=False):
         inputs = x.flatten(0, 1)
         gates = torch.addmm(bias, inputs, weight_ih.mT).view(*x.shape[:2], 2, -1)
-        # In each direction the gates of all steps but the first, and the states before them.
+        # In each direction, the gates of all steps except the first and the states before them.
         later = [gates[1:, :, 0].flatten(0, 1), gates[:-1, :, 1].flatten(0, 1)]
         before = [output[:-1, :, :n_hidden].flatten(0, 1), output[1:, :, n_hidden:].flatten(0, 1)]
         for part, states, weight in zip(later, before, weight_hh, strict=True):
@@ -145,7 +144,7 @@ def _differentiate(ctx, gradient, _):
 def _refuse(ctx, *gradients):
     raise RuntimeError(
         "the fused LSTM has no second derivative; "
-        "take nn.LSTM for it: asteroid_bsrnn.kernels.use('torch')"
+        "use nn.LSTM for it: asteroid_bsrnn.kernels.use('torch')"
     )
 
 

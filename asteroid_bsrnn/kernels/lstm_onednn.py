@@ -1,17 +1,17 @@
-"""torch's own LSTM, and what helps it on a CPU, where it is oneDNN's.
+"""`nn.LSTM`, with faster paths on a CPU, where oneDNN computes it.
 
-Under autocast on a CPU torch takes an `nn.LSTM` apart into single steps, ten times as slow as in
-float32. Handed weights in bfloat16, it calls oneDNN's fused layer, forwards and backwards, which
-processors with bfloat16 products run at twice the speed of float32. Processors without them have no
-such layer, or take many times as long: there the layer runs in float32, and its result is rounded.
+Under autocast on a CPU, torch decomposes `nn.LSTM` into single steps, which is ten times slower
+than float32. With weights in bfloat16 it calls oneDNN's fused layer, forwards and backwards, at
+twice the speed of float32 on processors with bfloat16 products. Other processors have no such layer
+or a very slow one: there the layer runs in float32 and its result is rounded.
 
-On processors with matrix tiles (AMX) the layer cuts the batch into equal blocks of sequences. A
-number with few divisors, such as the 82 sequences of 41 bands in stereo, leaves it blocks that fill
-no tile and half the speed, so that it is rounded up to whole tiles, or to halves where those would
-add much.
+On processors with matrix tiles (AMX), oneDNN divides the batch into equal blocks of sequences. If
+the number of sequences has few divisors, as the 82 sequences of 41 bands in stereo, the blocks do
+not fill the tiles and the speed halves. The number is therefore padded to whole tiles, or to half
+tiles where whole ones would add much.
 
-Without gradients, a linear layer behind the LSTM takes the states of one direction after the other:
-joining them first costs as much as the layer itself.
+Without gradients, a linear layer after the LSTM is applied to one direction at a time:
+concatenating the states of both directions would cost as much as the layer itself.
 """
 
 from __future__ import annotations
@@ -27,21 +27,20 @@ from .cpu import has_bfloat16, observed, serves
 TILE = 16
 """Rows of a matrix tile."""
 FEWEST, FEW = 2 * TILE, 8 * TILE
-"""Up to the first number of sequences none is added, up to the second what fills half a tile."""
+"""Up to `FEWEST` sequences there is no padding, up to `FEW` it is to half a tile."""
 
 
 def torch_lstm(x: torch.Tensor, module: nn.LSTM, linear: nn.Linear | None = None) -> torch.Tensor:
-    """Hidden states of `nn.LSTM`, or what a linear layer makes of them.
-
-    In bfloat16 on a CPU gradients reach the float32 parameters.
+    """Return the hidden states of `nn.LSTM`, or the result of a linear layer for them.
 
     Args:
-        x: as `module` takes it.
-        module: whose parameters are taken; it starts from zeros.
-        linear: applied to the states.
+        x: the input of `module`.
+        module: the LSTM, which starts from zeros. Its float32 parameters also get gradients under
+            autocast to bfloat16 on a CPU.
+        linear: a layer to apply to the states.
 
     Returns:
-        As `module`, or as `linear`; in bfloat16 under autocast on a CPU.
+        The output of `module` or `linear`; bfloat16 under autocast to it on a CPU.
     """
     in_bfloat16 = (
         x.device.type == "cpu"
@@ -62,7 +61,7 @@ def torch_lstm(x: torch.Tensor, module: nn.LSTM, linear: nn.Linear | None = None
 
 
 def _bfloat16(x: torch.Tensor, module: nn.LSTM, linear: nn.Linear | None) -> torch.Tensor:
-    """As `torch_lstm`, all of it in bfloat16."""
+    """Compute `torch_lstm` in bfloat16."""
     extra = _sequences_missing(x, module)
     with torch.autocast("cpu", enabled=False):
         x = x.bfloat16()
@@ -79,7 +78,7 @@ def _bfloat16(x: torch.Tensor, module: nn.LSTM, linear: nn.Linear | None) -> tor
 
 
 def _can_part(x: torch.Tensor, module: nn.LSTM, linear: nn.Linear | None) -> bool:
-    """Whether `_both_directions` computes what `module` and `linear` do."""
+    """Whether `_both_directions` can replace `module` and `linear`."""
     return (
         linear is not None
         and linear.bias is not None
@@ -93,15 +92,15 @@ def _can_part(x: torch.Tensor, module: nn.LSTM, linear: nn.Linear | None) -> boo
 
 
 def is_one_bidirectional_layer(module: nn.LSTM) -> bool:
-    """Whether `module` is one layer in both directions, with biases, no projection, steps first."""
+    """Whether `module` is one bidirectional layer with biases, no projection and steps first."""
     plain = module.bidirectional and module.bias and not module.batch_first
     return plain and module.num_layers == 1 and not module.proj_size
 
 
 def _both_directions(x: torch.Tensor, module: nn.LSTM, linear: nn.Linear) -> torch.Tensor:
-    """`linear` of the states, which are never copied into one tensor; in the type of `x`."""
+    """Apply `linear` to the states without concatenating them, in the type of `x`."""
     kind, n_hidden = x.dtype, module.hidden_size
-    x = x.contiguous()  # the layer takes it as if it were
+    x = x.contiguous()  # the layer assumes it
     start = x.new_zeros(x.shape[1], n_hidden)
     columns = linear.weight.to(kind).split(n_hidden, dim=1)
     result = linear.bias.to(kind)
@@ -110,19 +109,19 @@ def _both_directions(x: torch.Tensor, module: nn.LSTM, linear: nn.Linear) -> tor
             getattr(module, f"{name}_l0{suffix}").to(kind)
             for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
         ]
-        # What `nn.LSTM` calls for each direction; 2 stands for an LSTM.
+        # The operation that `nn.LSTM` calls for each direction; 2 means LSTM.
         states, *_ = torch.mkldnn_rnn_layer(
             x, *weights, start, start, bool(reverse), [], 2, n_hidden, 1, True, False, False, False
         )
-        # In place from the second direction on, and counted by torch's counter of operations.
+        # In place for the second direction. Torch's counter of operations knows `addmm`.
         out = result if reverse else None
         result = torch.addmm(result, states.flatten(0, 1), columns[reverse].mT, out=out)
-        del states  # before those of the other direction are made
+        del states  # before the other direction allocates its own
     return result.view(*x.shape[:2], -1)
 
 
 def _sequences_missing(x: torch.Tensor, module: nn.LSTM) -> int:
-    """How many sequences the last tile lacks, where tiles count."""
+    """Return the number of sequences to add for whole tiles; 0 without matrix tiles."""
     if x.dim() != 3 or module.batch_first or observed() or not _has_tiles():
         return 0
     n_sequences = x.shape[1]
@@ -134,6 +133,6 @@ def _sequences_missing(x: torch.Tensor, module: nn.LSTM) -> int:
 @functools.cache
 def _has_tiles() -> bool:
     """Whether this processor multiplies tiles in bfloat16."""
-    # Older releases of torch can't tell.
+    # Older releases of torch have no such function.
     capabilities = getattr(torch.cpu, "get_capabilities", dict)()
     return bool(capabilities.get("amx_bf16"))

@@ -1,7 +1,7 @@
 """The recurrences of a bidirectional LSTM in plain torch, step by step.
 
-The same mathematics, with the same roundings, as `lstm_triton`: what its kernels are held to, and a
-description of them that reads from top to bottom. Slow.
+This is a readable and slow description of the kernels of `lstm_triton`, with the same rounding.
+Tests compare both with `nn.LSTM`.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ import torch
 def forward(
     projected: torch.Tensor, weight: torch.Tensor, *, save_cells: bool, allow_tf32: bool = False
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Hidden states of both directions, from the inputs' part of the gates.
+    """Return the hidden states of both directions.
 
     Args:
         projected: (T, B, 2, 4H), the gates without the recurrent part: input, forget, candidate
             and output gate of both directions.
         weight: (2, 4H, H), recurrent weights, of the same type.
-        save_cells: whether the cells are wanted, for `backward`.
-        allow_tf32: has no meaning here.
+        save_cells: whether the cells are returned, for `backward`.
+        allow_tf32: ignored.
 
     Returns:
-        The states (T, B, 2H) and the cells (T, B, 2H), or no elements in their place.
+        The states (T, B, 2H) and the cells (T, B, 2H) or an empty tensor.
     """
     n_steps, n_batch, _, width = projected.shape
     output = projected.new_empty(n_steps, n_batch, 2, width // 4)
@@ -36,7 +36,7 @@ def forward(
             cell = forget_gate.sigmoid() * cell + in_gate.sigmoid() * candidate.tanh()
             output[time, :, direction] = out_gate.sigmoid() * cell.tanh()
             cells[time, :, direction] = cell
-            # What the next step reads is rounded, but for the cell.
+            # The next step reads the rounded state, but the cell in full precision.
             state = _precise(output[time, :, direction])
     return output.flatten(2), cells.flatten(2) if save_cells else output.new_empty(0)
 
@@ -54,9 +54,9 @@ def backward(
     Args:
         gates: (T, B, 2, 4H), the gates before their nonlinearities; overwritten.
         weight: (2, 4H, H), recurrent weights.
-        cells: (T, B, 2H), as `forward` gives them.
+        cells: (T, B, 2H), from `forward`.
         gradient: (T, B, 2H), of the hidden states.
-        allow_tf32: has no meaning here.
+        allow_tf32: ignored.
     """
     n_steps, n_batch, _, width = gates.shape
     weight = _precise(weight)
@@ -91,5 +91,5 @@ def _reading_orders(n_steps: int) -> list[tuple[int, range]]:
 
 
 def _precise(x: torch.Tensor) -> torch.Tensor:
-    """In float32 at least."""
+    """Return `x` in float32 at least."""
     return x.to(torch.promote_types(x.dtype, torch.float32))

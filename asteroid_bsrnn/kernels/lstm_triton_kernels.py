@@ -1,12 +1,11 @@
-"""The recurrences of a bidirectional LSTM as Triton kernels: one launch for the whole sequence.
+"""Triton kernels for the recurrences of a bidirectional LSTM: one launch for the whole sequence.
 
-A program owns a few sequences in one direction and takes them through all steps, so that programs
-never wait for each other. The recurrent weights (512 KiB for a hidden size of 256 in bfloat16) do
-not fit a multiprocessor beside the states: at every step a program streams them, tile by tile, from
-the L2 cache, where all programs share them. What a step leaves for the next (the hidden state, the
-gradients of the gates) is in the results that are written anyway; the program reads it back from
-there, mostly from cache, behind a barrier. Cells are carried in float32, products are
-accumulated in float32.
+A program processes a few sequences in one direction through all steps, so that programs never wait
+for each other. The recurrent weights (512 KiB for a hidden size of 256 in bfloat16) do not fit the
+shared memory of a multiprocessor: at every step, a program streams them in tiles from the L2 cache,
+which all programs share. A step passes the hidden state or the gradients of the gates to the next
+step through the output tensors; the program reads them back behind a barrier, mostly from a cache.
+Cells are carried and products are accumulated in float32.
 """
 
 from __future__ import annotations
@@ -44,7 +43,7 @@ def forward_kernel(
     PRECISION: tl.constexpr,
     WIDEN: tl.constexpr,
 ):
-    """Go through the steps; shapes: see `lstm_triton.forward`; `carry` is (2, B, H) in float32."""
+    """Compute all steps. Shapes as in `lstm_triton.forward`; `carry` is (2, B, H) in float32."""
     direction = tl.program_id(1)
     rows = tl.program_id(0) * BATCH_TILE + tl.arange(0, BATCH_TILE)[:, None]
     units = tl.arange(0, HIDDEN_TILE)[None, :]
@@ -54,7 +53,7 @@ def forward_kernel(
     carry += direction.to(tl.int64) * n_batch * HIDDEN
     first = direction * (n_steps - 1)
     stride = 1 - 2 * direction
-    # Offsets of a step pass 2^31 for large batches.
+    # Offsets of a step exceed 2^31 for large batches.
     gates_step = n_batch.to(tl.int64) * (8 * HIDDEN)
     state_step = n_batch.to(tl.int64) * (2 * HIDDEN)
     for step in range(n_steps):
@@ -93,7 +92,7 @@ def forward_kernel(
             if SAVE_CELLS:
                 tl.store(cells + at_state, cell.to(cells.dtype.element_ty), mask=live)
             tl.store(output + at_state, state.to(output.dtype.element_ty), mask=live)
-        # The next step's products read what other threads of the program have written.
+        # The products of the next step read what other threads of the program have written.
         tl.debug_barrier()
 
 
@@ -113,9 +112,9 @@ def backward_kernel(
     PRECISION: tl.constexpr,
     WIDEN: tl.constexpr,
 ):
-    """Go back in time; shapes: see `lstm_triton.backward`.
+    """Compute all steps in reverse. Shapes as in `lstm_triton.backward`, except for the weights.
 
-    But `weight` is (2, H, 4H), transposed; `carry` is (2, B, H) in float32.
+    `weight` is transposed, (2, H, 4H); `carry` is (2, B, H) in float32.
     """
     direction = tl.program_id(1)
     rows = tl.program_id(0) * BATCH_TILE + tl.arange(0, BATCH_TILE)[:, None]
@@ -124,7 +123,7 @@ def backward_kernel(
     live = rows < n_batch
     weight += direction * 4 * HIDDEN * HIDDEN
     carry += direction.to(tl.int64) * n_batch * HIDDEN
-    # Against the direction in which the sequence was read.
+    # The opposite of the direction in which the sequence was read.
     first = (1 - direction) * (n_steps - 1)
     last = direction * (n_steps - 1)
     stride = 2 * direction - 1
@@ -161,7 +160,7 @@ def backward_kernel(
             d_cell = tl.load(at_carry, mask=started, other=0.0)
             d_cell += d_state * out_gate * (1 - squashed * squashed)
             tl.store(at_carry, d_cell * forget_gate, mask=live)
-            # The gates' gradients take their place.
+            # The gradients overwrite the gates.
             kind = gates.dtype.element_ty
             d_in = d_cell * candidate * in_gate * (1 - in_gate)
             d_forget = d_cell * cell_before * forget_gate * (1 - forget_gate)

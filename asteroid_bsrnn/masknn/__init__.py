@@ -1,14 +1,12 @@
-"""Parts of band-split maskers, one `torch.nn.Module` idea a file.
+"""Parts of band-split maskers, one kind of `torch.nn.Module` per file.
 
-Inside, features are (T, K, B, N): frames, bands, batch (with the channels folded in), features.
+Features have the shape (T, K, B, N): frames, bands, batch (with the channels folded in), features.
 """
 
 from .attention import FullBandAttention
-from .band_split import BandSplit
+from .band_split import BandLinear, BandSplit
 from .convolutional import ResidualConv, ResidualDilatedConvs
-from .linear import BandLinear
 from .mask import MaskEstimator
-from .masker import BandSplitMasker
 from .norm import SequenceNorm
 from .recurrent import ResidualRecurrent
 from .separator import DualPathBlock, DualPathSeparator
@@ -18,7 +16,6 @@ __all__ = [
     "TAC",
     "BandLinear",
     "BandSplit",
-    "BandSplitMasker",
     "DualPathBlock",
     "DualPathSeparator",
     "FullBandAttention",

@@ -1,4 +1,4 @@
-"""Self-attention over frames in which each frame is compared in all of its bands.
+"""Self-attention over frames, computed over all bands at once.
 
 From Z.-Q. Wang et al., "TF-GridNet: Integrating full- and sub-band modeling for speech separation"
 (arXiv 2211.12433), as the replication of BSRNN (arXiv 2603.09187) uses it.
@@ -22,7 +22,7 @@ from .norm import normalisation
 
 
 class HeadProjection(nn.Module):
-    """For each head a linear layer, a PReLU and a normalisation over bands and features.
+    """A linear layer, a PReLU and a normalisation over bands and features for each head.
 
     Args:
         n_features: number of features N.
@@ -46,9 +46,9 @@ class HeadProjection(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Project `x` for every head.
 
-        Without gradients in the precision of the weights even under autocast in bfloat16: what it
-        rounds between the layer and its normalisation makes up half of the error of a whole network
-        in bfloat16, and these layers are a fiftieth of its arithmetic.
+        Without gradients, the precision is that of the weights even under autocast to bfloat16:
+        rounding before the normalisation causes half of the error of a whole network in bfloat16,
+        and these layers are a fiftieth of its arithmetic.
         """
         if not estimates_in_bfloat16(x):
             return in_pieces(self.project, x, dim=0, size=ROWS)
@@ -56,20 +56,20 @@ class HeadProjection(nn.Module):
             return in_pieces(self.project, x.to(self.weight.dtype), dim=0, size=ROWS)
 
     def project(self, x: torch.Tensor) -> torch.Tensor:
-        """`forward` of frames few enough for the cache, in the type of `x`."""
+        """Project a few frames, which fit the cache, in the type of `x`."""
         n_heads, head_dim = self.weight.shape[1:]
         y = self.linear(x)
-        # Given for each feature instead of each head, slopes are applied to whole rows at once.
+        # With one slope per feature instead of one per head, PReLU processes whole rows.
         slopes = self.slope.to(y.dtype).repeat_interleave(head_dim)
         y = F.prelu(y.flatten(0, 2), slopes).view(*y.shape[:3], n_heads, head_dim)
-        # Apart, neither scale nor shift is as large as the features.
+        # Two steps keep scale and shift small: neither has the size of the features.
         one, zero = self.weight.new_ones(()), self.weight.new_zeros(())
         y = affine(y, *normalisation(y, one, zero, dim=(1, 4), eps=self.eps))
         return affine(y, self.weight.unsqueeze(1), self.bias.unsqueeze(1))
 
 
 class FullBandAttention(nn.Module):
-    """Multi-head attention over frames, over all bands at once, added to the input.
+    """Multi-head attention over frames, computed over all bands at once and added to the input.
 
     Args:
         n_features: number of features N.
@@ -83,7 +83,7 @@ class FullBandAttention(nn.Module):
         (T, K, B, N) -> (T, K, B, N)
 
     Raises:
-        ValueError: if N is no multiple of `n_heads`.
+        ValueError: if N is not a multiple of `n_heads`.
     """
 
     def __init__(
@@ -108,7 +108,7 @@ class FullBandAttention(nn.Module):
         self.output = HeadProjection(n_features, 1, n_features, n_bands, eps)
 
     def forward(self, x: torch.Tensor, *, overwrite: bool = False) -> torch.Tensor:
-        """Let the frames of `x`, which may be overwritten, attend to each other."""
+        """Attend over the frames of `x`; `overwrite` allows overwriting it."""
         kind = computing_type(x)
         if kind is not None:
             with torch.autocast("cpu", enabled=False):
@@ -122,7 +122,7 @@ class FullBandAttention(nn.Module):
         return x + self.output(attended.flatten(3)).squeeze(3)
 
     def _by_frames(self, x: torch.Tensor, kind: torch.dtype, overwrite: bool) -> torch.Tensor:
-        """`forward`, projecting a few frames at a time straight to where attention reads them."""
+        """Compute `forward`, projecting a few frames at a time into the layout of attention."""
         n_frames, n_bands, n_batch, n_features = x.shape
         frames = max(ROWS // (n_bands * n_batch), 1)
         inputs = []

@@ -17,7 +17,7 @@ class SequenceConv(nn.Conv1d):
         out_channels: channels out.
         kernel_size: odd number of steps.
         dilation: steps between the taps.
-        causal: whether the padding lies before the sequence only.
+        causal: whether all padding is before the sequence.
 
     Raises:
         ValueError: if `kernel_size` is even.
@@ -77,7 +77,7 @@ class ResidualConv(nn.Module):
         self.linear = nn.Linear(n_hidden, n_features)
 
     def forward(self, x: torch.Tensor, *, overwrite: bool = False) -> torch.Tensor:
-        """Process every sequence of `x` along its first dimension; `x` is never overwritten."""
+        """Process every sequence of `x`, which is never overwritten."""
         return x + self.linear(F.relu(self.conv(self.norm(x))))
 
 
@@ -115,11 +115,11 @@ class NormConv(nn.Module):
 
 
 class ResidualDilatedConvs(nn.Module):
-    """BSCNN's layer: dilated convolutions, fused with their neighbours, added to the input.
+    """Dilated convolutions fused with their neighbours and added to the input, as in BSCNN.
 
-    After an input convolution, each dilated one (dilation 1, 2, 4, ...) follows the one before.
-    Each of their outputs is fused with those of its neighbours by a convolution, and a last
-    convolution sees all of these.
+    After an input convolution, a chain of convolutions has dilations 1, 2, 4, ... A convolution
+    fuses each of their outputs with the outputs of its neighbours, and a last convolution takes
+    all fused outputs.
 
     Args:
         n_features: number of features N.
@@ -127,7 +127,7 @@ class ResidualDilatedConvs(nn.Module):
         kernel_size: odd number of steps.
         expansion: channels inside as a multiple of N.
         eps: added to the variance, for the input and the last convolution.
-        inner_eps: the same for the dilated and the fusing ones.
+        inner_eps: added to the variance, for the dilated and the fusing convolutions.
         causal: whether no step may depend on a later one.
 
     Shape:
@@ -164,11 +164,11 @@ class ResidualDilatedConvs(nn.Module):
 
     @staticmethod
     def _neighbours(items, index: int):
-        """The item at `index` with the one before and the one after, where there are such."""
+        """Return the item at `index` with its existing neighbours."""
         return items[max(index - 1, 0) : index + 2]
 
     def forward(self, x: torch.Tensor, *, overwrite: bool = False) -> torch.Tensor:
-        """Process every sequence of `x` along its first dimension; `x` is never overwritten."""
+        """Process every sequence of `x`, which is never overwritten."""
         scales = [self.input(x)]
         for layer in self.dilated:
             scales.append(layer(scales[-1]))

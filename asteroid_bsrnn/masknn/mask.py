@@ -1,4 +1,4 @@
-"""From features to complex masks (arXiv 2209.15174)."""
+"""Mask estimator: complex masks from features (arXiv 2209.15174)."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from torch.nn import functional as F
 
 from ..bands import runs_of_equal_width
 from ..kernels import affine, computing_type, estimates_in_bfloat16, linear
-from .linear import BandLinear, band_linear
+from .band_split import BandLinear, band_linear
 from .norm import normalisation
 
 
 class MaskEstimator(nn.Module):
-    """For each source and band: normalisation and three linear layers, the last one gated.
+    """Normalisation and three linear layers for each source and band, the last one gated.
 
     Args:
         widths: width of each band in bins; they sum to F.
         n_features: number of features N.
         n_sources: number of masks S.
         expansion: hidden size as a multiple of N.
-        n_planes: real-valued planes P of the spectrogram that one band masks.
+        n_planes: number P of real-valued planes of a spectrogram.
         eps: added to the variance.
-        causal: whether each frame is normalised on its own.
+        causal: whether each frame is normalised separately.
 
     Shape:
         (T, K, B, N) -> (B, S, P, F, T)
@@ -72,7 +72,7 @@ class MaskEstimator(nn.Module):
         return torch.cat(masks, dim=3)
 
     def _last(self, layer: BandLinear, hidden: torch.Tensor) -> torch.Tensor:
-        """The last layer, without gradients in float32 even under autocast in bfloat16."""
+        """Apply a last layer; without gradients in float32 even under autocast to bfloat16."""
         if not estimates_in_bfloat16(hidden):
             return layer(hidden)
         with torch.autocast(hidden.device.type, enabled=False):
@@ -81,8 +81,8 @@ class MaskEstimator(nn.Module):
     def _normalised_input(self, features: torch.Tensor) -> torch.Tensor:
         """Normalise (K, T, B, N) and apply the first layer: (K, S, T * B, n_hidden).
 
-        The sources share the statistics. Their affine maps are absorbed in the layer, so that
-        the features are normalised once and not once a source.
+        The sources share the statistics. The layer absorbs their affine maps, so that the
+        features are normalised once for all sources.
         """
         n_sources = self.weight.shape[1]
         one, zero = self.weight.new_ones(()), self.weight.new_zeros(())
@@ -94,10 +94,10 @@ class MaskEstimator(nn.Module):
         return band_linear(rows, weight, bias)
 
     def _band_by_band(self, features: torch.Tensor, kind: torch.dtype) -> torch.Tensor:
-        """`forward`, holding the hidden features of one band and source at a time.
+        """Compute `forward` with the hidden features of one band and source at a time.
 
-        Those of all bands and sources take several times the memory of the rest of the network.
-        The gate and the masks are in float32 whatever the type of the layers.
+        The hidden features of all bands and sources take several times the memory of the rest of
+        the network. The gate and the masks are float32 for layers of any type.
         """
         n_frames, _, n_batch, _ = features.shape
         n_sources = self.weight.shape[1]
@@ -119,7 +119,7 @@ class MaskEstimator(nn.Module):
         return masks
 
     def _hidden(self, x: torch.Tensor, band: int, source: int) -> torch.Tensor:
-        """Two layers of one band and source, with the affine map absorbed in the first."""
+        """Apply the first two layers of one band and source; the first absorbs the affine map."""
         index, kind = (band, source), x.dtype
         first = self.input.weight[index]
         bias_first = torch.addmv(self.input.bias[index], first.mT, self.bias[index])

@@ -1,4 +1,4 @@
-"""Group normalisation along a sequence whose features lie last."""
+"""Group normalisation of sequences, with the features last."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from ..kernels import affine, computing_type, var_mean
 class SequenceNorm(nn.Module):
     """Normalise each sequence over its steps and features, then scale and shift each feature.
 
-    The same mathematics as `torch.nn.GroupNorm` on (sequences, features, steps), for features last
-    and steps first. Statistics are taken in float32 whatever the precision.
+    Equivalent to `torch.nn.GroupNorm` on (sequences, features, steps), but with steps first and
+    features last. Statistics are computed in float32 for any precision of the input.
 
     Args:
         n_features: number of features N.
-        n_groups: features are normalised in this many groups.
+        n_groups: number of groups of features that are normalised separately.
         eps: added to the variance.
-        step_wise: whether each step is normalised on its own, which looks at no later step.
+        step_wise: whether each step is normalised separately, as causal networks need.
 
     Shape:
         (steps, ..., N) -> (steps, ..., N)
 
     Raises:
-        ValueError: if `n_features` is no multiple of `n_groups`.
+        ValueError: if `n_features` is not a multiple of `n_groups`.
     """
 
     def __init__(
@@ -50,27 +50,27 @@ class SequenceNorm(nn.Module):
             dim=(-1,) if self.step_wise else (0, -1),
             eps=self.eps,
         )
-        # On a CPU the layer behind takes its input rounded, and would make a copy to round it.
+        # The next layer takes the type in which it computes; rounding there would need a copy.
         return affine(grouped, scale, shift, dtype=computing_type(x)).flatten(-2)
 
 
 def normalisation(
     x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, *, dim: tuple[int, ...], eps: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Scale and shift with which `x * scale + shift` is `x` normalised over `dim`, then affine.
+    """Return scale and shift such that `x * scale + shift` is normalised over `dim`, then affine.
 
-    Two small tensors instead of a normalised copy of `x`: one pass over `x` applies them, and
-    only `x` has to be kept for the gradient.
+    One pass over `x` applies these two small tensors, and the gradient needs only `x`, not a
+    normalised copy.
 
     Args:
-        x: any shape; statistics are taken in float32 at least.
+        x: any shape; statistics are computed in float32 at least.
         weight: broadcasts with `x`.
         bias: broadcasts with `x`.
-        dim: dimensions that share one mean and variance.
+        dim: dimensions over which mean and variance are computed.
         eps: added to the variance.
 
     Returns:
-        `scale` and `shift`, in float32 at least, with 1 in `dim` where `weight` has no extent.
+        `scale` and `shift`, in float32 at least, of size 1 in `dim` where `weight` has size 1.
     """
     in_training = torch.is_grad_enabled() and x.requires_grad and not torch.jit.is_tracing()
     if x.dtype in (torch.bfloat16, torch.float16) and in_training:
@@ -82,7 +82,7 @@ def normalisation(
 
 
 class _Statistics(torch.autograd.Function):
-    """`var_mean` that keeps `x` for its gradient, and no copy of it in float32."""
+    """`var_mean` that saves `x` for its gradient instead of a copy in float32."""
 
     @staticmethod
     def forward(ctx, x: torch.Tensor, dim: tuple[int, ...]) -> tuple[torch.Tensor, torch.Tensor]:

@@ -21,11 +21,11 @@ class ResidualRecurrent(nn.Module):
         bidirectional: whether the sequence is read in both directions.
         n_groups: groups of the normalisation.
         eps: added to the variance.
-        causal: whether no step may depend on a later one: each step is normalised on its own and
-            the sequence is read forward only.
+        causal: whether no step may depend on a later one: each step is normalised separately and
+            the sequence is read forwards only.
 
     Shape:
-        (steps, ..., N) -> (steps, ..., N); every sequence is processed on its own.
+        (steps, ..., N) -> (steps, ..., N); every sequence is processed separately.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class ResidualRecurrent(nn.Module):
         self.linear = nn.Linear(2 * n_hidden if bidirectional else n_hidden, n_features)
 
     def forward(self, x: torch.Tensor, *, overwrite: bool = False) -> torch.Tensor:
-        """Process every sequence of `x`, which may be overwritten, along its first dimension."""
+        """Process every sequence of `x`; `overwrite` allows overwriting it."""
         size = sequences_at_once(x, self.rnn.hidden_size, computing_type(x) or x.dtype)
         return in_pieces(self._update, x, dim=1, size=size, residual=True, overwrite=overwrite)
 

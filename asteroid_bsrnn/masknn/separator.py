@@ -1,4 +1,4 @@
-"""The dual-path separator: layers along time and along bands by turns (arXiv 2209.15174)."""
+"""Dual-path separator: alternating layers along time and along bands (arXiv 2209.15174)."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from torch.utils.checkpoint import checkpoint
 
 
 class DualPathBlock(nn.Module):
-    """A layer along time, one along bands, then channels (TAC) and attention where given.
+    """A layer along time, a layer along bands, then optional TAC and attention.
 
-    Where the input may be overwritten, layers are called with `overwrite=True`.
+    Layers are called with `overwrite=True` if they may overwrite their input.
 
     Args:
-        time_layer: processes (steps, ..., N) along time; None leaves it out.
-        band_layer: the same along bands.
-        tac: processes (..., C, N); None leaves it out.
-        attention: processes (T, K, B, N); None leaves it out.
-        feature_groups: the N features are split into so many groups, which the time and the band
-            layer process alike and apart, each on N / feature_groups features.
+        time_layer: (steps, ..., N) -> (steps, ..., N) along time; None omits it.
+        band_layer: (steps, ..., N) -> (steps, ..., N) along bands; None omits it.
+        tac: (..., C, N) -> (..., C, N); None omits it.
+        attention: (T, K, B, N) -> (T, K, B, N); None omits it.
+        feature_groups: number of groups of the N features; the time and the band layer process
+            each group of N / feature_groups features separately with the same weights.
 
     Shape:
         (T, K, B * C, N) -> (T, K, B * C, N)
@@ -39,7 +39,7 @@ class DualPathBlock(nn.Module):
         self.feature_groups = feature_groups
 
     def forward(self, x: torch.Tensor, n_channels: int, *, overwrite: bool = False) -> torch.Tensor:
-        """Process features of `n_channels` channels, which may be overwritten."""
+        """Process features of `n_channels` channels; `overwrite` allows overwriting `x`."""
         options = {"overwrite": True} if overwrite else {}
         grouped = x.unflatten(-1, (self.feature_groups, -1))
         if self.time_layer is not None:
@@ -56,14 +56,15 @@ class DualPathBlock(nn.Module):
 
 
 class DualPathSeparator(nn.Module):
-    """Dual-path blocks, one after the other.
+    """A sequence of dual-path blocks.
 
     Args:
-        blocks: the blocks.
+        blocks: in their order.
 
     Attributes:
-        activation_checkpointing: whether training keeps each block's input alone and computes the
-            block a second time for its gradients. No part of the model: set it where it trains.
+        activation_checkpointing: whether training saves only the input of each block and
+            recomputes the block for its gradients. A setting of the training, not stored with
+            the model.
 
     Shape:
         (T, K, B * C, N) -> (T, K, B * C, N)
@@ -75,10 +76,10 @@ class DualPathSeparator(nn.Module):
         self.activation_checkpointing = False
 
     def forward(self, x: torch.Tensor, n_channels: int, *, overwrite: bool = False) -> torch.Tensor:
-        """Process features of `n_channels` channels, which may be overwritten."""
+        """Process features of `n_channels` channels; `overwrite` allows overwriting `x`."""
         for block in self.blocks:
             if self.activation_checkpointing and torch.is_grad_enabled():
-                # Nothing in a block is random, so no generator's state has to be kept.
+                # A block contains nothing random, so the state of the generator is not needed.
                 x = checkpoint(block, x, n_channels, use_reentrant=False, preserve_rng_state=False)
             else:
                 x = block(x, n_channels, overwrite=overwrite)
@@ -86,11 +87,11 @@ class DualPathSeparator(nn.Module):
 
 
 def set_activation_checkpointing(network: nn.Module, enabled: bool) -> None:
-    """Trade time for memory in a network's training: a third more time, a fraction of the memory.
+    """Enable or disable activation checkpointing: less memory and a third more time in training.
 
     Args:
-        network: with a `DualPathSeparator` somewhere in it.
-        enabled: whether its blocks keep their inputs alone.
+        network: contains one or more `DualPathSeparator`s.
+        enabled: whether only the inputs of the blocks are saved.
     """
     for module in network.modules():
         if isinstance(module, DualPathSeparator):

@@ -1,4 +1,4 @@
-"""Transform-average-concatenate: what the channels of one recording tell each other.
+"""Transform-average-concatenate: exchange of information between the channels of a recording.
 
 From Y. Luo, Z. Chen, N. Mesgarani, T. Yoshioka, "End-to-end microphone permutation and number
 invariant multi-channel speech separation" (ICASSP 2020), as SIMO Stereo BSRNN uses it.
@@ -18,11 +18,11 @@ ACTIVATIONS = {"tanh": nn.Tanh, "prelu": nn.PReLU}
 
 
 class TAC(nn.Module):
-    """Transform each channel, average over the channels, join both; added to the input.
+    """Transform each channel, average over the channels and concatenate both, as a residual.
 
-    The order of the channels does not matter, and any number of them will do. The three
-    activations are one module: with "prelu" they share one learned slope, in new networks as in
-    the weights that the replication study (arXiv 2603.09187) released.
+    Channels can have any number and order. The three activations are one module: with "prelu"
+    they share one learned slope, as in the released weights of the replication study (arXiv
+    2603.09187).
 
     Args:
         n_features: number of features N.
@@ -42,7 +42,7 @@ class TAC(nn.Module):
         self.activation = ACTIVATIONS[activation]()
 
     def forward(self, x: torch.Tensor, *, overwrite: bool = False) -> torch.Tensor:
-        """Exchange information between the channels of `x`, which may be overwritten."""
+        """Exchange information between the channels of `x`; `overwrite` allows overwriting it."""
         kind = computing_type(x)
         exchange = self._exchange if kind is None else self._fused(kind)
         return in_pieces(exchange, x, dim=0, size=ROWS, residual=True, overwrite=overwrite)
@@ -50,17 +50,17 @@ class TAC(nn.Module):
     def _exchange(self, x: torch.Tensor) -> torch.Tensor:
         transformed = self.activation(self.transform(x))
         average = self.activation(self.average(transformed.mean(dim=-2, keepdim=True)))
-        # A linear layer over both, without a copy of the average for each channel.
+        # The linear layer of the concatenation, without a copy of the average for each channel.
         own, shared = self.concatenate.weight.chunk(2, dim=1)
         joined = F.linear(transformed, own, self.concatenate.bias) + F.linear(average, shared)
         return self.activation(joined)
 
     def _fused(self, kind: torch.dtype) -> Callable[[torch.Tensor], torch.Tensor]:
-        """`_exchange` in layers that compute their activation too, with weights of type `kind`."""
+        """Return `_exchange` with fused activations and weights of type `kind`."""
         layers = (self.transform, self.average, self.concatenate)
         weights = [parameter.to(kind) for layer in layers for parameter in layer.parameters()]
         transform, transform_bias, average, average_bias, joint, joint_bias = weights
-        # oneDNN multiplies by parts of a weight tensor in a loop that is a hundred times as slow.
+        # oneDNN is a hundred times slower with a part of a weight tensor that is not contiguous.
         own, shared = (part.contiguous() for part in joint.chunk(2, dim=1))
         no_bias = torch.zeros_like(joint_bias)
         slope = self.activation.weight.item() if isinstance(self.activation, nn.PReLU) else None
@@ -68,7 +68,7 @@ class TAC(nn.Module):
 
         def exchange(x: torch.Tensor) -> torch.Tensor:
             transformed = linear(x.to(kind), transform, transform_bias, *activation)
-            # The sum of slices passes over whole rows; a mean over so short a dimension does not.
+            # A sum of slices reads whole rows; a mean over such a short dimension is slower.
             mean = sum(transformed.unbind(-2)) / transformed.shape[-2]
             averaged = linear(mean, average, average_bias, *activation)
             joined = linear(transformed, own, joint_bias)

@@ -1,15 +1,16 @@
-"""Waveform -> waveform networks on Asteroid's `BaseModel`, registered with Asteroid."""
+"""Networks from waveform to waveform on Asteroid's `BaseModel`, registered with Asteroid."""
 
 from ..filterbank import FFTSTFTFB
 from ..registration import register_filterbank, register_models
-from .base import BandSplitModel, SourceModel
+from .base import SourceModel
 from .bscnn import BSCNN
-from .bsrnn import BSRNN
+from .bsrnn import BSRNN, BandSplitMasker, BandSplitModel
 from .per_source import PerSourceSeparator, build_network
 
 __all__ = [
     "BSCNN",
     "BSRNN",
+    "BandSplitMasker",
     "BandSplitModel",
     "PerSourceSeparator",
     "SourceModel",

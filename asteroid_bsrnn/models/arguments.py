@@ -1,4 +1,4 @@
-"""What the constructors of all models share: recorded arguments and checked values."""
+"""Arguments of model constructors: recorded as plain types, and checked."""
 
 from __future__ import annotations
 
@@ -11,13 +11,11 @@ import numpy as np
 
 
 def records_arguments(init: Callable) -> Callable:
-    """Make a keyword-only `__init__` remember what it was called with, as plain types.
+    """Record the arguments of a keyword-only `__init__` in `self.model_args`, as plain types.
 
-    The arguments, defaults included, become `self.model_args`: what Asteroid needs to make the
-    model again. An unknown name is refused with the valid ones listed.
-
-    Raises:
-        TypeError: when the decorated constructor gets a positional or an unknown argument.
+    They include the defaults; Asteroid builds the model again from them. The decorated
+    constructor raises a `TypeError` that lists the valid names for a positional or an unknown
+    argument.
     """
     names = list(inspect.signature(init).parameters)[1:]
     defaults = {
@@ -39,9 +37,9 @@ def records_arguments(init: Callable) -> Callable:
 
 
 def plain(value: Any) -> Any:
-    """`value` with tuples as lists and NumPy's numbers and arrays as Python's, down to the leaves.
+    """Convert tuples to lists and NumPy numbers and arrays to Python's, at every level.
 
-    Files of such types alone load under `torch.load(weights_only=True)`.
+    Files that contain only such types load under `torch.load(weights_only=True)`.
     """
     if isinstance(value, (np.generic, np.ndarray)):
         return value.tolist()
@@ -53,7 +51,7 @@ def plain(value: Any) -> Any:
 
 
 def check_choice(name: str, value: Any, choices: Iterable[Any]) -> None:
-    """Refuse a value that is not among the choices.
+    """Refuse a value that is not one of the choices.
 
     Raises:
         ValueError: with the name, the value and the choices.
@@ -65,7 +63,7 @@ def check_choice(name: str, value: Any, choices: Iterable[Any]) -> None:
 
 
 def check_positive(**values: int) -> None:
-    """Refuse anything but whole numbers of at least 1.
+    """Refuse values that are not whole numbers of at least 1.
 
     Raises:
         ValueError: with the name and the value.
@@ -76,10 +74,10 @@ def check_positive(**values: int) -> None:
 
 
 def check_sources(sources: Iterable[str]) -> tuple[str, ...]:
-    """The names of the sources as a tuple.
+    """Return the names of the sources as a tuple.
 
     Raises:
-        ValueError: if there is none, one is no text or one comes twice.
+        ValueError: if there is no name, or a name is empty, not a string or repeated.
     """
     sources = (sources,) if isinstance(sources, str) else tuple(sources)
     if not sources or not all(isinstance(name, str) and name for name in sources):

@@ -1,4 +1,7 @@
-"""Band-split network of dilated convolutions (arXiv 2603.09187)."""
+"""Band-Split CNN: dilated convolutions instead of recurrent layers (arXiv 2603.09187).
+
+Only the blocks differ from `BSRNN`; `bsrnn.py` shows the forward pass.
+"""
 
 from __future__ import annotations
 
@@ -6,34 +9,42 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from ..bands import BandTable
-from ..masknn import ResidualDilatedConvs
-from .arguments import check_positive, records_arguments
-from .base import BandSplitModel
+from ..bands import BandTable, band_widths, default_table
+from ..filterbank import FFTSTFTFB, Decoder, Encoder
+from ..masknn import (
+    BandSplit,
+    DualPathBlock,
+    DualPathSeparator,
+    FullBandAttention,
+    MaskEstimator,
+    ResidualDilatedConvs,
+)
+from .arguments import check_positive, check_sources, records_arguments
+from .bsrnn import BandSplitMasker, BandSplitModel
 
 
 class BSCNN(BandSplitModel):
-    """Band-Split CNN: BSRNN with stacks of dilated convolutions in place of recurrent layers.
+    """Band-Split CNN: BSRNN with stacks of dilated convolutions instead of recurrent layers.
 
-    The defaults are the network of the replication study for vocals, with the bands of its source
-    (29.7 M parameters over the four sources, as its table says).
+    The defaults are the network of the replication study for vocals. The networks of the four
+    sources have 29.7 M parameters together, as in its table.
 
     Args:
         sources: names of the estimated sources, in order.
         bands: as in `BSRNN`.
         feature_dim: number of features N of a band and frame.
         n_repeats: number of dual-path blocks R.
-        time_dilations: number of dilated convolutions along time; 0 leaves the layer out.
+        time_dilations: number of dilated convolutions along time; 0 omits the layer.
         time_kernel_size: their kernel size, odd.
         time_expansion: channels inside the time layer as a multiple of N.
-        band_dilations: the same along bands.
-        band_kernel_size: the same along bands.
-        band_expansion: the same along bands.
+        band_dilations: number of dilated convolutions along bands; 0 omits the layer.
+        band_kernel_size: their kernel size, odd.
+        band_expansion: channels inside the band layer as a multiple of N.
         mask_expansion: hidden size of the mask estimator as a multiple of N.
         attention_heads: heads of the full-band attention in every block; 0 means no attention.
         attention_dim: features of its queries and keys, for each band and head.
         last_source_as_residual: whether the last source is the mixture minus the others.
-        causal: whether no frame may depend on later ones, but for the STFT's window.
+        causal: whether no frame may depend on later ones, except within the STFT's window.
         n_filters: size of the FFT.
         kernel_size: length of the window; None means `n_filters`, which it must equal.
         stride: hop in samples.
@@ -75,38 +86,48 @@ class BSCNN(BandSplitModel):
     ):
         if not (time_dilations or band_dilations):
             raise ValueError("time_dilations and band_dilations can't both be 0")
+        check_positive(feature_dim=feature_dim, n_repeats=n_repeats, mask_expansion=mask_expansion)
+        if attention_heads:
+            check_positive(attention_heads=attention_heads, attention_dim=attention_dim)
+        sources = check_sources(sources)
+        filterbank = FFTSTFTFB(n_filters, kernel_size, stride, sample_rate=sample_rate)
+        table = default_table(sources) if bands is None else bands
+        widths = band_widths(table, sample_rate, n_filters)
+        heads = {"n_heads": attention_heads, "head_dim": attention_dim, "causal": causal}
         time = (time_dilations, time_kernel_size, time_expansion)
         band = (band_dilations, band_kernel_size, band_expansion)
 
-        def make_layers() -> dict:
-            return {
-                "time_layer": _layer("time", feature_dim, *time, causal=causal),
-                "band_layer": _layer("band", feature_dim, *band, causal=False),
-            }
-
+        band_split = BandSplit(widths, feature_dim, causal=causal)
+        blocks = [
+            DualPathBlock(
+                attention=(
+                    FullBandAttention(feature_dim, len(widths), **heads)
+                    if attention_heads
+                    else None
+                ),
+                time_layer=_layer("time", feature_dim, *time, causal=causal),
+                band_layer=_layer("band", feature_dim, *band, causal=False),
+            )
+            for _ in range(n_repeats)
+        ]
+        n_masks = len(sources) - last_source_as_residual
+        mask_estimator = MaskEstimator(
+            widths, feature_dim, n_sources=n_masks, expansion=mask_expansion, causal=causal
+        )
         super().__init__(
-            make_layers=make_layers,
+            Encoder(filterbank, as_conv1d=False),
+            BandSplitMasker(band_split, DualPathSeparator(blocks), mask_estimator),
+            Decoder(filterbank),
             sources=sources,
-            bands=bands,
-            feature_dim=feature_dim,
-            n_repeats=n_repeats,
-            mask_expansion=mask_expansion,
-            attention_heads=attention_heads,
-            attention_dim=attention_dim,
-            last_source_as_residual=last_source_as_residual,
-            causal=causal,
-            n_filters=n_filters,
-            kernel_size=kernel_size,
-            stride=stride,
-            sample_rate=sample_rate,
             in_channels=in_channels,
+            last_source_as_residual=last_source_as_residual,
         )
 
 
 def _layer(
     axis: str, n_features: int, n_dilated: int, kernel_size: int, expansion: int, *, causal: bool
 ) -> nn.Module | None:
-    """A stack of dilated convolutions along time or bands, or None for none."""
+    """Build a stack of dilated convolutions along time or bands; None without any."""
     if not n_dilated:
         return None
     values = {"dilations": n_dilated, "kernel_size": kernel_size, "expansion": expansion}

@@ -1,4 +1,4 @@
-"""One network a source, as one separator."""
+"""Several networks of fewer sources as one separator."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from torch import nn
 
 from ..memory import release_kept_memory
 from .arguments import records_arguments
-from .base import SourceModel
+from .base import SourceModel, as_mixture
 
 
 def build_network(conf: Mapping) -> SourceModel:
-    """A model with fresh weights from the `model_name` and `model_args` of what describes it.
+    """Build a model with fresh weights from its `model_name` and `model_args`.
 
-    Asteroid's registry is a module, in which other things than models have names too; a file of
-    weights must not get to call them.
+    Asteroid's registry is a module that also contains functions. Only names of models are
+    accepted, so that a file of weights cannot call anything else.
 
     Args:
-        conf: as `SourceModel.serialize` gives it; anything but these two entries is left alone.
+        conf: a result of `SourceModel.serialize`; other entries are ignored.
 
     Raises:
         TypeError: for an unknown argument of the model.
-        ValueError: if the description is malformed, names no model of this kind, or has a value
-            that the model refuses.
+        ValueError: if an entry is missing, the name is not that of a model of this kind, or the
+            model refuses a value.
     """
     if not isinstance(conf, Mapping) or not {"model_name", "model_args"} <= set(conf):
         raise ValueError(f"a network must have a model_name and model_args, got {conf!r}")
@@ -36,20 +36,20 @@ def build_network(conf: Mapping) -> SourceModel:
 
 
 class PerSourceSeparator(SourceModel):
-    """Networks of fewer sources side by side, which act as one network of all their sources.
+    """Networks of fewer sources that act as one network of all their sources.
 
-    The mixture is transformed once for all of them.
+    They share one STFT of the mixture.
 
     Args:
-        networks: for each network a mapping with `model_name` and `model_args`, as `serialize`
-            gives them. Their sources, in this order, are the sources of the separator.
-        sample_rate: in hertz; None means that of the networks, and other values must equal it.
+        networks: for each network a mapping with `model_name` and `model_args`, as returned by
+            `serialize`. Their sources, in this order, are the sources of the separator.
+        sample_rate: in hertz; None means that of the networks, which any other value must equal.
 
     Shape:
         (B, C, L) -> (B, S, C, L)
 
     Raises:
-        ValueError: if there is no network, one is of no model of this project, two estimate the
+        ValueError: if there is no network, one is not a model of this project, two estimate the
             same source, or they differ in sample rate or filterbank.
     """
 
@@ -74,7 +74,7 @@ class PerSourceSeparator(SourceModel):
 
     @classmethod
     def of(cls, networks: Sequence[SourceModel]) -> PerSourceSeparator:
-        """The separator of existing networks, with copies of their weights."""
+        """Return the separator of existing networks, with copies of their weights."""
         confs = [
             {"model_name": type(network).__name__, "model_args": network.get_model_args()}
             for network in networks
@@ -85,7 +85,7 @@ class PerSourceSeparator(SourceModel):
         return separator
 
     def get_model_args(self) -> dict:
-        """Every argument of the constructor, those of its networks included, as plain types."""
+        """Return every argument of the constructor and of its networks, as plain types."""
         return {
             "networks": [
                 {"model_name": type(network).__name__, "model_args": network.get_model_args()}
@@ -96,24 +96,33 @@ class PerSourceSeparator(SourceModel):
 
     @property
     def suits_bfloat16(self) -> bool:
-        """Whether all networks do."""
+        """Whether all networks suit bfloat16."""
         return all(network.suits_bfloat16 for network in self.networks)
 
     @property
     def encoder(self) -> nn.Module:
-        """The analysis that all networks share."""
+        """The filterbank that all networks share."""
         return self.networks[0].encoder
 
     @property
     def decoder(self) -> nn.Module:
-        """The synthesis that all networks share."""
+        """The inverse filterbank that all networks share."""
         return self.networks[0].decoder
 
-    def estimate_spectrogram(self, spectrogram: torch.Tensor) -> torch.Tensor:
-        """(B, C, 2F, T) of a mixture -> (B, S, C, 2F, T) of its sources."""
+    def forward_with_spectrogram(self, wav: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Estimate the sources and their spectrograms; see `SourceModel`."""
+        waveform = as_mixture(wav, self.in_channels)  # (B, C, L)
+        length = waveform.shape[-1]
+        mixture = self.networks[0].forward_encoder(waveform)  # (B, C, 2F, T)
+        estimates = self.estimate_spectrogram(mixture)  # (B, S, C, 2F, T)
+        waveforms = self.networks[0].forward_decoder(estimates, length)  # (B, S, C, L)
+        return waveforms, estimates
+
+    def estimate_spectrogram(self, mixture: torch.Tensor) -> torch.Tensor:
+        """Estimate the spectrograms of the sources: (B, C, 2F, T) -> (B, S, C, 2F, T)."""
         estimates = []
         for network in self.networks:
-            estimates.append(network.estimate_spectrogram(spectrogram))
+            estimates.append(network.estimate_spectrogram(mixture))
             if not torch.is_grad_enabled():
                 release_kept_memory()
         return torch.cat(estimates, dim=1)

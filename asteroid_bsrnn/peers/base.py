@@ -8,7 +8,7 @@ import torch
 
 from ..filterbank import FFTSTFTFB, Decoder, Encoder
 from ..models import SourceModel
-from ..models.shapes import at_least, batch_channels_time, check_mixture, like_input
+from ..models.base import as_mixture, at_least, like_input
 
 
 class Peer(SourceModel):
@@ -55,8 +55,7 @@ class Peer(SourceModel):
         return estimates, self.encoder(at_least(estimates, shortest))
 
     def _estimates(self, wav: torch.Tensor) -> torch.Tensor:
-        check_mixture(wav, self.in_channels)
-        mixture = batch_channels_time(wav)
+        mixture = as_mixture(wav, self.in_channels)
         estimates = self.estimate(at_least(mixture, self.shortest))
         return estimates[..., : mixture.shape[-1]]
 

@@ -1,6 +1,7 @@
 """Section `layers`: forward and backward of one bidirectional LSTM, and its fastest tiles.
 
-This decides `FASTER` in `asteroid_bsrnn/kernels/choose.py`, and the tiles in `lstm_tiles.py`.
+The results decide the entries of `MEASURED` in `asteroid_bsrnn/kernels/choose.py`, and the tiles in
+`lstm_triton.py`.
 """
 
 from __future__ import annotations
@@ -42,17 +43,17 @@ def measure(shape: tuple, dtype: torch.dtype, lstm: str, section: Section, tf32:
 
 def sweep(shape: tuple, kernel: str, section: Section) -> dict:
     """Return the times of a kernel in bfloat16 for several tiles."""
-    from asteroid_bsrnn.kernels import lstm_tiles, lstm_triton
+    from asteroid_bsrnn.kernels import lstm_triton
 
     n_steps, n_batch, _, n_hidden = shape
     new = {"device": section.device, "dtype": torch.bfloat16}
     weight = 0.06 * torch.randn(2, 4 * n_hidden, n_hidden, **new)
     gates = torch.randn(n_steps, n_batch, 2, 4 * n_hidden, **new)
     states, cells = (torch.randn(n_steps, n_batch, 2 * n_hidden, **new) for _ in range(2))
-    limits = lstm_tiles.limits(gates.device)
-    chosen = lstm_tiles.choose_tiles(kernel, n_batch, n_hidden, 2, *limits)
+    limits = lstm_triton.limits(gates.device)
+    chosen = lstm_triton.choose_tiles(kernel, n_batch, n_hidden, 2, *limits)
     found = {}
-    for tiles in candidates(lstm_tiles.Tiles, chosen):
+    for tiles in candidates(lstm_triton.Tiles, chosen):
         if section.left < 10:
             break
 
