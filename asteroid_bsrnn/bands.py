@@ -1,9 +1,9 @@
-"""How a spectrogram is cut into bands: tables in hertz, turned into widths in bins.
+"""Band tables in hertz, and their conversion to widths in bins.
 
-A table is a sequence of `(count, hertz)` pairs, read from 0 Hz upwards: `count` neighbouring bands
-of `hertz` each. What is left up to the Nyquist frequency is one last band. Bands written this way
-can neither overlap nor leave gaps. The named tables are those of Band-Split RNN
-(arXiv 2209.15174), as its replication (arXiv 2603.09187) uses them.
+A table is a sequence of `(count, hertz)` pairs from 0 Hz upwards: `count` neighbouring bands with a
+width of `hertz` each. A last band takes the rest up to the Nyquist frequency. Such tables have
+neither overlaps nor gaps. The named tables are those of Band-Split RNN (arXiv 2209.15174), in the
+version of its replication (arXiv 2603.09187).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ TABLES: dict[str, tuple[tuple[int, float], ...]] = {
 
 
 class Run(NamedTuple):
-    """Neighbouring bands of one width, which share one batched product.
+    """Neighbouring bands of equal width, which one batched product processes together.
 
     Attributes:
         n_bands: number of bands.
@@ -44,27 +44,27 @@ class Run(NamedTuple):
 
     @property
     def bands(self) -> slice:
-        """Where the run lies among the bands."""
+        """Indices of the bands of the run."""
         return slice(self.first_band, self.first_band + self.n_bands)
 
     @property
     def bins(self) -> slice:
-        """Where the run lies among the bins."""
+        """Indices of the bins of the run."""
         return slice(self.first_bin, self.first_bin + self.n_bands * self.width)
 
 
 def default_table(sources: Sequence[str]) -> str:
-    """Name of the table for `sources`: a single source's own one where there is one, else joint."""
+    """Return the name of the table for `sources`: that of a single source if any, else "joint"."""
     return sources[0] if len(sources) == 1 and sources[0] in TABLES else "joint"
 
 
 def band_widths(
     table: str | BandTable, sample_rate: float = 44100, n_filters: int = 2048
 ) -> tuple[int, ...]:
-    """Widths in bins of the bands of a table; they sum to `n_filters // 2 + 1`.
+    """Return the widths of the bands of a table in bins; they sum to `n_filters // 2 + 1`.
 
-    A band of `h` hertz has `floor(h / (nyquist / n_bins))` bins. A named table ends where the
-    Nyquist frequency cuts it, so that it serves any sample rate.
+    A band of `h` hertz has `floor(h / (nyquist / n_bins))` bins. Named tables end at the Nyquist
+    frequency, so that they fit any sample rate.
 
     Args:
         table: name of a table (a key of `TABLES`) or `(count, hertz)` pairs.
@@ -72,7 +72,7 @@ def band_widths(
         n_filters: size of the FFT.
 
     Returns:
-        One width a band, from 0 Hz upwards.
+        One width per band, from 0 Hz upwards.
 
     Raises:
         ValueError: for an unknown name, a malformed table, a sample rate that is not positive, or
@@ -115,7 +115,7 @@ def runs_of_equal_width(widths: Sequence[int]) -> list[Run]:
         widths: width of each band in bins.
 
     Returns:
-        The runs in order; together they hold every band and every bin once.
+        The runs in order. Together they contain every band and every bin once.
 
     Example:
         >>> [(run.n_bands, run.width) for run in runs_of_equal_width([4, 4, 4, 5])]
@@ -132,8 +132,8 @@ def runs_of_equal_width(widths: Sequence[int]) -> list[Run]:
 
 
 def _band_hertz(table: str | BandTable) -> Iterator[float]:
-    """Width of each band in hertz, without the last one that takes the rest."""
-    # An iterator, so that a table with an absurd count fails at the first band that does not fit.
+    """Yield the width of each band in hertz, without the last one that takes the rest."""
+    # A generator: a table with a huge count fails at the first band that does not fit.
     if isinstance(table, str):
         if table not in TABLES:
             raise ValueError(f"unknown band table {table!r}; valid names: {', '.join(TABLES)}")

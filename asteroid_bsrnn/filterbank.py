@@ -1,8 +1,8 @@
-"""The short-time Fourier transform as an `asteroid_filterbanks` filterbank that runs by FFT.
+"""An FFT-based short-time Fourier transform as an `asteroid_filterbanks` filterbank.
 
-`FFTSTFTFB` has no learned weights and stores nothing in a state dict. With the toolkit's own
-`Encoder` and `Decoder` it runs as the convolution that `TorchSTFTFB` is; with the two of this
-module it runs as `torch.stft` and `torch.istft`, which is many times faster for long windows.
+`FFTSTFTFB` has no learned weights and nothing in its state dict. With the `Encoder` and `Decoder`
+of `asteroid_filterbanks` it is computed as a convolution, like `TorchSTFTFB`. With those of this
+module it is computed by `torch.stft` and `torch.istft`, many times faster for long windows.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from torch.nn import functional
 class FFTSTFTFB(TorchSTFTFB):
     """STFT filterbank with the conventions of `torch.stft` and `torch.istft`.
 
-    Analysis and synthesis share one window, and synthesis divides by the overlapped squared
-    window, so that a spectrogram turns back into its waveform.
+    Analysis and synthesis use the same window. Synthesis divides by the overlapped squared window,
+    so that it inverts the analysis.
 
     Args:
         n_filters: size of the FFT; must be even. There are `n_filters // 2 + 1` bins.
         kernel_size: length of the window; must equal `n_filters`. None means `n_filters`.
         stride: hop in samples; None means a quarter of the window.
-        window: name of a periodic window, as `scipy.signal.get_window` takes it.
-        center: whether frames are centred on multiples of the hop, the ends being padded.
-        pad_mode: how the ends are padded, as in `torch.stft`.
+        window: name of a periodic window, as in `scipy.signal.get_window`.
+        center: whether frames are centred on multiples of the hop, with padding at the ends.
+        pad_mode: mode of the padding, as in `torch.stft`.
         sample_rate: in hertz.
 
     Raises:
         ValueError: if `n_filters` is odd, `kernel_size` differs from it, `stride` is not in
-            1 ... `n_filters // 2`, or one of them is no whole number.
+            1 ... `n_filters // 2`, or one of them is not a whole number.
     """
 
     def __init__(
@@ -66,8 +66,8 @@ class FFTSTFTFB(TorchSTFTFB):
         self.register_buffer("torch_window", torch.from_numpy(self.window).float(), False)
 
     def _apply(self, fn, recurse=True):
-        # The window follows the module to its device, but never to half precision, and to float64
-        # from its own values, not from those rounded to float32.
+        # The window moves with the module but is never half precision. In float64 it is computed
+        # from its exact values instead of those rounded to float32.
         super()._apply(fn, recurse)
         dtype = torch.promote_types(self.torch_window.dtype, torch.float32)
         device = self.torch_window.device
@@ -75,13 +75,13 @@ class FFTSTFTFB(TorchSTFTFB):
         return self
 
     def filters(self) -> torch.Tensor:
-        """The transform as convolution kernels of shape (n_filters + 2, 1, kernel_size)."""
+        """Return the transform as convolution kernels (n_filters + 2, 1, kernel_size)."""
         window = torch.from_numpy(self.window)
         twin = TorchSTFTFB(self.n_filters, self.kernel_size, self.stride, window=window)
         return twin.filters().to(self.torch_window)
 
     def stft(self, waveform: torch.Tensor) -> torch.Tensor:
-        """Complex spectrogram (..., bins, frames) of a waveform (..., time), by FFT.
+        """Return the complex spectrogram (..., bins, frames) of a waveform (..., time).
 
         Half-precision input is transformed in float32.
 
@@ -103,11 +103,11 @@ class FFTSTFTFB(TorchSTFTFB):
         return spectrogram.reshape(waveform.shape[:-1] + spectrogram.shape[-2:])
 
     def istft(self, spectrogram: torch.Tensor, length: int | None = None) -> torch.Tensor:
-        """Waveform (..., time) of a complex spectrogram (..., bins, frames), by FFT.
+        """Return the waveform (..., time) of a complex spectrogram (..., bins, frames).
 
         Args:
             spectrogram: complex64 or complex128.
-            length: samples wanted; None gives all that the frames hold.
+            length: number of samples; None means as many as the frames hold.
         """
         flat = spectrogram.reshape((-1,) + spectrogram.shape[-2:])
         if spectrogram.is_cuda and not torch.jit.is_tracing() and self._is_inside(flat, length):
@@ -124,17 +124,17 @@ class FFTSTFTFB(TorchSTFTFB):
         return waveform.reshape(spectrogram.shape[:-2] + waveform.shape[-1:])
 
     def _is_inside(self, spectrogram: torch.Tensor, length: int | None) -> bool:
-        """Whether every sample wanted lies less than a hop behind the middle of a frame."""
+        """Whether `length` lies within the frames."""
         return self.center and (length is None or length < spectrogram.shape[-1] * self.stride)
 
     def overlap_add(self, spectrogram: torch.Tensor, length: int | None = None) -> torch.Tensor:
-        """What `torch.istft` computes of centred frames, without its look at the windows' sum.
+        """Compute `torch.istft` of centred frames without the window-sum check.
 
-        For that look the CPU waits until a GPU has done all that is queued before.
+        The check would synchronise the device.
 
         Args:
             spectrogram: (B, bins, frames), complex64 or complex128.
-            length: samples wanted, below `frames * stride`; None gives `(frames - 1) * stride`.
+            length: number of samples below `frames * stride`; None means `(frames - 1) * stride`.
 
         Returns:
             (B, length)
@@ -145,7 +145,7 @@ class FFTSTFTFB(TorchSTFTFB):
         squares = window.square().expand(1, -1, n_frames)
         start = self.n_filters // 2
         stop = start + ((n_frames - 1) * self.stride if length is None else length)
-        # Cut before they are divided: at the ends the windows are 0.
+        # The cut comes before the division because the windows are 0 at the ends.
         waveform, weight = (
             functional.fold(
                 columns,
@@ -158,22 +158,22 @@ class FFTSTFTFB(TorchSTFTFB):
         return waveform / weight
 
     def get_config(self) -> dict:
-        """Arguments that make this filterbank again, and its name."""
+        """Return the name of the filterbank and its arguments."""
         config = super().get_config()
         config.update(window=self.window_name, center=self.center, pad_mode=self.pad_mode)
         return config
 
 
 class Encoder(asteroid_filterbanks.Encoder):
-    """Waveform -> spectrogram by FFT, with the shapes of the toolkit's own encoder.
+    """Waveform -> spectrogram by FFT, with the shapes of the encoder of `asteroid_filterbanks`.
 
     Real and imaginary parts are stacked over frequency, as everywhere in `asteroid_filterbanks`.
 
     Args:
         filterbank: an `FFTSTFTFB`.
-        is_pinv: as in the toolkit; True runs as its convolution.
-        as_conv1d: as in the toolkit; False keeps the channel dimension of mono input.
-        padding: as in the toolkit; other than 0 runs as its convolution.
+        is_pinv: as in `asteroid_filterbanks`; True uses its convolution.
+        as_conv1d: as in `asteroid_filterbanks`; False keeps the channel dimension of mono input.
+        padding: as in `asteroid_filterbanks`; a value other than 0 uses its convolution.
 
     Shape:
         (time,) -> (2 * bins, frames)
@@ -184,7 +184,7 @@ class Encoder(asteroid_filterbanks.Encoder):
     """
 
     def forward(self, waveform: torch.Tensor) -> torch.Tensor:
-        """Transform `waveform`; half precision comes out as float32."""
+        """Transform `waveform`; the result of half precision is float32."""
         if self.is_pinv or self.padding:
             return super().forward(waveform)
         if self.as_conv1d and waveform.ndim == 3 and waveform.shape[1] == 1:
@@ -194,13 +194,13 @@ class Encoder(asteroid_filterbanks.Encoder):
 
 
 class Decoder(asteroid_filterbanks.Decoder):
-    """Spectrogram -> waveform by FFT, with the shapes of the toolkit's own decoder.
+    """Spectrogram -> waveform by FFT, with the shapes of the decoder of `asteroid_filterbanks`.
 
     Args:
         filterbank: an `FFTSTFTFB`.
-        is_pinv: as in the toolkit; True runs as its convolution.
-        padding: as in the toolkit; other than 0 runs as its convolution.
-        output_padding: as in the toolkit; other than 0 runs as its convolution.
+        is_pinv: as in `asteroid_filterbanks`; True uses its convolution.
+        padding: as in `asteroid_filterbanks`; a value other than 0 uses its convolution.
+        output_padding: as in `asteroid_filterbanks`; a value other than 0 uses its convolution.
 
     Shape:
         (2 * bins, frames) -> (time,)
@@ -209,7 +209,7 @@ class Decoder(asteroid_filterbanks.Decoder):
     """
 
     def forward(self, spec: torch.Tensor, length: int | None = None) -> torch.Tensor:
-        """Transform `spec` back to `length` samples (None: all that the frames hold)."""
+        """Transform `spec` to `length` samples (None: as many as the frames hold)."""
         if self.is_pinv or self.padding or self.output_padding:
             return super().forward(spec, length)
         spec = spec.to(torch.promote_types(spec.dtype, torch.float32))
@@ -219,8 +219,8 @@ class Decoder(asteroid_filterbanks.Decoder):
 
 
 def _refuse_shorter(waveform: torch.Tensor, shortest: int) -> None:
-    """Say in words what `torch.stft` says in terms of its padding."""
-    # A traced length is a tensor; the check would only freeze it.
+    """Refuse a waveform that `torch.stft` could not pad."""
+    # A traced length is a tensor, which the check would freeze.
     if not torch.jit.is_tracing() and waveform.shape[-1] < shortest:
         raise ValueError(
             f"a waveform of {waveform.shape[-1]} samples is too short for this STFT, "

@@ -11,9 +11,9 @@ DOMAINS = ("time", "stft", "time+stft")
 class L1Loss(nn.Module):
     """L1 distance of waveforms, of STFTs, or the sum of both (arXiv 2209.15174).
 
-    The STFT's part is the mean over its real parts plus the mean over its imaginary parts. Where
-    only some sources or sums of sources are known, sums of estimates are compared with these, and
-    each mean is over what is known.
+    The distance of STFTs is the mean over the real parts plus the mean over the imaginary parts.
+    If only some sources or sums of sources are known, they are compared with the same sums of
+    estimates, and the means are over known signals only.
 
     Args:
         domain: "time", "stft" or "time+stft".
@@ -30,7 +30,7 @@ class L1Loss(nn.Module):
 
     @property
     def needs_stft(self) -> bool:
-        """Whether spectrograms must be given."""
+        """Whether the loss needs spectrograms."""
         return self.domain != "time"
 
     def forward(
@@ -41,26 +41,26 @@ class L1Loss(nn.Module):
         spectrograms: torch.Tensor | None = None,
         known: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Distance of estimates from sources.
+        """Return the distance of estimates from sources.
 
         Args:
             estimates: (batch, sources, channels, time)
             sources: (batch, signals, channels, time), the true sources or, with `known`, sums of
                 them.
             estimated_spectrograms: (batch, sources, channels, 2 * bins, frames), real and
-                imaginary parts stacked; needed in the STFT domain.
+                imaginary parts stacked; required in the STFT domain.
             spectrograms: those of `sources`.
             known: (batch, signals, sources), 1 where a signal contains a source, else 0. Signals
-                without any are not compared. None means that the signals are the sources.
+                without a source are ignored. None means that the signals are the sources.
 
         Returns:
-            A scalar, in float32 at least; 0 where nothing is known.
+            A scalar, in float32 at least; 0 if no signal is known.
         """
         loss = torch.zeros((), device=estimates.device)
         if self.domain != "stft":
             loss = loss + _mean_distance(estimates, sources, known)
         if self.needs_stft:
-            # Real and imaginary parts are of one size: the sum of their means is twice the mean.
+            # Real and imaginary parts have the same size: the sum of their means is twice the mean.
             loss = loss + 2 * _mean_distance(estimated_spectrograms, spectrograms, known)
         return loss
 
@@ -68,12 +68,12 @@ class L1Loss(nn.Module):
 def _mean_distance(
     estimates: torch.Tensor, signals: torch.Tensor, known: torch.Tensor | None
 ) -> torch.Tensor:
-    """Mean absolute difference of estimates from what is known."""
+    """Return the mean absolute difference of estimates from the known signals."""
     if known is None:
         return (estimates - signals).abs().mean()
     differences = _sums_minus_signals(known, estimates.flatten(2), signals.flatten(2))
     distances = differences.abs().mean(dim=2)
-    # Weights, not an index, whose size a GPU would have to wait for.
+    # Weights instead of an index, whose size would synchronise a GPU.
     compared = known.any(dim=2)
     return (distances * compared).sum() / compared.sum().clamp(min=1)
 
@@ -81,7 +81,7 @@ def _mean_distance(
 def _sums_minus_signals(
     known: torch.Tensor, estimates: torch.Tensor, signals: torch.Tensor
 ) -> torch.Tensor:
-    """Sums of estimates (batch, sources, n) minus the signals (batch, signals, n)."""
-    # Autocast would round the estimates to half precision for the product.
+    """Return sums of estimates (batch, sources, n) minus the signals (batch, signals, n)."""
+    # Autocast would compute the product in half precision.
     with torch.autocast(estimates.device.type, enabled=False):
         return torch.baddbmm(signals.float(), known.float(), estimates.float(), beta=-1)

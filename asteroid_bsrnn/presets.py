@@ -1,7 +1,7 @@
-"""Every network of the replication study's table (arXiv 2603.09187) under a name.
+"""Named networks: one preset for each network in the table of the study (arXiv 2603.09187).
 
-A preset is numbers only: the constructor arguments in which a row differs from the base model.
-Rows of the table that differ in their training alone are rows of the recipe, not presets.
+A preset contains only the constructor arguments that differ from the base model. Rows of the table
+that differ only in their training are rows of the recipe.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _SIMO: dict[str, dict[str, Any]] = {
 
 
 def names() -> list[str]:
-    """Names of all presets, those of one source first."""
+    """Return the names of all presets, first those of one source."""
     return [*_SINGLE_SOURCE, *_SIMO]
 
 
@@ -62,7 +62,7 @@ def is_simo(name: str) -> bool:
 
 
 def arguments(name: str, source: str | None = None) -> dict[str, Any]:
-    """Constructor arguments of a preset, those left out being the model's defaults.
+    """Return the constructor arguments of a preset that are not defaults of the model.
 
     Args:
         name: one of `names()`.
@@ -84,12 +84,12 @@ def arguments(name: str, source: str | None = None) -> dict[str, Any]:
 
 
 def build(name: str, source: str | None = None, **overrides) -> BandSplitModel:
-    """A network with fresh random weights, to be trained.
+    """Build a network with random weights.
 
     Args:
         name: one of `names()`.
-        source: "vocals", "bass", "drums" or "other" for a preset of one source, which chooses
-            its bands too; None for a SIMO preset.
+        source: "vocals", "bass", "drums" or "other" for a preset of one source, which also
+            selects the bands; None for a SIMO preset.
         **overrides: constructor arguments that replace the preset's.
 
     Returns:
@@ -111,12 +111,12 @@ def build(name: str, source: str | None = None, **overrides) -> BandSplitModel:
 
 
 def build_separator(name: str, sources: Sequence[str] | None = None, **overrides) -> SourceModel:
-    """A network of several sources with fresh random weights.
+    """Build a network of several sources with random weights.
 
     Args:
         name: one of `names()`.
-        sources: for a preset of one source, the sources that get a network each, as one
-            separator; None means all four. For a SIMO preset, leave it out.
+        sources: for a preset of one source, the sources, each of which gets a network; None means
+            all four. Omit it for a SIMO preset.
         **overrides: constructor arguments that replace the preset's.
 
     Returns:
