@@ -37,7 +37,7 @@ RECIPE_PAGES = [ROOT / "benchmarks" / "README.md", *RECIPES]
 # Commands of PAGES that are parsed only, by a pattern, and why.
 PARSED_ONLY = {
     r"^(make|pip|\.) ": "sets up the environment that this test runs in, or runs the tests",
-    r"/data/musdb18": "needs MUSDB18-HQ, which must be requested",
+    r"/data/musdb18": "needs MUSDB18 or MUSDB18-HQ, which must be requested",
     r"--model (obsrnn|hf:)|models \S+ --(download|remove)": "downloads weights, or removes them",
     r"compare spleeter": "downloads Spleeter's weights",
     r"convert": "needs checkpoints of the study's code; reference_test.py has some",
@@ -149,7 +149,10 @@ def parse_script(path: Path, arguments: list[str], monkeypatch) -> None:
 
 def parse_recipe(path: Path, arguments: list[str], folder: Path) -> None:
     """Let a shell script read its options up to `--help`; check the row and the configuration."""
-    done = subprocess.run([path, *arguments, "--help"], capture_output=True, text=True, timeout=60)
+    program = os.path.relpath(path)  # as users call it
+    done = subprocess.run(
+        [program, *arguments, "--help"], capture_output=True, text=True, timeout=60
+    )
     assert done.returncode == 0, done.stderr
     options = dict(zip(arguments[::2], arguments[1::2], strict=False))
     recipe = ROOT / "egs" / "musdb18hq" / "BSRNN"

@@ -4,7 +4,7 @@
 #   ./run.sh --root /data/musdb18hq --row obsrnn --source vocals
 #
 # Stages, from --stage (0) to --stop_stage (4):
-#   0  check the data set                       2  train, or resume the training         
+#   0  check the data set                       2  train, or resume the training
 #   1  find the active segments of every stem   3  evaluate on the test tracks
 #                                               4  prepare the model for publication, publish it
 #

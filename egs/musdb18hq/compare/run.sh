@@ -4,7 +4,7 @@
 #   ./run.sh --root /data/musdb18hq --models "simo_bsrnn xumx conv_tasnet" --max_minutes 600
 #
 # Stages, from --stage (0) to --stop_stage (4):
-#   0  check the data set                       2  train all models, or resume            
+#   0  check the data set                       2  train all models, or resume
 #   1  find the active segments of every stem   3  evaluate them on the test tracks, and oracles
 #                                               4  compare them: exp/comparison_<tag>.md, ...
 #
