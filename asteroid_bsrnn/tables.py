@@ -282,4 +282,4 @@ def write(path: str | os.PathLike, formats: Mapping[str, Callable[[], str]]) -> 
         path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, text)
     except OSError as error:
-        raise UserError(f"{path}: can't be written ({error.strerror})") from error
+        raise UserError(f"{path}: cannot be written ({error.strerror})") from error

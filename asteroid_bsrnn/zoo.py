@@ -111,7 +111,7 @@ def from_reference_files(paths: Sequence[str | os.PathLike]) -> SourceModel:
         return PerSourceSeparator.of(networks).eval()
     except ValueError as error:
         names = ", ".join(str(file) for file in files)
-        raise UserError(f"{names}: can't be one separator: {error}") from error
+        raise UserError(f"{names}: cannot be one separator: {error}") from error
 
 
 def import_reference(name: str, paths: Sequence[str | os.PathLike]) -> list[Path]:

@@ -1,4 +1,4 @@
-"""Separate six seconds of real music with the weights that ship, and measure the result.
+"""Separate six seconds of real music with the weights in the package, and measure the result.
 
 The excerpt (The Easton Ellises - Falcon 69) comes with the package `stempeg`, as four stems.
 Their sum is the mixture. Stems and a picture of them are written to `demo/`.
@@ -21,7 +21,7 @@ FOLDER = Path("demo")
 
 
 def read_excerpt() -> tuple[dict[str, np.ndarray], int]:
-    """Stems (channels, time) by source, without the clicks at the file's edges, and their rate."""
+    """Return stems (channels, time) by source, without the clicks at the edges, and their rate."""
     streams, rate = stempeg.read_stems(stempeg.example_stem_path(), dtype=np.float32)
     part = slice(round(0.05 * rate), round(6.00 * rate))
     return {name: stem[part].T for name, stem in zip(ORDER, streams[1:], strict=True)}, rate
@@ -37,7 +37,7 @@ def separate(separator: Separator, mixture: np.ndarray, rate: int, name: str) ->
 
 
 def best_scaled(mixture: np.ndarray, references: np.ndarray) -> np.ndarray:
-    """For each reference, the mixture times the gain that comes closest to it."""
+    """Return, for each reference, the mixture times the gain that fits it best."""
     gains = (references * mixture).sum(axis=(1, 2)) / np.square(mixture).sum()
     return gains[:, None, None] * mixture
 

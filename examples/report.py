@@ -1,9 +1,9 @@
-"""Evaluate the weights that ship, and make a page of the results to look at and listen to.
+"""Evaluate the weights in the package, and make a page of the results with players.
 
-The six seconds of real music come with the package `stempeg`. The held-out songs are rendered by
-`egs/openstems`, a few of its test songs, from what pip has installed alone; or they are those of a
-data set that the environment names (OPENSTEMS=DIR make report). Everything goes to
-`report-example/`; the page is `report-example/report/index.html`.
+The six seconds of real music come with the package `stempeg`. `egs/openstems` renders a
+few test songs from packages that pip has installed; `OPENSTEMS=DIR make report` takes those of a
+data set instead. Everything is written to `report-example/`; the page
+is `report-example/report/index.html`.
 """
 
 import os
@@ -22,7 +22,7 @@ HELD_OUT_SONGS, SECONDS = 3, 20
 
 
 def write_excerpt(folder: Path) -> Path:
-    """The excerpt as a track's folder of stems; returns the folder of tracks."""
+    """Write the excerpt as a folder of stems, and return the folder that contains it."""
     stems, rate = read_excerpt()
     track = folder / "The Easton Ellises - Falcon 69 (excerpt)"
     track.mkdir(parents=True, exist_ok=True)
@@ -32,7 +32,7 @@ def write_excerpt(folder: Path) -> Path:
 
 
 def render_held_out_songs(root: Path) -> Path:
-    """Songs of the split for tests, whose speakers and instruments no training song has."""
+    """Render songs of the test split, which shares no speaker or instrument with training."""
     options = ["--songs", HELD_OUT_SONGS, "--seconds", SECONDS, "--shares", 0, 0, 1]
     command = [sys.executable, GENERATE, "build", "--root", root, *options, "--clients", "pip"]
     code = subprocess.run([str(part) for part in command]).returncode
@@ -42,7 +42,7 @@ def render_held_out_songs(root: Path) -> Path:
 
 
 def run(*arguments: object) -> None:
-    """The command line, which has said what is wrong where it ends early."""
+    """Run the command line, and exit with its code if it fails."""
     code = cli.main([str(argument) for argument in arguments])
     if code:
         sys.exit(code)

@@ -232,7 +232,7 @@ def test_a_full_disk_leaves_the_existing_file(tmp_path):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20000, limits[1]))
     try:
-        with pytest.raises(UserError, match="m.pth: can't be written: ") as caught:
+        with pytest.raises(UserError, match="m.pth: cannot be written: ") as caught:
             checkpoint.save_dict({"weights": torch.zeros(100000)}, path)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
@@ -243,7 +243,7 @@ def test_a_full_disk_leaves_the_existing_file(tmp_path):
 
 @pytest.mark.parametrize("path", ["missing/m.pth", "."])
 def test_where_nothing_can_be_written(path, tmp_path):
-    with pytest.raises(UserError, match="can't be written: (No such file|Is a directory)"):
+    with pytest.raises(UserError, match="cannot be written: (No such file|Is a directory)"):
         checkpoint.save_model(build("lstm"), tmp_path / path)
 
 
@@ -281,7 +281,7 @@ LOADERS = [checkpoint.load_model, checkpoint.load_dict, checkpoint.load_lightnin
 @pytest.mark.parametrize("load", LOADERS)
 def test_files_that_hold_no_weights(load, tmp_path):
     good = checkpoint.save_model(build("lstm"), tmp_path / "good.pth").read_bytes()
-    assert_refused(load, tmp_path / "missing.pth", "can't be read: No such file")
+    assert_refused(load, tmp_path / "missing.pth", "cannot be read: No such file")
     folder = "no published model" if load is checkpoint.load_model else "Is a directory"
     (tmp_path / "folder").mkdir()
     assert_refused(load, tmp_path / "folder", folder)
@@ -383,7 +383,7 @@ def endless() -> dict:
 )
 def test_a_model_that_can_not_be_made(change, words, tmp_path):
     torch.save({**build("lstm").serialize(), **change}, tmp_path / "m.pth")
-    assert_refused(checkpoint.load_model, tmp_path / "m.pth", f"can't be made from it: .*{words}")
+    assert_refused(checkpoint.load_model, tmp_path / "m.pth", f"cannot be made from it: .*{words}")
 
 
 @pytest.mark.parametrize("nested", [False, True])

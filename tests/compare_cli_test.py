@@ -306,7 +306,7 @@ class TestCosts:
         assert count_macs(network) == pytest.approx(expected)
 
     def test_what_fails_is_said_in_one_line(self, tmp_path):
-        with refused("gone.pth", "can't be measured"):
+        with refused("gone.pth", "cannot be measured"):
             measure(tmp_path / "gone.pth", {"device": "cpu"})
 
     def test_they_are_kept_beside_the_record_and_linked(self, evaluated, tmp_path, capsys):

@@ -37,7 +37,7 @@ RECIPE_PAGES = [ROOT / "benchmarks" / "README.md", *RECIPES]
 # Commands of PAGES that are parsed only, by a pattern, and why.
 PARSED_ONLY = {
     r"^(make|pip|\.) ": "sets up the environment that this test runs in, or runs the tests",
-    r"/data/musdb18hq": "needs MUSDB18-HQ, which must be requested",
+    r"/data/musdb18": "needs MUSDB18 or MUSDB18-HQ, which must be requested",
     r"--model (obsrnn|hf:)|models \S+ --(download|remove)": "downloads weights, or removes them",
     r"compare spleeter": "downloads Spleeter's weights",
     r"convert": "needs checkpoints of the study's code; reference_test.py has some",
@@ -111,7 +111,7 @@ def parse(command: Command, monkeypatch) -> None:
     program, *arguments = command.words
     program = program.removeprefix(".venv/bin/")
     if program == "asteroid-bsrnn":
-        cli._parser().parse_args(arguments)
+        cli._parser(arguments).parse_args(arguments)
     elif program == "python":
         parse_script(find(command.page, arguments[0]), arguments[1:], monkeypatch)
     elif program.endswith(".sh"):
@@ -149,7 +149,10 @@ def parse_script(path: Path, arguments: list[str], monkeypatch) -> None:
 
 def parse_recipe(path: Path, arguments: list[str], folder: Path) -> None:
     """Let a shell script read its options up to `--help`; check the row and the configuration."""
-    done = subprocess.run([path, *arguments, "--help"], capture_output=True, text=True, timeout=60)
+    program = os.path.relpath(path)  # as users call it
+    done = subprocess.run(
+        [program, *arguments, "--help"], capture_output=True, text=True, timeout=60
+    )
     assert done.returncode == 0, done.stderr
     options = dict(zip(arguments[::2], arguments[1::2], strict=False))
     recipe = ROOT / "egs" / "musdb18hq" / "BSRNN"
@@ -263,7 +266,7 @@ def test_python_examples_run(material, environment, tmp_path):
     for page in PAGES:
         for number, code in enumerate(blocks(page, "python"), start=1):
             where = f"{page.name}, example {number}"
-            if "/data/musdb18hq" in code:
+            if "/data/musdb18" in code:
                 code = "\n".join(re.findall(r"^(?:from|import) .*", code, re.MULTILINE))
             script.append(f"exec(compile({code!r}, {where!r}, 'exec'), {{}})")
     done = subprocess.run(

@@ -303,7 +303,7 @@ def test_files_by_their_names(tmp_path):
     with pytest.raises(UserError, match=r"must end in one of \.md, \.csv, \.tex"):
         write(table, tmp_path / "table.xls")
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match="can't be written"):
+    with pytest.raises(UserError, match="cannot be written"):
         write(table, tmp_path / "file" / "table.md")
 
 

@@ -218,7 +218,7 @@ def test_no_connection(with_weights, tmp_path):
     (answer,) = ask(
         with_weights, tmp_path, ["load", "hf:owner/open"], HF_ENDPOINT="http://127.0.0.1:9"
     )
-    assert "http://127.0.0.1:9 can't be reached (" in answer["error"]
+    assert "http://127.0.0.1:9 cannot be reached (" in answer["error"]
 
 
 class Evil:
@@ -252,8 +252,8 @@ def test_a_full_disk_and_an_unusable_cache_are_said(with_weights, tmp_path):
     (full,) = ask(with_weights, tmp_path, *calls)
     (tmp_path / "file").write_text("no folder")
     (unusable,) = ask(with_weights, tmp_path, calls[1], HF_HUB_CACHE=str(tmp_path / "file"))
-    assert f"can't be stored at {tmp_path / 'hub'}" in full["error"]
-    assert f"can't be stored at {tmp_path / 'file'}" in unusable["error"]
+    assert f"cannot be stored at {tmp_path / 'hub'}" in full["error"]
+    assert f"cannot be stored at {tmp_path / 'file'}" in unusable["error"]
     for answer in (full, unusable):
         assert "make room there or point HF_HOME elsewhere" in answer["error"]
 

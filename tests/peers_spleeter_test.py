@@ -188,7 +188,7 @@ def test_other_files_than_the_known_ones_are_not_loaded(nowhere, tmp_path, monke
     package.mkdir()
     (package / "__init__.py").write_text("raise RuntimeError('executed')")
     monkeypatch.syspath_prepend(str(tmp_path))
-    with refused("can't be read", "No such file", "--no-deps"):
+    with refused("cannot be read", "No such file", "--no-deps"):
         zoo.load("spleeter")
     for name, _ in spleeter_weights.CHECKPOINTS.values():
         file = package / name

@@ -45,5 +45,5 @@ def test_short_silent_and_mono_signals_are_drawn(tmp_path, seconds):
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(UserError, match=r"missing.*can't be written"):
+    with pytest.raises(UserError, match=r"missing.*cannot be written"):
         draw_separation(tmp_path / "missing" / "p.png", tone(440), {"vocals": tone(440)}, RATE)

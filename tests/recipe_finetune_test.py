@@ -150,7 +150,7 @@ def test_from_songs_to_a_model_with_kills(tiny, tmp_path):
     kill(process, lambda: any((killed / run).glob("checkpoints/latest-0001-00000[24].ckpt")))
     assert not (killed / run / "best_model.pth").exists()
     output = finish(start(tiny, killed, *common, "--stop_stage", "3"), killed)
-    assert "going on from" in output
+    assert "resuming from" in output
     # The paths of the selections differ, and nothing else does.
     expected, actual = latest(whole / run)[1], latest(killed / run)[1]
     for part in ("epoch", "global_step", "state_dict", "optimizer_states", "batches"):

@@ -129,7 +129,7 @@ def test_a_training_starts_from_published_weights_of_such_a_network_alone(tmp_pa
     with pytest.raises(UserError, match="start.pth: weights of another network"):
         recipe.build_model(resolve("bsrnn", changes={"training": start}))
     start = {"start_from": str(tmp_path / "nowhere.pth")}
-    with pytest.raises(UserError, match="nowhere.pth: can't be read"):
+    with pytest.raises(UserError, match="nowhere.pth: cannot be read"):
         recipe.build_model(resolve("bsrnn", changes={"model": small, "training": start}))
 
 
@@ -287,7 +287,7 @@ def test_a_row_may_lie_elsewhere(tmp_path):
     config = recipe.resolve(str(path), None)
     assert config["run"] == {"row": "mine", "source": None}
     assert config["model"] == {"preset": "simo_bsrnn", "feature_dim": 8}
-    with pytest.raises(UserError, match=r"other\.yml: can't be read"):
+    with pytest.raises(UserError, match=r"other\.yml: cannot be read"):
         recipe.resolve(str(tmp_path / "other.yml"), None)
 
 

@@ -87,7 +87,7 @@ def found_below(folder):
 
 
 def open_files(folder):
-    """Names of the files in a folder that this process has opened; empty where it can't tell."""
+    """Names of the files in a folder that this process has opened; empty where it cannot tell."""
     links = Path("/proc/self/fd").glob("*")
     opened = [Path(os.path.realpath(link)) for link in links]
     return sorted(path.name for path in opened if Path(folder).resolve() in path.parents)
@@ -453,7 +453,7 @@ class TestFiles:
         for clip, subtype, wanted in (
             ("clamp", "PCM_16", cut),
             ("clamp", "FLOAT", cut),
-            ("none", "PCM_16", cut),  # an integer can't hold more
+            ("none", "PCM_16", cut),  # an integer cannot hold more
             ("none", "FLOAT", 3 * samples),
             (None, "FLOAT", 3 * samples),
         ):

@@ -98,5 +98,5 @@ def test_files_by_their_suffix(tmp_path):
     with pytest.raises(UserError, match=r"must end in one of \.md, \.csv"):
         write(tmp_path / "a.xls", {".md": str, ".csv": str})
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match="can't be written"):
+    with pytest.raises(UserError, match="cannot be written"):
         write(tmp_path / "file" / "a.md", {".md": str})

@@ -98,7 +98,7 @@ def test_folders_without_a_model_say_what_is_missing(tmp_path):
         with pytest.raises(UserError, match=rf"{name}: there is no published model \(\*.pth\)"):
             zoo.load(tmp_path / name)
     torch.save({"state_dict": {}, "training_config": {"model": {}}}, tmp_path / "odd.ckpt")
-    with pytest.raises(UserError, match="odd.ckpt: the model can't be made from its training's"):
+    with pytest.raises(UserError, match="odd.ckpt: the model cannot be made from its training's"):
         zoo.load(tmp_path / "odd.ckpt")
 
 

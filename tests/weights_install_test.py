@@ -149,7 +149,7 @@ def test_another_registry_must_be_well_formed(tmp_path, monkeypatch, text):
     monkeypatch.setenv(registry.VARIABLE, str(path))
     refusal(registry.registry, f"{path}: not a registry of weights")
     monkeypatch.setenv(registry.VARIABLE, str(tmp_path / "none.json"))
-    refusal(registry.registry, "none.json: the registry can't be read")
+    refusal(registry.registry, "none.json: the registry cannot be read")
 
 
 # --- from nothing to a model ---------------------------------------------------------------------

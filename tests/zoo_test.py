@@ -159,7 +159,7 @@ def test_tampered_weights_are_refused(tmp_path, monkeypatch):
 def test_load_by_path(as_type, small):
     assert_small(zoo.load(as_type(small)))
     assert zoo.load(as_type(small), in_channels=2).in_channels == 2
-    with pytest.raises(UserError, match="small.pth: the model can't be made.*size mismatch"):
+    with pytest.raises(UserError, match="small.pth: the model cannot be made.*size mismatch"):
         zoo.load(as_type(small), feature_dim=16)
 
 
@@ -207,7 +207,7 @@ def test_an_unknown_name_lists_the_valid_ones():
         zoo.load("obsrn")
     assert all(name in one_line(caught) for name in zoo.registry())
     for missing in ("no/such/file", "missing.pth"):
-        with pytest.raises(UserError, match=f"{missing}: can't be read: No such file"):
+        with pytest.raises(UserError, match=f"{missing}: cannot be read: No such file"):
             zoo.load(missing)
 
 
@@ -335,6 +335,6 @@ def test_a_folder_of_checkpoints_is_one_separator(checkpoints):
             assert torch.equal(one(x)[:, 0], estimates[:, index])
     files = [checkpoints / "drums.ckpt", str(checkpoints / "bass.ckpt")]
     assert zoo.from_reference_files(files).sources == ("drums", "bass")
-    with pytest.raises(UserError, match="can't be one separator: sources must differ") as caught:
+    with pytest.raises(UserError, match="cannot be one separator: sources must differ") as caught:
         zoo.from_reference_files([checkpoints, checkpoints / "bass.ckpt"])
     one_line(caught)

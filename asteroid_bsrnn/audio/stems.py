@@ -119,7 +119,7 @@ def check_stems(
     wanted = choose_stems(sources, stems)
     for name in wanted:
         if Path(name).name != name:
-            raise UserError(f"stem {name!r} can't be the name of a file; use another model")
+            raise UserError(f"stem {name!r} cannot be the name of a file; use another model")
     return wanted, None if two_stems is None else f"no_{two_stems}"
 
 

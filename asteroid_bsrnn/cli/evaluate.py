@@ -239,5 +239,5 @@ def _names(path: str | None) -> list[str] | None:
     try:
         lines = Path(path).read_text(encoding="utf-8").splitlines()
     except OSError as error:
-        raise UserError(f"{path}: can't be read: {error.strerror}") from error
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
     return [line.strip() for line in lines if line.strip()]

@@ -135,7 +135,7 @@ class Ledger:
             self._write()
         except OSError as error:
             raise UserError(
-                f"{self.path}: can't be written ({error.strerror}); choose another run folder"
+                f"{self.path}: cannot be written ({error.strerror}); choose another run folder"
             ) from error
 
     def update(

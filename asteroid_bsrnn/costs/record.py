@@ -254,7 +254,7 @@ def extrapolate(record: Mapping[str, Any], epochs: int) -> dict[str, Any]:
     if not measured:
         raise UserError(f"{record['row']}: no epoch was completed to extrapolate from")
     if epochs < measured:
-        raise UserError(f"can't extrapolate to {epochs} epochs: {measured} were run already")
+        raise UserError(f"cannot extrapolate to {epochs} epochs: {measured} were run already")
     by_time = ("hours", "steps", "samples", "green_algorithms_kwh")
     return {
         "epochs": epochs,
@@ -290,7 +290,7 @@ def plain(value: Any, where: str = "configuration") -> Any:
         return sorted(plain(item, where) for item in value)
     if hasattr(value, "item") and getattr(value, "ndim", None) == 0:
         return plain(value.item(), where)
-    raise UserError(f"{where} is a {type(value).__name__}, which a ledger can't hold")
+    raise UserError(f"{where} is a {type(value).__name__}, which a ledger cannot hold")
 
 
 def fingerprint(config: Mapping) -> str:

@@ -79,7 +79,7 @@ def read_header(path: Path) -> Header:
 
 
 def _what_to_do(missing: Path) -> str:
-    """Return advice on a missing stem, which may be there in another format or spelling."""
+    """Return advice on a missing stem, which may exist in another format or spelling."""
     beside = list_files(missing.parent) if missing.parent.is_dir() else []
     for path in beside:
         if path.stem.lower() == missing.stem.lower():
@@ -251,16 +251,6 @@ def fingerprint(root: str | os.PathLike, tracks: Iterable[Track]) -> str:
 
 def _stem_path(folder: Path, stem: str) -> Path:
     return folder / f"{stem}.wav"
-
-
-def _what_to_do(missing: Path) -> str:
-    """Return advice on a missing stem, which may exist in another format or spelling."""
-    beside = list_files(missing.parent) if missing.parent.is_dir() else []
-    for path in beside:
-        if path.stem.lower() == missing.stem.lower():
-            action = "rename" if path.suffix.lower() == missing.suffix else "convert"
-            return f"{action} {path.name} beside it to {missing.name}"
-    return "get the whole data set"
 
 
 def _differences(reference: Path, wanted: Header, headers: dict[Path, Header]) -> Iterable[str]:

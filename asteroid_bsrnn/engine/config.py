@@ -45,7 +45,7 @@ def load(path: str | Path) -> dict[str, dict[str, Any]]:
     except yaml.YAMLError as error:
         raise UserError(f"{path}: not valid YAML: {_reason(error)}") from error
     except OSError as error:
-        raise UserError(f"{path}: can't be read: {error.strerror or error}") from error
+        raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
     if not isinstance(groups, DictConfig) or not all(
         isinstance(group, DictConfig) for group in groups.values()
     ):

@@ -178,6 +178,6 @@ def _import_norbert():
             import norbert
     except ImportError as error:
         raise UserError(
-            f"norbert can't be imported ({error}); run 'pip install asteroid-bsrnn[compare]'"
+            f"norbert cannot be imported ({error}); run 'pip install asteroid-bsrnn[compare]'"
         ) from error
     return norbert

@@ -30,7 +30,7 @@ def rows() -> dict[str, dict]:
 
 
 def obstacle(data: EvaluationTracks) -> str | None:
-    """Return why figures on these data can't stand beside the paper's; None where they can."""
+    """Return why figures on these data cannot stand beside the paper's; None where they can."""
     names = {track.name for track in data.tracks}
     found = len(names & set(TEST_TRACKS))
     if data.split != "test" or names != set(TEST_TRACKS):

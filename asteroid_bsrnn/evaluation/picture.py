@@ -40,7 +40,7 @@ def draw_separation(
         The path.
 
     Raises:
-        UserError: where matplotlib is missing, or where the picture can't be written.
+        UserError: where matplotlib is missing, or where the picture cannot be written.
     """
     try:
         from matplotlib.figure import Figure
@@ -67,7 +67,7 @@ def draw_separation(
     try:
         figure.savefig(path)
     except (OSError, ValueError) as error:
-        raise UserError(f"{path}: the picture can't be written ({error})") from error
+        raise UserError(f"{path}: the picture cannot be written ({error})") from error
     return path
 
 

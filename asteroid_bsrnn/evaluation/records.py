@@ -190,6 +190,6 @@ def _read(path: Path) -> dict:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise UserError(f"{path}: can't be read ({error.strerror}); evaluate first") from error
+        raise UserError(f"{path}: cannot be read ({error.strerror}); evaluate first") from error
     except ValueError as error:
         raise UserError(f"{path}: damaged, no valid JSON; evaluate again") from error

@@ -141,7 +141,7 @@ def evaluate(
         (folder / "tracks").mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(
-            f"{folder}: can't be written ({error.strerror}); choose another folder with --output"
+            f"{folder}: cannot be written ({error.strerror}); choose another folder with --output"
         ) from error
     settings = resolve_settings(separator, settings, museval_processes)
     key = settings_hash(settings)

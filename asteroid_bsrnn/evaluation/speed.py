@@ -117,7 +117,7 @@ def measure(
         weights included; `device`, `threads`, `separator`, `seconds`, `versions`.
 
     Raises:
-        UserError: if the model can't be loaded or run.
+        UserError: if the model cannot be loaded or run.
     """
     task = {
         "path": os.fspath(path),
@@ -134,7 +134,7 @@ def measure(
         )
         if done.returncode or not result.is_file():
             lines = done.stderr.strip().splitlines() or ["no reason given"]
-            raise UserError(f"{path}: can't be measured: {lines[-1]}")
+            raise UserError(f"{path}: cannot be measured: {lines[-1]}")
         return json.loads(result.read_text(encoding="utf-8"))
 
 

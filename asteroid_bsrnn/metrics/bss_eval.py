@@ -32,7 +32,7 @@ _THREAD_VARIABLES = (
 def museval_scores(
     references: Signals, estimates: Signals, window: int = 44100, hop: int = 44100
 ) -> Scores:
-    """Return museval's ratios of signal to distortion, spatial error, interference and artifacts.
+    """Return museval's ratios of signal to distortion, spatial error, interference and artefacts.
 
     BSS Eval v4: one filter over the whole track. It takes longer than the track lasts. Score all
     sources of a track together, each once: the SIR depends on which sources are given.
@@ -152,7 +152,7 @@ def _import_bss_eval() -> Callable:
         from museval.metrics import bss_eval
     except (ImportError, RuntimeError) as error:
         raise UserError(
-            f"museval can't be imported ({error}); run 'pip install asteroid-bsrnn[eval]' "
+            f"museval cannot be imported ({error}); run 'pip install asteroid-bsrnn[eval]' "
             "and install ffmpeg"
         ) from error
     return bss_eval

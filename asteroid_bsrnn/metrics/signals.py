@@ -33,7 +33,7 @@ def check_finite(finite_references: bool, finite_estimates: bool) -> None:
     """Refuse NaN and infinite samples: leaving out their frames would raise the score."""
     for name, finite in (("references", finite_references), ("estimates", finite_estimates)):
         if not finite:
-            raise UserError(f"the {name} hold NaN or infinite samples; they can't be scored")
+            raise UserError(f"the {name} hold NaN or infinite samples; they cannot be scored")
 
 
 def count_frames(length: int, window: int, hop: int) -> int:

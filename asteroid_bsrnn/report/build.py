@@ -91,7 +91,8 @@ def build(
         output.resolve().parent.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=".incomplete-", dir=output.resolve().parent))
     except OSError as error:
-        raise UserError(f"{output}: can't be written ({error.strerror}); choose another") from error
+        reason = error.strerror
+        raise UserError(f"{output}: cannot be written ({reason}); choose another") from error
     try:
         notes = _write(folder, groups, read_trainings(inputs.runs), options, progress)
         _put_in_place(folder, output)

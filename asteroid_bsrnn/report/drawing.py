@@ -93,7 +93,7 @@ def draw(folder: Path, name: str, plot: Plot, alternative: str) -> Chart:
         folder: for `<name>.svg` and `<name>.png`.
         name: of the files.
         plot: draws it.
-        alternative: what it shows, in words, for those who can't see it.
+        alternative: what it shows, in words, for those who cannot see it.
     """
     with _style():
         figure, tooltips = _laid_out(plot(WIDE))

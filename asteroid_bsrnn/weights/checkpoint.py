@@ -62,7 +62,7 @@ def save_dict(conf: Mapping, path: str | os.PathLike) -> Path:
                 raise TypeError(f"found {', '.join(sorted(foreign))}")
     except (OSError, RuntimeError) as error:
         reason = getattr(error, "strerror", None) or _one_line(error)
-        raise UserError(f"{path}: can't be written: {reason}") from error
+        raise UserError(f"{path}: cannot be written: {reason}") from error
     except (AttributeError, TypeError, pickle.PickleError) as error:
         raise UserError(
             f"{path}: not written, since only plain types and tensors load safely again: "
@@ -104,7 +104,7 @@ def load_model(
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
     except (ArithmeticError, AttributeError, RuntimeError, TypeError, ValueError) as error:
-        raise UserError(f"{path}: the model can't be made from it: {_one_line(error)}") from error
+        raise UserError(f"{path}: the model cannot be made from it: {_one_line(error)}") from error
 
 
 def _register_peers(conf: Mapping) -> None:
@@ -134,7 +134,7 @@ def load_conf(path: str | os.PathLike, *, mmap: bool = False) -> dict[str, Any]:
         hint = "; convert it first: asteroid-bsrnn convert" if "state_dict" in conf else ""
         raise UserError(f"{path}: not a published model, it has no {missing[0]!r}{hint}")
     if not isinstance(conf["state_dict"], Mapping):
-        raise UserError(f"{path}: the model can't be made from it: its state_dict is no mapping")
+        raise UserError(f"{path}: the model cannot be made from it: its state_dict is no mapping")
     return conf
 
 
@@ -184,7 +184,8 @@ def _of_training(loaded: Mapping, path: str | os.PathLike) -> dict:
         }
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(
-            f"{path}: the model can't be made from its training's configuration: {_one_line(error)}"
+            f"{path}: the model cannot be made from its training's configuration: "
+            f"{_one_line(error)}"
         ) from error
     return {
         "model_name": type(network).__name__,
@@ -352,7 +353,7 @@ def _check_readable(path: str | os.PathLike) -> None:
         with open(path, "rb"):
             pass
     except OSError as error:
-        raise UserError(f"{path}: can't be read: {error.strerror}") from error
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
 
 
 class _StandIn:

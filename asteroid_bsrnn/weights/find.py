@@ -67,7 +67,7 @@ def find_weights(given: str | os.PathLike, stems: str | Sequence[str] | None = N
     if wanted and path.exists():
         return _of_user((file_of_run(path) if path.is_dir() else None) or path)
     if path.suffix or os.sep in wanted:
-        raise UserError(f"{path}: can't be read: No such file or directory")
+        raise UserError(f"{path}: cannot be read: No such file or directory")
     raise UserError(
         f"unknown model {wanted!r}: neither a file, a folder nor a name; valid names: "
         f"{', '.join(registry())} (asteroid-bsrnn models lists them)"

@@ -195,13 +195,13 @@ def _what_happened(error: BaseException) -> str:
     # Errors of the connection have other classes, or no errno.
     if isinstance(error, OSError) and error.strerror and not isinstance(error, ConnectionError):
         return (
-            f"can't be stored at {error.filename or constants.HF_HUB_CACHE} ({error.strerror}); "
+            f"cannot be stored at {error.filename or constants.HF_HUB_CACHE} ({error.strerror}); "
             "make room there or point HF_HOME elsewhere"
         )
     if isinstance(error, ValueError):  # the Hub's check of the card failed
         return _one_line(error)
     return (
-        f"{constants.ENDPOINT} can't be reached ({_one_line(error) or type(error).__name__}); "
+        f"{constants.ENDPOINT} cannot be reached ({_one_line(error) or type(error).__name__}); "
         "check the connection and try again"
     )
 

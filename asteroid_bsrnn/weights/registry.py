@@ -140,7 +140,7 @@ def _read(path: Path) -> dict[str, Pretrained]:
         entries = json.loads(path.read_text(encoding="utf-8"))
         return {name: _entry(name, entry) for name, entry in entries.items()}
     except OSError as error:
-        raise UserError(f"{path}: the registry can't be read: {error.strerror}") from error
+        raise UserError(f"{path}: the registry cannot be read: {error.strerror}") from error
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(
             f"{path}: not a registry of weights: {type(error).__name__}: {error}; compare it with "

@@ -153,7 +153,7 @@ def validation_names(root: Path) -> set[str]:
         return set(path.read_text(encoding="utf-8").splitlines())
     except OSError as error:
         raise UserError(
-            f"{path}: can't be read ({error.strerror}); build the data set first: "
+            f"{path}: cannot be read ({error.strerror}); build the data set first: "
             f"python generate.py build --root {root}"
         ) from error
 

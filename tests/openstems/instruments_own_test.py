@@ -1,4 +1,4 @@
-"""Our own instruments: synthesizer, strings, drums."""
+"""Our own instruments: synthesiser, strings, drums."""
 
 import numpy as np
 import pytest

@@ -100,7 +100,7 @@ def test_what_is_missing_is_named(data_set, tmp_path):
     with pytest.raises(UserError, match="empty: holds no songs"):
         statistics.measure_folder(tmp_path / "empty")
     (data_set / "train" / "song 1" / "bass.wav").unlink()
-    with pytest.raises(UserError, match="bass.wav: can't be read"):
+    with pytest.raises(UserError, match="bass.wav: cannot be read"):
         statistics.measure_folder(data_set)
 
 

@@ -34,7 +34,7 @@ def render(index, settings):
 
 
 def render_some(index, settings):
-    """As `render`, but song 1 of train can't be made."""
+    """As `render`, but song 1 of train cannot be made."""
     if (settings.split, index) == ("train", 1):
         raise RuntimeError("no such tone")
     return render(index, settings)

@@ -49,7 +49,7 @@ def test_the_list_replaces_nothing_of_the_users(songs, tmp_path):
     with pytest.raises(UserError, match="holds something else"):
         write_list(path, songs)
     assert path.read_text() == "mine"
-    with pytest.raises(UserError, match="can't be written"):
+    with pytest.raises(UserError, match="cannot be written"):
         write_list(tmp_path, songs)
 
 
@@ -57,7 +57,7 @@ def test_archives_in_packages_are_unpacked(tmp_path):
     material = find("nexuiz-music")
     archive = tmp_path / material.archives[0]
     archive.parent.mkdir(parents=True)
-    with pytest.raises(UserError, match="music.pk3 can't be unpacked"):
+    with pytest.raises(UserError, match="music.pk3 cannot be unpacked"):
         clients.unpack_archives(material, tmp_path)
     with zipfile.ZipFile(archive, "w") as content:
         content.writestr("sound/cdtracks/a.ogg", b"x")

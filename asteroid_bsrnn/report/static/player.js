@@ -22,7 +22,7 @@
       var script = document.createElement("script");
       waiting[key] = resolve;
       script.onload = function () { script.remove(); };
-      script.onerror = function () { script.remove(); reject(new Error(address + " can't be loaded")); };
+      script.onerror = function () { script.remove(); reject(new Error(address + " cannot be loaded")); };
       script.src = address;
       document.head.appendChild(script);
     }).then(function (bytes) { return context.decodeAudioData(bytes); });

@@ -1,4 +1,4 @@
-"""The model card of a run: text, and the metadata block that the Hugging Face Hub reads."""
+"""The model card of a run, with the metadata block that the Hugging Face Hub reads."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ def build(conf: Mapping, config: Mapping, metrics: Mapping, licence: str = UNKNO
     """Return the card as Markdown.
 
     Args:
-        conf: what the published file holds.
+        conf: contents of the published file.
         config: the run's configuration.
-        metrics: what stage 3 found.
+        metrics: results of stage 3.
         licence: of the weights, as for `licence_fields`.
 
     Raises:
@@ -90,7 +90,7 @@ def build(conf: Mapping, config: Mapping, metrics: Mapping, licence: str = UNKNO
 
 
 def licence_fields(licence: str) -> dict[str, str]:
-    """Return the metadata that say under which licence the weights are.
+    """Return the metadata that state the licence of the weights.
 
     Args:
         licence: an identifier of the Hub such as `cc-by-nc-4.0`, or `NAME=URL` of another licence.
@@ -110,7 +110,7 @@ def licence_fields(licence: str) -> dict[str, str]:
 
 
 def _results(dataset: str, scores: Mapping[str, Mapping[str, float]]) -> list[EvalResult]:
-    """Every figure, in the form of the block's model-index, which has no place for NaN."""
+    """Return every figure in the form of the model-index, which cannot hold NaN."""
     return [
         EvalResult(
             task_type="audio-to-audio",
@@ -133,26 +133,26 @@ def _is_measure(value) -> bool:
 
 
 def _title(measure: str) -> str:
-    """A measure's name for readers."""
+    """Return the name of a measure for readers."""
     if measure.startswith("museval_"):
         return f"museval {measure.removeprefix('museval_').upper()}"
     return _MEASURES.get(measure, measure)
 
 
 def _identifier(dataset: str) -> str:
-    """A data set's name in the form of the Hub's identifiers."""
+    """Return the name of a data set in the form of the Hub's identifiers."""
     return re.sub(r"[^a-z0-9.]+", "-", dataset.lower()).strip("-.") or "unnamed"
 
 
 def _described(row: str) -> str:
-    """What kind of row it is: the paper's, or one of a file elsewhere."""
+    """Return a description of a row: the paper's, or one of the user's."""
     if row in recipe.rows():
         return f"row `{row}` of the table of arXiv 2603.09187"
     return f"configuration `{row}`"
 
 
 def _notice(conf: Mapping, licence: str) -> str:
-    """The licence of the weights, and what those of the data ask to be said."""
+    """Return the licence of the weights, and the notices that the data require."""
     if licence == UNKNOWN_LICENCE:
         lines = ["The licence of these weights is not stated."]
     else:

@@ -1,4 +1,4 @@
-"""Stage 4: publish the best weights with their figures and a model card, as Asteroid does."""
+"""Stage 4: write the best weights and their model card, and upload them on request."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def main() -> int:
 def publish(options) -> Path:
     """Write the published file and its card, and return their folder.
 
-    Of a run that was interrupted, the best weights so far are published.
+    An interrupted run publishes its best weights so far.
 
     Raises:
         UserError: the run has no weights or was not evaluated, or the licence is malformed.

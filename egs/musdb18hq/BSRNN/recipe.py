@@ -1,4 +1,4 @@
-"""From the command line and the configuration files to the parts of a run, for all stages."""
+"""The parts of a run, built from the command line and the configuration; all stages share them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from asteroid_bsrnn.separation import chunks as inference
 HERE = Path(__file__).parent
 STEMS = presets.SOURCES
 PRECISIONS = {"32": "32-true"}
-# The least values of amounts.
+# Lower limits of amounts.
 AMOUNTS = {
     1: (
         "data.samples_per_epoch",
@@ -45,7 +45,7 @@ AMOUNTS = {
 
 
 def parser(description: str) -> argparse.ArgumentParser:
-    """The options that all stages share."""
+    """Return a parser with the options that all stages share."""
     options = argparse.ArgumentParser(description=description)
     options.add_argument("--root", required=True, help="folder with train/ and test/ in it")
     options.add_argument(
@@ -64,12 +64,12 @@ def parser(description: str) -> argparse.ArgumentParser:
 
 
 def rows() -> list[str]:
-    """Names of all rows."""
+    """Return the names of all rows."""
     return sorted(path.stem for path in (HERE / "conf" / "rows").glob("*.yml"))
 
 
 def resolve(row: str, source: str | None, changes: dict | None = None) -> dict:
-    """The whole configuration of a row, with a user's changes.
+    """Return the whole configuration of a row, with a user's changes.
 
     Args:
         row: name of a file of `conf/rows`, or the path of such a file elsewhere, ending in .yml.
@@ -97,7 +97,7 @@ def resolve(row: str, source: str | None, changes: dict | None = None) -> dict:
 
 
 def check_amounts(config: dict) -> None:
-    """Refuse amounts with which nothing would be trained.
+    """Refuse amounts for which nothing would be trained.
 
     Raises:
         UserError: naming the key.
@@ -115,7 +115,7 @@ def check_amounts(config: dict) -> None:
 
 
 def _check_combinations(config: dict, row: str, source: str | None) -> None:
-    """Refuse what can't be trained."""
+    """Refuse settings that exclude each other."""
     try:
         presets.arguments(config["model"]["preset"], source)
     except ValueError as error:
@@ -130,7 +130,7 @@ def _check_combinations(config: dict, row: str, source: str | None) -> None:
 
 
 def configure(options: argparse.Namespace) -> dict:
-    """The whole configuration that the command line asks for."""
+    """Return the configuration that the command line asks for."""
     changes = configuration.parse_changes(options.set)
     training = changes.setdefault("training", {})
     if options.seed is not None:
@@ -141,7 +141,7 @@ def configure(options: argparse.Namespace) -> dict:
 
 
 def build_model(config: dict) -> torch.nn.Module:
-    """The network, with fresh weights or those that the configuration starts from."""
+    """Return the network, with random weights or those that the configuration starts from."""
     arguments = dict(config["model"])
     preset = arguments.pop("preset")
     try:
@@ -155,17 +155,16 @@ def build_model(config: dict) -> torch.nn.Module:
 
 
 def load_weights(network: torch.nn.Module, path: str) -> None:
-    """Give the network published weights, of exactly such a network.
+    """Load published weights of the same architecture into the network.
 
-    Where the network's last source is what the others leave, the published one may have a mask of
-    its own: it is left out.
+    If the network's last source is the residual, the published mask of that source is left out.
 
     Args:
-        network: to be trained.
+        network: the network to train.
         path: a file, a URL or a name of pretrained weights.
 
     Raises:
-        UserError: if the weights can't be loaded, or are another network's.
+        UserError: if the weights cannot be loaded, or belong to another network.
     """
     published = zoo.load(path)
     if len(network.sources) > 1 and published.sources != network.sources:
@@ -189,7 +188,7 @@ def load_weights(network: torch.nn.Module, path: str) -> None:
 
 
 def build_schedule(config: dict, sample_rate: float) -> inference.Schedule:
-    """How whole tracks are cut into chunks."""
+    """Return the schedule that divides whole tracks into chunks."""
     validation = config["validation"]
     return inference.make_schedule(
         validation["segment"], validation["overlap"], validation["hop"], sample_rate
@@ -197,7 +196,7 @@ def build_schedule(config: dict, sample_rate: float) -> inference.Schedule:
 
 
 def build_loss(config: dict) -> L1Loss:
-    """The training loss."""
+    """Return the training loss."""
     try:
         return L1Loss(config["loss"]["domain"])
     except ValueError as error:
@@ -205,7 +204,7 @@ def build_loss(config: dict) -> L1Loss:
 
 
 def validation_names(config: dict) -> list[str] | None:
-    """Names of the validation tracks; None means musdb's own."""
+    """Return the names of the validation tracks; None means those of musdb."""
     listed = config["data"]["validation_tracks"]
     if listed is None:
         return None
@@ -217,14 +216,14 @@ def validation_names(config: dict) -> list[str] | None:
 
 
 def build_tracks(config: dict, root: str, subset: str, split: str | None = None) -> list[Track]:
-    """The tracks of a part of the data."""
+    """Return the tracks of a part of the data."""
     return find_tracks(
         root, subset, split, sources=STEMS, validation_tracks=validation_names(config)
     )
 
 
 def build_activity(config: dict, root: str, tracks: Sequence[Track], progress=None) -> dict | None:
-    """Active windows of every stem, from the cache where they are known; None for a row without."""
+    """Return the active windows of every stem, cached; None without activity detection."""
     data = config["data"]
     if not data["activity_detection"]:
         return None
@@ -238,7 +237,7 @@ def build_activity(config: dict, root: str, tracks: Sequence[Track], progress=No
 
 
 def data_infos(config: dict):
-    """Name and licences of the data; None, the folder's name, where none are given."""
+    """Return the name and licences of the data; None means the name of the folder."""
     given = config["data"]["infos"]
     if given is None:
         return MUSDB18HQ_INFOS if config["data"]["musdb18hq"] else None
@@ -296,7 +295,7 @@ def build_validation_loader(
 ) -> DataLoader:
     """Return a loader of whole validation tracks, each on one of the ranks."""
     dataset = WholeTracks(tracks, sample_rate=int(sample_rate), infos=data_infos(config))
-    # Lightning needs a track on every rank; one that is scored twice counts once.
+    # Lightning needs a track on every rank. A track that is scored twice counts once.
     numbers = range(rank, len(dataset), world_size) or [rank % len(dataset)]
     return DataLoader(
         dataset,
@@ -310,7 +309,7 @@ def build_validation_loader(
 def build_overfit_loaders(
     config: dict, tracks: Sequence[Track], sample_rate: float, n_batches: int
 ) -> tuple[DataLoader, DataLoader]:
-    """The same few batches in every epoch, and their examples as validation tracks."""
+    """Return loaders of the same batches in every epoch, and of their examples as tracks."""
     training = config["training"]
     n_examples = n_batches * training["batch_size"]
     dataset = RandomSegments(
@@ -341,7 +340,7 @@ class _ExamplesAsTracks:
 
 
 def build_augmentations(config: dict) -> Augmentations | None:
-    """The augmentations of the row, in the order in which they are applied."""
+    """Return the augmentations of the row, in the order in which they are applied."""
     chosen = config["augmentation"]
     steps = [
         {name: {"low": chosen[name][0], "high": chosen[name][1]}}
@@ -364,5 +363,5 @@ def build_augmentations(config: dict) -> Augmentations | None:
 
 
 def build_normalisation(config: dict):
-    """What mixture and targets are divided by, or None."""
+    """Return the function that normalises mixture and targets, or None."""
     return peak_normalise if config["augmentation"]["peak_normalisation"] else None

@@ -4,34 +4,34 @@
 #   ./run.sh --root /data/musdb18hq --row obsrnn --source vocals
 #
 # Stages, from --stage (0) to --stop_stage (4):
-#   0  check the data set                       2  train (goes on where it was interrupted)
+#   0  check the data set                       2  train, or resume the training
 #   1  find the active segments of every stem   3  evaluate on the test tracks
 #                                               4  prepare the model for publication, publish it
 #
 # Options, all as --name value:
 #   root        folder of MUSDB18-HQ or MUSDB18, with train/ and test/ in it
-#   decoded     where stage 0 decodes the .stem.mp4 files of MUSDB18 to, 23 GB (ROOT/decoded)
-#   row         row of the paper's table, a file of conf/rows (bsrnn), or the path of such a file
-#               elsewhere, ending in .yml
-#   source      vocals, bass, drums or other; left out for rows of four sources (simo_*, *_simo)
+#   decoded     folder for the .stem.mp4 files of MUSDB18, decoded by stage 0, 23 GB (ROOT/decoded)
+#   row         row of the paper's table, a file of conf/rows (bsrnn), or the path of another such
+#               file, ending in .yml
+#   source      vocals, bass, drums or other; none for rows of four sources (simo_*, *_simo)
 #   tag         added to the name of the run's folder, exp/train_<row>_<source>_<tag>
 #   exp         folder that holds the runs' folders (exp)
 #   set         changes of the configuration: "training.batch_size=4 optim.lr=0.002"
-#   seed        of everything random (the configuration's)
+#   seed        random seed (the configuration's)
 #   precision   32, bf16-mixed or 16-mixed (the configuration's)
 #   accelerator auto, cpu or gpu (auto)
-#   devices     on each machine (1)
-#   num_nodes   machines (1)
-#   overfit     trains on so many batches alone, as a trial (0: off)
-#   track_epochs  trains so many epochs and extrapolates time and energy (0: off)
-#   musdb18hq   true or false: whether the data are MUSDB18-HQ, to be complete as published (true)
+#   devices     number of devices on each machine (1)
+#   num_nodes   number of machines (1)
+#   overfit     number of batches to train on, as a trial (0: off)
+#   track_epochs  number of epochs to train before time and energy are extrapolated (0: off)
+#   musdb18hq   true or false: whether the data are the complete MUSDB18-HQ (true)
 #   museval     processes for museval's SDR, ISR, SIR and SAR in stage 3, which take hours (0: off)
 #   hub         repository of the Hugging Face Hub, as user/name, that stage 4 uploads to (none);
 #               log in first: hf auth login, or HF_TOKEN
-#   hub_private true or false: whether only its owner may see that repository (as it is)
-#   licence     of the weights, for the model card: an identifier of the Hub, such as cc-by-nc-4.0,
-#               or NAME=URL (unknown)
-#   python      interpreter (the project's .venv, or python)
+#   hub_private true or false: whether that repository is private (unchanged)
+#   licence     licence of the weights, for the model card: an identifier of the Hub, such as
+#               cc-by-nc-4.0, or NAME=URL (unknown)
+#   python      Python interpreter (the project's .venv, or python)
 
 set -e
 set -o pipefail
@@ -68,7 +68,7 @@ if [[ -z $root ]]; then
     echo "$0: error: --root is missing: the folder of MUSDB18-HQ, with train/ and test/ in it" >&2
     exit 2
 fi
-# Relative paths are meant from where this script was called.
+# Relative paths are relative to the caller's folder.
 [[ $root == /* ]] || root=$called_from/$root
 [[ -z $decoded || $decoded == /* ]] || decoded=$called_from/$decoded
 [[ $row != *.yml || $row == /* ]] || row=$called_from/$row

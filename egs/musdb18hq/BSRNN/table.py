@@ -1,4 +1,4 @@
-"""Collect runs into the paper's table, the paper's figures beside them.
+"""Collect runs into the paper's table, with the paper's figures beside them.
 
 python table.py exp/train_* -o table.md      # or .csv, .tex; prints Markdown without -o
 """
@@ -15,7 +15,7 @@ from asteroid_bsrnn.costs.paper_table import collect, to_markdown, write
 
 
 def main() -> int:
-    """Print or write the table; 2 for a user's mistake."""
+    """Print or write the table; return the exit code, 2 for a mistake of the user."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -39,7 +39,7 @@ def main() -> int:
 
 
 def test_scores(run: str) -> dict[str, float]:
-    """Each source's cSDR on the test tracks.
+    """Return the cSDR of each source on the test tracks.
 
     Raises:
         UserError: if the run was not evaluated.

@@ -33,13 +33,13 @@ BEST = "best_model.pth"
 
 
 def main() -> int:
-    """Train, and return the exit code: 2 for a user's mistake, in one line."""
+    """Train, and return the exit code, 2 for a mistake of the user."""
     parser = recipe.parser(__doc__)
     parser.add_argument("--accelerator", default="auto", help="auto, cpu or gpu")
     parser.add_argument("--devices", type=int, default=1, help="on each machine")
     parser.add_argument("--num_nodes", type=int, default=1, help="machines")
     parser.add_argument(
-        "--overfit", type=int, default=0, metavar="N", help="train on N batches alone, as a trial"
+        "--overfit", type=int, default=0, metavar="N", help="train only on N batches, as a trial"
     )
     parser.add_argument(
         "--track_epochs", type=int, default=0, metavar="N", help="train N epochs and extrapolate"
@@ -95,17 +95,17 @@ def run(
 
     Args:
         config: the resolved configuration.
-        build: from the configuration to the network.
-        root: the data set's folder.
-        folder: of the run.
-        accelerator: Lightning's name of it.
+        build: returns the network of a configuration.
+        root: folder of the data set.
+        folder: folder of the run.
+        accelerator: name of the accelerator in Lightning.
         n_devices: number of devices on each machine.
         n_nodes: number of machines.
-        overfit: trains on so many batches alone; 0 for all data.
-        track_epochs: trains so many epochs and extrapolates time and energy; 0 for the
-            configuration's.
-        callbacks: further ones.
-        prepare: called with the system before a training that is not resumed.
+        overfit: number of batches to train on, as a trial; 0 means all data.
+        track_epochs: number of epochs to train before time and energy are extrapolated; 0 means
+            those of the configuration.
+        callbacks: further callbacks.
+        prepare: called with the system before a new training, but not before a resumed one.
 
     Raises:
         UserError: for data or settings that cannot be trained on.
@@ -166,7 +166,7 @@ def run(
         remove_leftovers(folder)
     checkpoint_path = resumable(folder / "checkpoints", rank_zero_info)
     if checkpoint_path is not None:
-        rank_zero_info(f"going on from {checkpoint_path}")
+        rank_zero_info(f"resuming from {checkpoint_path}")
     elif prepare is not None:
         prepare(system)
     trainer.fit(system, ckpt_path=checkpoint_path, weights_only=True)

@@ -1,4 +1,4 @@
-"""What can be trained here, peers and rows of the BSRNN recipe, and its configuration."""
+"""The models of this recipe, peers and rows of the BSRNN recipe, and their configurations."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from asteroid_bsrnn.engine import config as configuration  # noqa: E402
 
 
 def names() -> list[str]:
-    """Names of all models: the peers, then the recipe's rows."""
+    """Return the names of all models: the peers, then the rows."""
     return [*peers.names(), *recipe.rows()]
 
 
 def resolve(model: str, source: str | None, changes: dict) -> dict:
-    """The whole configuration of a model, with a user's changes.
+    """Return the whole configuration of a model, with a user's changes.
 
-    What all have in common is the recipe's, but for `conf/common.yml`; a peer's own file says what
-    its network asks for.
+    All models share the configuration of the BSRNN recipe with `conf/common.yml`. A peer's own
+    file adds its settings.
 
     Raises:
         UserError: for an unknown model or key, or a source that does not go with the model.
@@ -49,7 +49,7 @@ def resolve(model: str, source: str | None, changes: dict) -> dict:
 
 
 def configure(options) -> dict:
-    """The whole configuration that the command line asks for, its budget included."""
+    """Return the configuration that the command line asks for, with its budget."""
     changes = configuration.parse_changes(options.set)
     training = changes.setdefault("training", {})
     if options.seed is not None:
@@ -61,7 +61,7 @@ def configure(options) -> dict:
 
 
 def build(config: dict):
-    """The network, with fresh weights."""
+    """Return the network with random weights."""
     arguments = dict(config["model"])
     if "peer" not in arguments:
         return recipe.build_model(config)
@@ -75,6 +75,6 @@ def build(config: dict):
 
 
 def _combined(first: dict, second: dict) -> dict:
-    """Both changes, the second ones over the first."""
+    """Return both groups of changes; the second ones take precedence."""
     groups = {**first, **second}
     return {group: {**first.get(group, {}), **second.get(group, {})} for group in groups}

@@ -4,7 +4,7 @@
 #   ./run.sh --root /data/musdb18hq --models "simo_bsrnn xumx conv_tasnet" --max_minutes 600
 #
 # Stages, from --stage (0) to --stop_stage (4):
-#   0  check the data set                       2  train all models (goes on where interrupted)
+#   0  check the data set                       2  train all models, or resume
 #   1  find the active segments of every stem   3  evaluate them on the test tracks, and oracles
 #                                               4  compare them: exp/comparison_<tag>.md, ...
 #
@@ -13,18 +13,18 @@
 #   models      peers (conv_tasnet dprnn_tasnet dptnet open_unmix sudormrf_improved xumx) and rows
 #               of the BSRNN recipe, or rows' files elsewhere, as absolute paths in .yml; rows of
 #               one source as row:source
-#   also        models that are evaluated too, but not trained here: names, files or URLs
-#   max_minutes wall clock of each training, validation included
-#   max_steps   of the optimiser, instead or besides
+#   also        further models that are only evaluated: names, files or URLs
+#   max_minutes wall-clock time of each training, validation included
+#   max_steps   number of optimiser steps, instead of or besides the minutes
 #   tag         added to the names of the runs' folders, exp/train_<model>_<tag>
 #   set         changes of all configurations: "training.batch_size=4 data.samples_per_epoch=500"
-#   seed        of everything random (the configuration's)
+#   seed        random seed (the configuration's)
 #   precision   32, bf16-mixed or 16-mixed (the configuration's)
 #   accelerator auto, cpu or gpu (auto), for the trainings
 #   device      auto, cpu, cuda, ... (auto), for the evaluation and the measured costs
-#   musdb18hq   true or false: whether the data are MUSDB18-HQ, to be complete as published (true)
+#   musdb18hq   true or false: whether the data are the complete MUSDB18-HQ (true)
 #   museval     processes for museval's measures in stage 3, which take hours (0: off)
-#   python      interpreter (the project's .venv, or python)
+#   python      Python interpreter (the project's .venv, or python)
 
 set -e
 set -o pipefail
@@ -55,7 +55,7 @@ if [[ -z $root ]]; then
     echo "$0: error: --root is missing: the data set's folder, with train/ and test/ in it" >&2
     exit 2
 fi
-# A relative path is meant from where this script was called.
+# A relative path is relative to the caller's folder.
 [[ $root == /* ]] || root=$called_from/$root
 if [[ $musdb18hq != true && $musdb18hq != false ]]; then
     echo "$0: error: --musdb18hq must be true or false, got '$musdb18hq'" >&2

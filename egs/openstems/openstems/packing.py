@@ -66,7 +66,7 @@ def pack(
         The manifest.
 
     Raises:
-        UserError: the folder is there, or something can't be read.
+        UserError: the folder is there, or something cannot be read.
     """
     if output.exists():
         raise UserError(f"{output}: exists already; name a new folder")
@@ -234,7 +234,7 @@ def _read_json(path: Path) -> dict[str, Any]:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise UserError(f"{path}: can't be read as JSON ({error})") from error
+        raise UserError(f"{path}: cannot be read as JSON ({error})") from error
 
 
 def _sha256(path: Path) -> str:

@@ -89,7 +89,7 @@ def measure_song(folder: str | Path) -> dict[str, Row | None]:
         try:
             sound, rate = soundfile.read(path, dtype="float32", always_2d=True)
         except (soundfile.LibsndfileError, OSError) as error:
-            raise UserError(f"{path}: can't be read ({error}); build the data set again") from None
+            raise UserError(f"{path}: cannot be read ({error}); build the data set again") from None
         if rate != RATE:
             raise UserError(f"{path}: {rate} Hz, expected {RATE}; build the data set again")
         rows[name] = measure(sound.T)

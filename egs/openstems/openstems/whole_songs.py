@@ -74,7 +74,7 @@ def seconds(path: Path) -> float:
     """Return the length of a recording.
 
     Raises:
-        UserError: it can't be read.
+        UserError: it cannot be read.
     """
     try:
         return soundfile.info(path).duration
@@ -94,7 +94,7 @@ def write_list(path: Path, materials: Materials, parts: Materials | None = None)
         The number of songs.
 
     Raises:
-        UserError: a material is missing, or the file holds something else or can't be written.
+        UserError: a material is missing, or the file holds something else or cannot be written.
     """
     songs = entries(materials) + (phrases(parts) if parts else [])
     text = json.dumps(songs, indent=2, ensure_ascii=False) + "\n"
@@ -104,5 +104,5 @@ def write_list(path: Path, materials: Materials, parts: Materials | None = None)
         write_text(path, text)
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "is no text"
-        raise UserError(f"{path}: can't be written ({reason}); name another file") from error
+        raise UserError(f"{path}: cannot be written ({reason}); name another file") from error
     return len(songs)

@@ -63,5 +63,5 @@ def _begin() -> None:
         parent.join()
         os._exit(1)
 
-    # A parent that was killed can't end its workers, which would wait for work forever.
+    # A parent that was killed cannot end its workers, which would wait for work forever.
     threading.Thread(target=follow, daemon=True).start()

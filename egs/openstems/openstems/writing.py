@@ -128,4 +128,4 @@ def _plain(value: object) -> object:
         return value.tolist()
     if isinstance(value, (set, frozenset)):
         return sorted(value)
-    raise TypeError(f"{value!r} can't be written to a manifest")
+    raise TypeError(f"{value!r} cannot be written to a manifest")

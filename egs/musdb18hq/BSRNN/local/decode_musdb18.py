@@ -10,7 +10,7 @@ from asteroid_bsrnn.data import decode_musdb18
 
 
 def main() -> int:
-    """Decode, and return the exit code: 2 for a user's mistake, in one line."""
+    """Decode, and return the exit code, 2 for a mistake of the user."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--root", required=True, help="folder with train/ and test/ in it")
     options.add_argument("--output", required=True, help="folder for the wav files, 23 GB")

@@ -3,7 +3,7 @@
 #
 #   local/prepare_data.sh PYTHON ROOT [true|false]
 #
-# MUSDB18-HQ can't be downloaded automatically: request it at https://zenodo.org/records/3338373,
+# MUSDB18-HQ cannot be downloaded automatically: request it at https://zenodo.org/records/3338373,
 # unpack it, and give the folder that holds train/ and test/. With `true` the data are to be
 # MUSDB18-HQ as published (86 + 14 training and validation tracks, 50 test tracks); `false` takes
 # any data set of the same layout.

@@ -1,11 +1,12 @@
-# To be sourced by a script after it has set its options to their defaults: turns `--name value` on
-# the command line into `name=value`, for names that the script has set. `--help` prints the
-# comment at the script's top. Dashes in names may be written for underscores.
+# Source this file after the options have been set to their defaults: it turns `--name value` on the
+# command line into `name=value`, for names that the script has set. Names may have dashes instead
+# of underscores. `--help` prints the comment at the top of the script; a relative path of the
+# script is relative to `called_from`.
 
 while [[ $# -gt 0 ]]; do
     case $1 in
         --help | -h)
-            sed -n '2,/^[^#]/ s/^# \{0,1\}//p' "$0"
+            (cd "${called_from:-.}" && sed -n '2,/^[^#]/ s/^# \{0,1\}//p' "$0")
             exit 0
             ;;
         --*=*)

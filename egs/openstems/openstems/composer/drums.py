@@ -115,7 +115,7 @@ def _dressed(
 
 
 def _bar(groove, lines, bar, number, meter, style, rng) -> list[Event]:
-    """Return one bar of a groove with the small variations a drummer can't help."""
+    """Return one bar of a groove with the small variations a drummer cannot help."""
     events = []
     vary = not style.electronic and rng.random() < 0.3
     open_end = vary and "hat" in lines and rng.random() < 0.5

@@ -75,7 +75,7 @@ def all_pieces(materials: Materials) -> tuple[Piece, ...]:
 
 
 def broken(materials: Materials) -> tuple[str, ...]:
-    """What can't be read, one line "material: piece: reason" each; `pieces` leaves it out."""
+    """What cannot be read, one line "material: piece: reason" each; `pieces` leaves it out."""
     return tuple(
         line
         for source in CORPORA

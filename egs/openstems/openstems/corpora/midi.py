@@ -55,7 +55,7 @@ def read(data: bytes) -> MidiSong:
         data: its content.
 
     Raises:
-        ValueError: for a file that can't be read or has no notes.
+        ValueError: for a file that cannot be read or has no notes.
     """
     try:
         score = symusic.Score.from_midi(data)

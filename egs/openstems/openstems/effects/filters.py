@@ -1,4 +1,4 @@
-"""Equalizer: second-order filters by their audio names, run as one cascade."""
+"""Equaliser: second-order filters by their audio names, run as one cascade."""
 
 import functools
 from collections.abc import Sequence

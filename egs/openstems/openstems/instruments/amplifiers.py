@@ -1,4 +1,4 @@
-"""What stands behind strings and synthesizers: bodies, amplifiers and speakers, bass grit."""
+"""What stands behind strings and synthesisers: bodies, amplifiers and speakers, bass grit."""
 
 from __future__ import annotations
 

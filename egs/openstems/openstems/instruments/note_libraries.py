@@ -124,7 +124,7 @@ class RecordedNotes:
             Float32 of shape (2, samples), the same in both channels.
 
         Raises:
-            UserError: if a recording can't be read.
+            UserError: if a recording cannot be read.
         """
         stem = np.zeros((2, samples), np.float32)
         for note in notes:

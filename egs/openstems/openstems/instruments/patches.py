@@ -1,4 +1,4 @@
-"""Patches of the synthesizer: what it is asked to be for a role, as plain numbers."""
+"""Patches of the synthesiser: what it is asked to be for a role, as plain numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Our own synthesizer: wavetables or frequency modulation, moving filter, envelopes, drive, glide.
+"""Our own synthesiser: wavetables or frequency modulation, moving filter, envelopes, drive, glide.
 
 A patch is a dict of plain numbers drawn once a part. Where neither glide nor a filter that follows
 the song's clock is at work, a note is rendered once per pitch and strength and copied afterwards.

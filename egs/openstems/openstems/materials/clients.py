@@ -100,7 +100,7 @@ def unpack_archives(material: Material, folder: Path) -> None:
             archive.unlink()
         except (FileNotFoundError, zipfile.BadZipFile) as error:
             raise UserError(
-                f"{material.name}: {name} can't be unpacked ({error}); leave it out with --without"
+                f"{material.name}: {name} cannot be unpacked ({error}); leave it out with --without"
                 f" {material.name}"
             ) from error
 

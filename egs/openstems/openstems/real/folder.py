@@ -47,7 +47,7 @@ def build(root: Path, songs: Iterable[RealSong], report: Callable[[str], None]) 
         write_json(unfinished / MANIFEST, manifest)
         unfinished.rename(root)
     except OSError as error:
-        raise UserError(f"{root}: can't be written ({error.strerror})") from error
+        raise UserError(f"{root}: cannot be written ({error.strerror})") from error
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     return manifest

@@ -69,7 +69,7 @@ def measure(
         progress: called with a line for each group.
 
     Raises:
-        UserError: the model can't be loaded, or the set is not there.
+        UserError: the model cannot be loaded, or the set is not there.
     """
     songs: list[tuple[str, str]] = []
     rows: list[dict[str, float]] = []

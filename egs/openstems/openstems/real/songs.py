@@ -72,7 +72,7 @@ def real_songs(parts: Materials, whole: Materials) -> Iterator[RealSong]:
         whole: materials of the kind "songs".
 
     Raises:
-        UserError: a material is missing or can't be read.
+        UserError: a material is missing or cannot be read.
     """
     collections = [one for one in sets("valid", parts) if len(one.paths) >= 3]
     if not collections:

@@ -44,7 +44,7 @@ def read_excerpt(path: Path, start: float, seconds: float) -> np.ndarray:
         seconds: its length; a shorter recording is taken whole.
 
     Raises:
-        UserError: the file can't be read, or has another format.
+        UserError: the file cannot be read, or has another format.
     """
     try:
         with soundfile.SoundFile(path) as file:

@@ -41,7 +41,7 @@ def differences_table(models: Sequence[Figures], against: Figures) -> str:
         cells = []
         for column in COLUMNS:
             found, p = difference(model, against, column)
-            # Fewer than six songs can't show a difference.
+            # Fewer than six songs cannot show a difference.
             cells.append(_cell(found) + (f", p = {p:.2g}" if found.n > 5 else ""))
         rows.append([f"`{model.label}` - `{against.label}`", *cells])
     return _table(["difference", *COLUMNS], rows)

@@ -1,7 +1,7 @@
 """Voice banks: phrases of one speaker, analysed once and kept on disk.
 
 A bank is a few MB. It is found by speaker, settings and the version of this code, written at once
-or not at all, and made again if its file can't be read; so any number of processes may share the
+or not at all, and made again if its file cannot be read; so any number of processes may share the
 folder.
 """
 

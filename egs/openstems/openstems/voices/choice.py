@@ -84,6 +84,6 @@ def record(speaker: Speaker, rng: np.random.Generator) -> dict[str, Any]:
         "credit": speaker.credit,
         "detail": dict(speaker.detail),
         "alpha": alpha,
-        # Sinsy can't speak.
+        # Sinsy cannot speak.
         "character": character.draw(rng, 0.0 if alpha else 0.06).record(),
     }

@@ -1,4 +1,4 @@
-"""Writes the little MusicXML that a singing synthesizer reads."""
+"""Writes the little MusicXML that a singing synthesiser reads."""
 
 from __future__ import annotations
 

