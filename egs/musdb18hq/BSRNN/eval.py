@@ -8,11 +8,11 @@ from pathlib import Path
 
 import recipe
 from asteroid_bsrnn import UserError
-from asteroid_bsrnn.cli.terminal import progress_bar
 from asteroid_bsrnn.evaluation import evaluate_model
 from asteroid_bsrnn.evaluation.candidates import candidate
 from asteroid_bsrnn.evaluation.datasets import EvaluationTracks
 from asteroid_bsrnn.memory import keep_freed_memory
+from asteroid_bsrnn.progress import progress_bar
 
 
 def main() -> int:
