@@ -63,7 +63,7 @@ def model(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def long_song(tmp_path_factory):
-    source = write(tmp_path_factory.mktemp("long") / "song.wav", noise(90 * RATE))
+    source = write(tmp_path_factory.mktemp("long") / "song.wav", noise(30 * RATE))
     return convert(source, "song.m4a")
 
 
@@ -593,13 +593,16 @@ class TestOnATerminal:
         slowly = ["--segment", "0.1", "--hop", "0.01", "--two-stems", "vocals"]
         arguments = [*PROGRAM, *map(str, [*run, *slowly])]
         process = subprocess.Popen(arguments, stdout=-1, stderr=-1, text=True)
-        deadline = time.monotonic() + 120
-        while not any(p.stat().st_size > 100_000 for p in tmp_path.glob("out/song/.*/*")):
-            assert process.poll() is None, process.stderr.read()
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        process.send_signal(number)
-        out, err = process.communicate(timeout=60)
+        try:
+            deadline = time.monotonic() + 120
+            while not any(p.stat().st_size > 100_000 for p in tmp_path.glob("out/song/.*/*")):
+                assert process.poll() is None, process.stderr.read()
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            process.send_signal(number)
+            out, err = process.communicate(timeout=60)
+        finally:
+            process.kill()
         assert out == ""
         assert [path for path in files_below(tmp_path) if "/.incomplete-" not in path] == []
         if number == signal.SIGKILL:
@@ -678,35 +681,32 @@ class TestWords:
             assert re.search(rf"default: [^;]*{default}", out)
 
 
-class TestTwoHours:
-    """The memory of the whole program, for a song of a minute and one of two hours."""
+class TestLongFile:
+    """The memory of the whole program does not grow with the file."""
 
     @pytest.mark.slow
     @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="kilobytes on Linux")
-    def test_memory_is_that_of_a_minute(self, tmp_path, capsys):
+    def test_memory_is_that_of_a_minute(self, tmp_path):
         model = save_network(tmp_path / "tiny.pth", ["vocals"], feature_dim=2)
         peaks = {}
-        for minutes in (1, 120):
+        for minutes in (1, 30):
             path = tmp_path / f"{minutes}.wav"
             with soundfile.SoundFile(path, "w", RATE, 2, "PCM_16") as sound:
                 for _ in range(minutes):
                     sound.write(noise(60 * RATE).T)
             run = ["separate", path, "-o", tmp_path / "out", "--model", model]
             arguments = [*PROGRAM, *map(str, [*run, "--two-stems", "vocals"])]
-            started = time.monotonic()
             process = subprocess.Popen(arguments)
             _, status, usage = os.wait4(process.pid, 0)
             process.returncode = os.waitstatus_to_exitcode(status)
             assert process.returncode == 0
             peaks[minutes] = usage.ru_maxrss / 1024
-            with capsys.disabled():
-                took = time.monotonic() - started
-                print(f"\n{minutes} min: peak {peaks[minutes]:.0f} MiB, {took:.0f} s")
             for name in ("vocals", "no_vocals"):
                 assert AudioFile(tmp_path / "out" / str(minutes) / f"{name}.wav").frames == (
                     minutes * 60 * RATE
                 )
-        assert peaks[120] - peaks[1] < 1024
+        # One stem of half an hour would be 606 MiB.
+        assert peaks[30] - peaks[1] < 256, peaks
 
 
 class TestTerminal:
@@ -735,11 +735,6 @@ class TestTerminal:
             "separate", songs[0], "-o", tmp_path / "two", "--model", zoo.DEFAULT
         )
         assert "obsrnn_simo" not in chosen
-
-    def test_a_script_sees_nothing_of_it(self, tmp_path):
-        song = write(tmp_path / "song.wav", noise(4000))
-        done = command("separate", song, "-o", tmp_path / "out")
-        assert done.returncode == 0 and done.stderr == ""
 
 
 class TestWhatUsersTry:

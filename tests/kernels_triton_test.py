@@ -6,6 +6,7 @@ imports Triton.
 
 from __future__ import annotations
 
+import itertools
 import os
 
 import pytest
@@ -20,16 +21,15 @@ lstm_triton = pytest.importorskip("asteroid_bsrnn.kernels.lstm_triton")
 
 DEVICE = "cpu" if INTERPRETED else "cuda"
 # (T, B, N, H); the interpreter takes a millisecond for what a GPU does in a microsecond.
-SHAPES = [(1, 40, 16, 256), (2, 130, 24, 64), (3, 20, 128, 256), (5, 17, 40, 96), (9, 3, 16, 128)]
-STRIDED = [(1, 1, 5, 64), (2, 33, 9, 256), (4, 2, 17, 128), (6, 5, 7, 16)]
-LONG = [(41, 3, 16, 128), (57, 2, 32, 64)]
+SHAPES = [(1, 40, 16, 64), (2, 130, 24, 64), (2, 20, 24, 256), (5, 17, 40, 96), (9, 3, 16, 128)]
+STRIDED = [(1, 1, 5, 64), (2, 33, 9, 96), (6, 5, 7, 16)]
+# Many steps, many tiles of the batch, and tiles that neither batch nor hidden size fill; rounding
+# adds up over the steps, so that the longest are in 16 bits.
 SLOW = [
-    (259, 1, 8, 64),
-    (2, 5000, 8, 64),
-    (41, 17, 16, 256),
-    (41, 656, 16, 64),
-    (259, 3, 128, 256),
-    (947, 1, 64, 128),
+    ((259, 1, 8, 64), torch.float16),
+    ((2, 5000, 8, 64), torch.float32),
+    ((41, 17, 16, 256), torch.float32),
+    ((947, 1, 64, 128), torch.float16),
 ]
 GPU = [(259, 656, 128, 256), (41, 4144, 128, 256), (259, 656, 64, 128), (947, 82, 64, 64)]
 
@@ -62,22 +62,27 @@ def test_strided_inputs(shape):
     assert_close(shape, strided=True)
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-@pytest.mark.parametrize("shape", [(1, 5, 8, 64), (5, 2, 24, 128), (2, 20, 32, 256)], ids=str)
+@pytest.mark.parametrize(
+    ("shape", "dtype"),
+    [
+        ((1, 5, 8, 64), torch.float16),
+        ((5, 2, 24, 128), torch.bfloat16),
+        ((2, 20, 32, 256), torch.float16),
+    ],
+    ids=str,
+)
 def test_types_of_16_bits(shape, dtype):
     assert_close(shape, dtype)
 
 
-@pytest.mark.parametrize("shape", LONG, ids=str)
-def test_long_sequences(shape, monkeypatch):
+def test_a_long_sequence(monkeypatch):
     if INTERPRETED:
         monkeypatch.setattr(lstm_triton, "choose_tiles", wide_tiles)
-    assert_close(shape)
+    assert_close((41, 3, 16, 128))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
-@pytest.mark.parametrize("shape", SLOW, ids=str)
+@pytest.mark.parametrize(("shape", "dtype"), SLOW, ids=str)
 def test_longer_sequences(shape, dtype, monkeypatch):
     if INTERPRETED:
         monkeypatch.setattr(lstm_triton, "choose_tiles", wide_tiles)
@@ -91,20 +96,23 @@ def test_shapes_of_the_networks(shape, dtype):
     assert_close(shape, dtype)
 
 
-@pytest.mark.parametrize("kibibytes", [99, 163, 227])
-@pytest.mark.parametrize("kernel", ["forward", "backward"])
-@pytest.mark.parametrize("element_size", [2, 4])
-@pytest.mark.parametrize("n_hidden", [16, 64, 96, 128, 256])
-@pytest.mark.parametrize("n_batch", [1, 656, 4144, 5000])
-def test_tiles_fit(n_batch, n_hidden, element_size, kernel, kibibytes):
-    memory = 1024 * kibibytes
-    tiles = lstm_triton.choose_tiles(kernel, n_batch, n_hidden, element_size, 132, memory)
-    assert n_hidden % tiles.hidden == n_hidden % tiles.inner == 0
-    assert min(tiles.hidden, tiles.inner, tiles.batch) >= 16
-    gates = 4 if kernel == "forward" else 1
-    stage = (tiles.batch + gates * tiles.hidden) * tiles.inner * element_size
-    assert tiles.n_stages * stage < memory
-    assert tiles.inner >= min(32, n_hidden & -n_hidden)
+def test_tiles_fit():
+    for n_batch, n_hidden, element_size, kernel, kibibytes in itertools.product(
+        (1, 656, 4144, 5000),
+        (16, 64, 96, 128, 256),
+        (2, 4),
+        ("forward", "backward"),
+        (99, 163, 227),
+    ):
+        case = (n_batch, n_hidden, element_size, kernel, kibibytes)
+        memory = 1024 * kibibytes
+        tiles = lstm_triton.choose_tiles(kernel, n_batch, n_hidden, element_size, 132, memory)
+        assert n_hidden % tiles.hidden == n_hidden % tiles.inner == 0, case
+        assert min(tiles.hidden, tiles.inner, tiles.batch) >= 16, case
+        gates = 4 if kernel == "forward" else 1
+        stage = (tiles.batch + gates * tiles.hidden) * tiles.inner * element_size
+        assert tiles.n_stages * stage < memory, case
+        assert tiles.inner >= min(32, n_hidden & -n_hidden), case
 
 
 def test_tiles_that_do_not_divide_are_refused():

@@ -69,13 +69,6 @@ def test_arrays_that_cannot_be_written_are_read():
     assert usdr(references, 0.5 * references).tolist() == pytest.approx([6.0206] * 2, abs=1e-3)
 
 
-def test_shapes_that_differ_are_refused():
-    with pytest.raises(ValueError, match=r"\(1, 2, 10\) and \(1, 2, 11\)"):
-        usdr(torch.ones(1, 2, 10), torch.ones(1, 2, 11))
-    with pytest.raises(ValueError, match="sources, channels, time"):
-        usdr(torch.ones(2, 10), torch.ones(2, 10))
-
-
 # What every measure refuses.
 
 
@@ -237,16 +230,22 @@ def _assert_equals_museval(museval, references, estimates, window, hop):
     return expected
 
 
-@pytest.mark.parametrize("n_channels", [1, 2])
 @pytest.mark.parametrize(
-    ("window", "hop"), [(1000, 1000), (1000, 300), (700, 1400), (3500, 1000), (5000, 5000)]
+    ("n_channels", "window", "hop"),
+    [(1, 1000, 300), (2, 1000, 300), (2, 700, 1400), (1, 3500, 1000), (2, 5000, 5000)],
 )
 def test_frames_are_those_of_museval(museval, n_channels, window, hop):
     _assert_equals_museval(museval, *_noise(n_channels), window, hop)
 
 
-@pytest.mark.parametrize("signal", ["reference", "estimate"])
-@pytest.mark.parametrize("part", [slice(0, 1000), slice(900, 2100), slice(2000, None)])
+@pytest.mark.parametrize(
+    ("signal", "part"),
+    [
+        ("reference", slice(0, 1000)),
+        ("estimate", slice(900, 2100)),
+        ("reference", slice(2000, None)),
+    ],
+)
 def test_silence_is_that_of_museval(museval, signal, part):
     references, estimates = _noise()
     (references if signal == "reference" else estimates)[1, :, part] = 0
@@ -273,7 +272,7 @@ def test_an_equal_estimate_scores_as_by_museval(museval):
     assert expected[np.isinf(actual)].min() > 300
 
 
-@pytest.mark.parametrize("level", [1e-4, 1e-12, 3e4])
+@pytest.mark.parametrize("level", [1e-12, 3e4])
 def test_the_level_makes_no_difference(museval, level):
     references, estimates = _noise()
     _assert_equals_museval(museval, level * references, level * estimates, 1000, 1000)

@@ -1,6 +1,5 @@
 """Trainings that fail, are interrupted, killed, or resumed with other settings."""
 
-import itertools
 import json
 import os
 import re
@@ -50,66 +49,16 @@ def arguments(tiny, folder, *changes):
 
 @pytest.fixture(scope="module")
 def recipe_main(tmp_path_factory):
-    """`train.py` as a function of its arguments: exit code and output.
-
-    Each call is a fork of one process that has imported everything.
-    """
-    script = """
-import json, os, sys
-sys.path.insert(0, os.getcwd())
-import train
-
-for line in sys.stdin:
-    log, *arguments = json.loads(line)
-    child = os.fork()
-    if child == 0:
-        output = os.open(log, os.O_CREAT | os.O_WRONLY)
-        os.dup2(output, 1), os.dup2(output, 2)
-        sys.argv, code = ["train.py", *arguments], 1
-        try:
-            code = train.main()
-        except BaseException:
-            import traceback
-
-            traceback.print_exc()
-        finally:
-            sys.stdout.flush(), sys.stderr.flush()
-            os._exit(code)
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
-"""
-    process = subprocess.Popen(
-        [sys.executable, "-c", script],
-        cwd=FOLDER,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    logs = tmp_path_factory.mktemp("logs")
-    numbers = itertools.count()
-
-    def call(*arguments):
-        log = logs / f"{next(numbers)}.log"
-        print(json.dumps([str(log), *arguments]), file=process.stdin, flush=True)
-        return int(process.stdout.readline()), log.read_text()
-
-    yield call
-    process.stdin.close()
-    process.wait(timeout=30)
-
-
-def train(tiny, folder, *changes):
-    """Run `train.py` to its end."""
-    command = [sys.executable, "train.py", *arguments(tiny, folder, *changes)]
-    process = processes.start(command, Path(f"{folder}.log"), FOLDER)
-    return process.wait(timeout=200), Path(f"{folder}.log").read_text()
+    """`train.py` as a function of its arguments: exit code and output."""
+    with processes.forks(FOLDER, "train", tmp_path_factory.mktemp("logs")) as call:
+        yield call
 
 
 @pytest.fixture(scope="module")
-def whole(tiny, tmp_path_factory):
+def whole(tiny, tmp_path_factory, recipe_main):
     """A run that nothing interrupted."""
     folder = tmp_path_factory.mktemp("whole") / "run"
-    code, output = train(tiny, folder)
+    code, output = recipe_main(*arguments(tiny, folder))
     assert code == 0, output
     return folder
 

@@ -39,18 +39,42 @@ def settings(tiny, *more):
     return [*SMALL, f"data.validation_tracks={tiny / 'valid.txt'}", *more]
 
 
-def train(tiny, folder, *changes, row="bsrnn", source="vocals", options=(), **kwargs):
-    """Start `train.py`; its output goes to a file beside the run's folder."""
-    command = [sys.executable, "train.py", "--root", tiny / "data", "--row", row]
+def arguments(tiny, folder, *changes, row="bsrnn", source="vocals", options=()):
+    """Arguments of `train.py`."""
+    command = ["--root", tiny / "data", "--row", row]
     command += ["--source", source] if source else []
     command += ["--exp_dir", folder, "--accelerator", "cpu", *options]
-    command += ["--set", *settings(tiny, *changes)]
+    return [*command, "--set", *settings(tiny, *changes)]
+
+
+def train(tiny, folder, *changes, options=(), **kwargs):
+    """Start `train.py`; its output goes to a file beside the run's folder."""
+    command = [sys.executable, "train.py", *arguments(tiny, folder, *changes, options=options)]
     return processes.start(command, Path(f"{folder}.log"), FOLDER, **kwargs)
 
 
 def finish(process, folder):
     """Wait for a run, which must end well; its output."""
     return processes.finish(process, Path(f"{folder}.log"))
+
+
+@pytest.fixture(scope="module")
+def recipe_main(tmp_path_factory):
+    """`train.py` as a function of its arguments: exit code and output."""
+    with processes.forks(FOLDER, "train", tmp_path_factory.mktemp("logs")) as call:
+        yield call
+
+
+@pytest.fixture
+def trained(tiny, recipe_main):
+    """`train.py` on the tiny data set as a function; it must end well and gives its output."""
+
+    def run(folder, *changes, **kwargs):
+        code, output = recipe_main(*arguments(tiny, folder, *changes, **kwargs))
+        assert code == 0, output
+        return output
+
+    return run
 
 
 def latest(folder):
@@ -138,12 +162,12 @@ def test_all_stages(tiny, tmp_path):
     assert zoo.load(published).sources == ("drums",)
 
 
-def test_a_killed_run_goes_on_bit_for_bit(tiny, tmp_path):
+def test_a_killed_run_goes_on_bit_for_bit(tiny, tmp_path, recipe_main, trained):
     changes = ["training.max_epochs=3", "data.samples_per_epoch=12", "data.workers=1"]
     # As if every step took minutes; a batch between two steps must not be lost.
     changes += ["energy.track=false", "training.accumulate=2", "training.checkpoint_minutes=1e-9"]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    finish(train(tiny, whole, *changes), whole)
+    trained(whole, *changes)
 
     process = train(tiny, killed, *changes, start_new_session=True)
     deadline = time.monotonic() + 200
@@ -152,7 +176,7 @@ def test_a_killed_run_goes_on_bit_for_bit(tiny, tmp_path):
         time.sleep(0.01)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    assert "checkpoints/latest-0001-00000" in finish(train(tiny, killed, *changes), killed)
+    assert "checkpoints/latest-0001-00000" in trained(killed, *changes)
 
     expected, actual = latest(whole)[1], latest(killed)[1]
     parts = ("epoch", "global_step", "state_dict", "optimizer_states", "lr_schedulers", "batches")
@@ -177,26 +201,21 @@ def test_a_killed_run_goes_on_bit_for_bit(tiny, tmp_path):
     assert best_checkpoint(killed / "checkpoints").name.startswith("best-")
 
     # Another configuration does not go on with this run's weights.
-    other = train(tiny, killed, *changes, "optim.lr=0.5")
-    assert other.wait(timeout=100) == 2
-    assert re.search(
-        r"error: .*another configuration: optim\.lr was 0.001 and is now 0\.5",
-        Path(f"{killed}.log").read_text(),
+    code, output = recipe_main(*arguments(tiny, killed, *changes, "optim.lr=0.5"))
+    assert code == 2 and re.search(
+        r"error: .*another configuration: optim\.lr was 0.001 and is now 0\.5", output
     )
 
 
-def test_two_processes_learn_as_one_with_twice_the_batch(tiny, tmp_path):
+def test_two_processes_learn_as_one_with_twice_the_batch(tiny, tmp_path, trained):
     changes = ["training.max_epochs=1", "data.samples_per_epoch=12", "data.workers=0"]
     # Augmentations are drawn for each process.
     changes += ["augmentation.gain_db=null", "augmentation.silent_source=0.0"]
     changes += ["energy.track=false"]
     one, two = tmp_path / "one", tmp_path / "two"
-    processes = [
-        train(tiny, one, *changes, "training.batch_size=4"),
-        train(tiny, two, *changes, options=("--devices", "2")),
-    ]
-    for process, folder in zip(processes, (one, two), strict=True):
-        finish(process, folder)
+    process = train(tiny, two, *changes, options=("--devices", "2"))
+    trained(one, *changes, "training.batch_size=4")
+    finish(process, two)
     expected, actual = latest(one)[1], latest(two)[1]
     assert actual["global_step"] == expected["global_step"] == 3
     assert actual["optimizer_states"][0]["param_groups"][0]["lr"] == pytest.approx(
@@ -208,25 +227,20 @@ def test_two_processes_learn_as_one_with_twice_the_batch(tiny, tmp_path):
     assert bests[0] == pytest.approx(bests[1], abs=1e-3)
 
 
-def test_one_batch_is_learnt_by_heart(tiny, tmp_path):
+def test_one_batch_is_learnt_by_heart(tmp_path, trained):
     folder = tmp_path / "overfit"
     changes = ["model.feature_dim=16", "training.max_epochs=80", "data.segment=0.5"]
     changes += ["optim.lr=0.08", "training.patience=1000", "energy.track=false", "data.workers=0"]
-    finish(train(tiny, folder, *changes, options=("--overfit", "1")), folder)
+    trained(folder, *changes, options=("--overfit", "1"))
     assert ledger.read(folder / "ledger.json")["best"]["usdr"]["vocals"] > 20
 
 
-def test_time_and_energy_are_extrapolated(tiny, tmp_path):
+def test_time_and_energy_are_extrapolated(tmp_path, trained):
     folder = tmp_path / "tracked"
     changes = ["training.max_epochs=50", "data.samples_per_epoch=4", "data.workers=0"]
     changes += ["training.ema=0.9", "training.precision=bf16-mixed", "training.monitor=loss"]
-    finish(
-        train(
-            tiny, folder, *changes, row="simo_bsrnn", source=None, options=("--track_epochs", "1")
-        ),
-        folder,
-    )
-    slow = "compute in bfloat16; 32-true" in Path(f"{folder}.log").read_text()
+    options = {"row": "simo_bsrnn", "source": None, "options": ("--track_epochs", "1")}
+    slow = "compute in bfloat16; 32-true" in trained(folder, *changes, **options)
     assert slow == (not kernels.has_bfloat16())
     record = ledger.read(folder / "ledger.json")
     assert record["totals"]["epochs"] == 1
@@ -236,14 +250,13 @@ def test_time_and_energy_are_extrapolated(tiny, tmp_path):
     assert zoo.load(folder / "best_model.pth").sources == ("vocals", "bass", "drums", "other")
 
 
-def test_a_broken_file_and_a_missing_stem_are_named(tiny, tmp_path):
+def test_a_broken_file_and_a_missing_stem_are_named(tiny, tmp_path, recipe_main):
     shutil.copytree(tiny / "data", tmp_path / "data")
     (tmp_path / "valid.txt").write_text((tiny / "valid.txt").read_text())
     stem = next((tmp_path / "data" / "train").glob("Train 1")) / "bass.wav"
     stem.unlink()
-    process = train(tmp_path, tmp_path / "run")
-    assert process.wait(timeout=100) == 2
-    assert str(stem) in Path(f"{tmp_path / 'run'}.log").read_text()
+    code, output = recipe_main(*arguments(tmp_path, tmp_path / "run"))
+    assert code == 2 and str(stem) in output
     check = ["bash", "local/prepare_data.sh", sys.executable, tmp_path / "data", "false"]
     run = subprocess.run(list(map(str, check)), cwd=FOLDER, capture_output=True, text=True)
     assert run.returncode == 2 and str(stem) in run.stderr and "zenodo" in run.stderr
