@@ -10,6 +10,7 @@ from ..errors import UserError
 from ..evaluation import candidates, comparison, comparison_table, records, speed, statistics
 from ..files import write_json
 from ..tables import check_format
+from ..weights.find import file_of_run
 from .evaluate import add_evaluation, evaluate_all, open_data, separator_options
 from .terminal import show
 from .values import count, name, number_within
@@ -97,7 +98,7 @@ def _inputs(
     for given in options.inputs:
         path = Path(given)
         found = records.find_records(path)
-        is_run = (path / candidates.WEIGHTS_OF_RUN).is_file()
+        is_run = path.is_dir() and file_of_run(path) is not None
         if found and not (is_run and options.root):
             folders += found
         elif options.root:

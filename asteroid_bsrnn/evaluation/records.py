@@ -14,7 +14,8 @@ import numpy as np
 from ..errors import UserError
 from ..files import list_files, list_folders, write_json, write_text
 from ..tables import to_csv
-from .candidates import LEDGER_OF_RUN, WEIGHTS_OF_RUN
+from ..weights.find import BEST_OF_RUN
+from .candidates import LEDGER_OF_RUN
 from .scores import is_mean
 
 SUMMARY = "final_metrics.json"
@@ -51,7 +52,7 @@ class Record:
         return {
             "kind": "model",
             "label": folder.parent.name.removeprefix("train_") if of_run else folder.name,
-            "path": f"../{WEIGHTS_OF_RUN}",
+            "path": f"../{BEST_OF_RUN}",
             "sha256": self.summary["settings"].get("weights_sha256"),
             "ledger": f"../{LEDGER_OF_RUN}",
         }
