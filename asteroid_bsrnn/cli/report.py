@@ -9,8 +9,7 @@ from pathlib import Path
 from ..errors import UserError
 from ..evaluation import statistics
 from ..progress import progress_bar
-from .terminal import show
-from .values import name, number_within
+from .terminal import name, number_within, show
 
 
 def add_report(commands) -> None:

@@ -13,8 +13,18 @@ from pathlib import Path
 from ..errors import UserError
 from ..memory import is_out_of_memory
 from ..options import CLIP, DEFAULT_MODEL, PRECISIONS, SUBTYPES, FileOptions
-from .terminal import OUT_OF_MEMORY, complain, quiet_libraries, show, warnings_in_one_line
-from .values import count, name, number_within, seconds, segment_or_none
+from .terminal import (
+    OUT_OF_MEMORY,
+    complain,
+    count,
+    name,
+    number_within,
+    quiet_libraries,
+    seconds,
+    segment_or_none,
+    show,
+    warnings_in_one_line,
+)
 
 # Everything else is imported where it is used: it needs torch, which --help must not wait for.
 

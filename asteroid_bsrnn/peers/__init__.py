@@ -1,7 +1,7 @@
 """Separators of other projects with the interface of this project's, for comparisons.
 
 `names()` lists those that can be trained, and `build` returns one with fresh weights.
-`spleeter_weights.load` returns the trained `SpleeterPeer`. Importing this package registers
+`spleeter.load` returns the trained `SpleeterPeer`. Importing this package registers
 all peers with Asteroid, so that files of their weights load like those of BSRNN.
 """
 
@@ -10,11 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..registration import register_models
-from .asteroid_networks import AsteroidPeer
+from .asteroid_networks import AsteroidPeer, XUMXPeer
 from .base import Peer
 from .open_unmix import OpenUnmixPeer
 from .spleeter import SpleeterPeer
-from .xumx import XUMXPeer
 
 __all__ = [
     "AsteroidPeer",

@@ -133,10 +133,10 @@ def _missing(folder: Path, names: Sequence[str]) -> list[str]:
 
 def _take_from_package(entry: Pretrained, folder: Path) -> None:
     """Convert weights of a third party's Python package."""
-    from ..peers import spleeter_weights
+    from ..peers import spleeter
 
     (name,) = entry.files
-    target = checkpoint.save_model(spleeter_weights.load(), folder / name, spleeter_weights.INFOS)
+    target = checkpoint.save_model(spleeter.load(), folder / name, spleeter.INFOS)
     _record(entry, target, entry.sources, {"package": entry.package})
 
 
