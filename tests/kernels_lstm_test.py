@@ -218,7 +218,7 @@ def test_where_triton_cannot_serve(settings, words, monkeypatch):
     pytest.importorskip("triton")
     settings = {"hidden_size": 16, "bidirectional": True, "dtype": torch.float32, **settings}
     module = nn.LSTM(6, **settings)
-    with pytest.raises(UserError, match=f"can't run on Triton: .*{words}.*; choose") as raised:
+    with pytest.raises(UserError, match=f"cannot run on Triton: .*{words}.*; choose") as raised:
         kernels.lstm(torch.randn(4, 3, 6, dtype=settings["dtype"]), module, "triton")
     assert "\n" not in str(raised.value)
 
@@ -226,7 +226,7 @@ def test_where_triton_cannot_serve(settings, words, monkeypatch):
 def test_a_broken_triton_is_told_once():
     pytest.importorskip("triton")
     choose._failure.cache_clear()
-    # Kernels can't start on a CPU: what a machine without a compiler is like.
+    # Kernels cannot start on a CPU: what a machine without a compiler is like.
     with pytest.warns(UserWarning, match="Triton does not work here, using nn.LSTM: "):
         reason = choose._failure("cpu")
     assert reason.startswith("Triton does not work here: ") and "\n" not in reason

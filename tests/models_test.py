@@ -363,7 +363,7 @@ def test_wrong_values_are_refused(arguments, words):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"time_dilations": 0, "band_dilations": 0}, "can't both be 0"),
+        ({"time_dilations": 0, "band_dilations": 0}, "cannot both be 0"),
         ({"time_dilations": 1}, "at least 2 dilated convolutions are needed, got 1"),
         ({"band_dilations": -3}, "band_dilations must be a whole number of at least 1, got -3"),
         ({"time_dilations": 2.5}, "time_dilations must be a whole number of at least 1, got 2.5"),

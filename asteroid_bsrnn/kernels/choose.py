@@ -95,7 +95,7 @@ def lstm(
         return hidden if linear is None else linear(hidden)
     if chosen == "auto":
         return torch_lstm(x, module, linear)
-    raise UserError(f"the LSTM can't run on Triton: {reason}; choose 'auto' or 'torch'")
+    raise UserError(f"the LSTM cannot run on Triton: {reason}; choose 'auto' or 'torch'")
 
 
 def _checked(implementation: str, name: str) -> str:

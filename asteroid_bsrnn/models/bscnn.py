@@ -85,7 +85,7 @@ class BSCNN(BandSplitModel):
         in_channels: int | None = None,
     ):
         if not (time_dilations or band_dilations):
-            raise ValueError("time_dilations and band_dilations can't both be 0")
+            raise ValueError("time_dilations and band_dilations cannot both be 0")
         check_positive(feature_dim=feature_dim, n_repeats=n_repeats, mask_expansion=mask_expansion)
         if attention_heads:
             check_positive(attention_heads=attention_heads, attention_dim=attention_dim)
