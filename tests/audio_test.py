@@ -1,6 +1,7 @@
 import multiprocessing
 import os
 import pickle
+import signal
 import struct
 import subprocess
 import sys
@@ -88,6 +89,14 @@ class TestFindInputs:
         assert found == ["a link/elsewhere.wav", "music.wav"]
         found = [str(file.relative_to(music)) for file in find_inputs(music / "a link")]
         assert found == ["a link/elsewhere.wav"]
+
+    def test_what_systems_leave_is_no_input(self, tmp_path):
+        wanted = tmp_path / "album" / "song.wav"
+        left = ("._song.wav", "__MACOSX/song.wav", "@eaDir/song.wav", "$RECYCLE.BIN/song.wav")
+        for path in (wanted, *(wanted.parent / name for name in left)):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+        assert find_inputs(tmp_path) == [wanted]
 
     def test_refuses_urls_as_they_are(self):
         for url in ("https://example.org/x.wav", "file:///x.wav"):
@@ -862,6 +871,23 @@ class TestWriting:
 
 
 class TestOutputDirectory:
+    def test_what_killed_processes_leave_is_deleted(self, tmp_path):
+        code = (
+            "import os, signal, sys\n"
+            "from asteroid_bsrnn.audio import OutputDirectory\n"
+            "with OutputDirectory(sys.argv[1]) as output:\n"
+            "    (output.temporary / 'stem.spool').write_bytes(bytes(1000))\n"
+            "    os.kill(os.getpid(), signal.SIGKILL)\n"
+        )
+        killed = subprocess.run([sys.executable, "-c", code, tmp_path])
+        assert killed.returncode == -signal.SIGKILL
+        (left,) = tmp_path.iterdir()
+        assert [path.name for path in left.iterdir()] == ["stem.spool"]
+        # A folder that another writer is using stays.
+        with OutputDirectory(tmp_path) as first, OutputDirectory(tmp_path) as second:
+            assert set(tmp_path.iterdir()) == {first.temporary, second.temporary}
+        assert not list(tmp_path.iterdir())
+
     def test_commit_moves_files_and_replaces(self, tmp_path):
         target = tmp_path / "out"
         target.mkdir()

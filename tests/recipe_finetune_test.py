@@ -148,7 +148,7 @@ def test_from_songs_to_a_model_with_kills(tiny, tmp_path):
     process = start(tiny, killed, *common, "--stop_stage", "3", start_new_session=True)
     run = Path("exp", "train_simo_bsrnn")
     kill(process, lambda: any((killed / run).glob("checkpoints/latest-0001-00000[24].ckpt")))
-    assert not (killed / run / "best_model.pth").exists()
+    assert "end" not in latest(killed / run)[0].name
     output = finish(start(tiny, killed, *common, "--stop_stage", "3"), killed)
     assert "resuming from" in output
     # The paths of the selections differ, and nothing else does.

@@ -152,7 +152,6 @@ def test_what_would_train_nothing_is_refused_and_leaves_no_claim(tiny, tmp_path,
         (f"data.validation_tracks={empty}",): "no tracks in the split valid",
         # These fail later, for other reasons.
         ("energy.track=true", "energy.country=France"): "unknown country 'France'",
-        ("data.segment=100.0",): "error: ",
         ("model.feature_dim=0",): "error: |Error",
     }.items():
         code, output = recipe_main(*arguments(tiny, folder, *changes))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import shutil
 import tempfile
@@ -237,7 +238,7 @@ class OutputDirectory:
 
     Files are written to the hidden folder `temporary` and then moved by `commit`. On exit, also
     after an error, `temporary` and its contents are deleted, and so are the folders created here
-    that are still empty.
+    that are still empty. On entry, what killed processes left in the folder is deleted.
 
     Args:
         directory: the folder; it is created on entry, with its parents, if it does not exist.
@@ -254,11 +255,20 @@ class OutputDirectory:
         self.directory = Path(directory)
         self.temporary: Path
         self._created: list[Path] = []
+        self._lock = -1
 
     def __enter__(self) -> OutputDirectory:
         try:
             self._make(self.directory)
-            self.temporary = Path(tempfile.mkdtemp(prefix=".incomplete-", dir=self.directory))
+            self._remove_left_behind()
+            # The folder gets the name that others look for only when it is locked.
+            unlocked = Path(tempfile.mkdtemp(prefix=".unlocked-", dir=self.directory))
+            self._lock = os.open(unlocked, os.O_RDONLY)
+            with contextlib.suppress(OSError):  # some network drives have no locks
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self.temporary = unlocked.rename(
+                unlocked.with_name(unlocked.name.replace("unlocked", "incomplete", 1))
+            )
         except OSError as error:
             self._remove_empty()
             raise UserError(
@@ -296,7 +306,20 @@ class OutputDirectory:
         traceback: TracebackType | None,
     ) -> None:
         shutil.rmtree(self.temporary, ignore_errors=True)
+        os.close(self._lock)
         self._remove_empty()
+
+    def _remove_left_behind(self) -> None:
+        """Delete temporary folders that no process holds a lock on."""
+        for folder in self.directory.glob(".incomplete-*"):
+            # Locked by a process that is writing, removed meanwhile, or on a drive without locks.
+            with contextlib.suppress(OSError):
+                lock = os.open(folder, os.O_RDONLY)
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    shutil.rmtree(folder)
+                finally:
+                    os.close(lock)
 
     def _make(self, directory: Path) -> None:
         missing = []
