@@ -19,7 +19,7 @@ import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from ..errors import UserError
-from ..files import whole_file
+from ..files import remove_unfinished, whole_file
 
 # What loading a damaged file raises.
 _DAMAGE = (EOFError, OSError, RuntimeError, ValueError, pickle.UnpicklingError)
@@ -244,9 +244,11 @@ def best_checkpoint(folder: str | Path) -> Path:
 
 def remove_leftovers(folder: str | Path) -> None:
     """Remove the unfinished weights that a killed process left in a run's folder."""
-    for pattern in ("checkpoints/.*.ckpt", ".best_model*"):
-        for path in Path(folder).glob(pattern):
-            path.unlink(missing_ok=True)
+    folder = Path(folder)
+    for path in folder.glob("checkpoints/.*.ckpt"):
+        path.unlink(missing_ok=True)
+    if folder.is_dir():
+        remove_unfinished(folder / "best_model.pth")
 
 
 def _check_records(path: Path) -> None:
