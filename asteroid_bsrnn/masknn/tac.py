@@ -6,6 +6,7 @@ invariant multi-channel speech separation" (ICASSP 2020), as SIMO Stereo BSRNN u
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import torch
@@ -69,7 +70,7 @@ class TAC(nn.Module):
         def exchange(x: torch.Tensor) -> torch.Tensor:
             transformed = linear(x.to(kind), transform, transform_bias, *activation)
             # A sum of slices reads whole rows; a mean over such a short dimension is slower.
-            mean = sum(transformed.unbind(-2)) / transformed.shape[-2]
+            mean = functools.reduce(torch.add, transformed.unbind(-2)) / transformed.shape[-2]
             averaged = linear(mean, average, average_bias, *activation)
             joined = linear(transformed, own, joint_bias)
             joined += linear(averaged, shared, no_bias).unsqueeze(-2)
