@@ -1,7 +1,8 @@
-"""Run a training again and again, each time killed with SIGKILL at another moment.
+"""Run a program again and again, each time killed with SIGKILL at another moment.
 
-python killing.py SEED KILLS [train.py's arguments], in the recipe's folder. It prints how each
-process ended, as JSON. All processes are forks of this one, which has imported everything.
+`python killing.py PROGRAM SEED KILLS FOLDER ARGUMENTS...` runs `train` (train.py, in the recipe's
+folder) or a command of `asteroid-bsrnn`, which writes to the folder. It prints as JSON how each
+process ended. All processes are forks of this one, which has imported everything.
 """
 
 import json
@@ -11,73 +12,95 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from pathlib import Path
 
-sys.path.insert(0, os.getcwd())
-import train  # noqa: E402
-
-from asteroid_bsrnn.costs.record import read  # noqa: E402
-from asteroid_bsrnn.engine.config import load  # noqa: E402
-
-# What is being written when the process dies, and the share of the kills.
-FILES = ("latest-", "best-", "ledger", "best_model", "conf")
+# The beginnings of the names of files (hidden while they are written), the events of Python that a
+# process may die at, and the longest time after which it may die otherwise, in seconds.
+MOMENTS = {
+    "train": (
+        ("latest-", "best-", "ledger", "best_model", "conf"),
+        ("open", "os.rename"),
+        4.0,
+    ),
+    "separate": (("vocals", "other", "incomplete-"), ("os.rename", "os.mkdir", "os.rmdir"), 0.5),
+    "evaluate": (("0", "all_metrics", "final_metrics"), ("open", "os.rename"), 0.5),
+}
 
 
 def main() -> None:
-    seed, kills, arguments = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]
+    program, seed, kills, folder = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
+    entry = import_program(program)
     rng = random.Random(seed)
-    folder = Path(arguments[arguments.index("--exp_dir") + 1])
     ends = []
     for number in range(kills + 1):
-        moment = None if number == kills else choose(rng)
+        moment = None if number == kills else choose(program, rng)
         child = os.fork()
         if child == 0:
-            run(moment, arguments)
+            run(entry, moment, sys.argv[5:])
         if moment is not None and moment[0] == "time":
             # Some moments are before the first step: not every process gets far.
             time.sleep(moment[2])
             os.kill(child, signal.SIGKILL)
-        status = os.waitpid(child, 0)[1]
-        ends.append([moment, os.waitstatus_to_exitcode(status)])
-        for name in ("ledger.json", "conf.yml", "best_model.pth"):
-            check(folder / name)
+        ends.append([moment, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])])
+        for path in sorted(Path(folder).rglob("*")):
+            check(path)
         if ends[-1][1] != -signal.SIGKILL:
             break
     print(json.dumps(ends))
 
 
-def choose(rng: random.Random) -> tuple:
-    """A moment: an event of a file and its delay, or a time."""
+def import_program(program: str):
+    """Return a function of the arguments, with all that it needs imported."""
+    if program == "train":
+        sys.path.insert(0, os.getcwd())
+        import train
+
+        def entry(arguments: list[str]) -> int:
+            sys.argv = ["train.py", *arguments]
+            return train.main()
+
+        return entry
+    import asteroid_bsrnn.evaluation.running  # noqa: F401
+    import asteroid_bsrnn.separation.separator  # noqa: F401
+    from asteroid_bsrnn import cli
+
+    return lambda arguments: cli.main([program, *arguments])
+
+
+def choose(program: str, rng: random.Random) -> tuple:
+    """Return a moment: an event of a file, its delay and how many to let pass; or a time."""
+    names, events, longest = MOMENTS[program]
     if rng.random() < 0.3:
-        return ("time", "", rng.uniform(0.2, 4.0))
-    return (rng.choice(("open", "rename")), rng.choice(FILES), rng.choice((0, 0, 0.0005, 0.002)))
+        return ("time", "", rng.uniform(longest / 20, longest), 0)
+    delay = rng.choice((0, 0, 0.0005, 0.002))
+    return (rng.choice(events), rng.choice(names), delay, rng.choice((0, 0, 1)))
 
 
-def run(moment: tuple | None, arguments: list[str]) -> None:
-    """Train in this process, which ends."""
+def run(entry, moment: tuple | None, arguments: list[str]) -> None:
+    """Run the program in this process, which ends."""
     if moment is not None and moment[0] != "time":
-        kind, name, delay = moment
+        kind, name, delay, passing = moment
 
         def die() -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
         def hook(event: str, values: tuple) -> None:
-            if event not in ("open", "os.rename"):
+            nonlocal passing
+            if event != kind:
                 return
             path = Path(str(values[1] if event == "os.rename" else values[0]))
-            writing = event == "os.rename" or path.name.startswith(".")
-            wanted = {"open": "open", "rename": "os.rename"}[kind]
-            if event == wanted and writing and path.name.lstrip(".").startswith(name):
-                threading.Timer(delay, die).start() if delay else die()
+            writing = event != "open" or path.name.startswith(".")
+            if writing and path.name.lstrip(".").startswith(name):
+                passing -= 1
+                if passing < 0:
+                    threading.Timer(delay, die).start() if delay else die()
 
         sys.addaudithook(hook)
-    sys.argv = ["train.py", *arguments]
     code = 1
     try:
-        code = train.main()
+        code = entry(arguments)
     except BaseException:
-        import traceback
-
         traceback.print_exc()
     finally:
         sys.stderr.flush()
@@ -85,15 +108,24 @@ def run(moment: tuple | None, arguments: list[str]) -> None:
 
 
 def check(path: Path) -> None:
-    """Whatever a killed process left under its name is whole."""
-    if not path.exists():
+    """Assert that what a killed process left under a final name is whole."""
+    from asteroid_bsrnn.audio import AudioFile
+    from asteroid_bsrnn.weights import checkpoint
+
+    if any(part.startswith(".") for part in path.parts):
         return
-    if path.name == "ledger.json":
-        read(path)
+    if path.suffix == ".json":
+        json.loads(path.read_text())
+    elif path.suffix == ".wav":
+        AudioFile(path).read()
     elif path.name == "conf.yml":
+        from asteroid_bsrnn.engine.config import load
+
         assert load(path)["training"]
-    else:
-        train.checkpoint.load_dict(path)
+    elif path.name == "best_model.pth":
+        checkpoint.load_dict(path)
+    elif path.suffix == ".csv":
+        assert path.read_text().endswith("\n"), path
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -81,3 +82,33 @@ def forks(cwd: Path, name: str, logs: Path):
     yield call
     process.stdin.close()
     process.wait(timeout=30)
+
+
+def kill(program, seed, kills, folder: Path, *arguments, cwd=None) -> list:
+    """Kill a program that writes to a folder again and again, then let it finish.
+
+    Args:
+        program: `train` or a command of `asteroid-bsrnn`.
+        seed: seed of the random moments.
+        kills: number of processes to kill. Fewer are if one finishes before its moment.
+        folder: what the program writes to.
+        *arguments: arguments of the program.
+        cwd: the recipe's folder for `train`.
+
+    Returns:
+        The moment and the exit code of each process.
+    """
+    harness = [sys.executable, Path(__file__).with_name("killing.py"), program, seed, kills]
+    run = subprocess.run(
+        [str(part) for part in [*harness, folder, *arguments]],
+        cwd=cwd,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=280,
+    )
+    assert run.returncode == 0, run.stderr
+    ends = json.loads(run.stdout.splitlines()[-1])
+    assert ends[-1][1] == 0, (ends, run.stderr)
+    assert all(code == -signal.SIGKILL for _, code in ends[:-1]), (ends, run.stderr)
+    return ends
