@@ -1,10 +1,7 @@
 """Trainings that fail, are interrupted, killed, or resumed with other settings."""
 
-import json
-import os
 import re
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path

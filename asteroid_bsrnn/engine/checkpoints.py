@@ -243,12 +243,13 @@ def best_checkpoint(folder: str | Path) -> Path:
 
 
 def remove_leftovers(folder: str | Path) -> None:
-    """Remove the unfinished weights that a killed process left in a run's folder."""
+    """Remove the unfinished files that a killed process left in a run's folder."""
     folder = Path(folder)
     for path in folder.glob("checkpoints/.*.ckpt"):
         path.unlink(missing_ok=True)
     if folder.is_dir():
         remove_unfinished(folder / "best_model.pth")
+        remove_unfinished(folder / "conf.yml")
 
 
 def _check_records(path: Path) -> None:
