@@ -1,4 +1,4 @@
-"""Memory of the process: reuse of freed memory, and errors for lack of it."""
+"""The process: reuse of freed memory, errors for lack of it, and computing in one thread."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import ctypes
 import mmap
 import platform
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -77,3 +79,21 @@ def release_pages(tensor: torch.Tensor) -> None:
     stop = (tensor.data_ptr() + tensor.nbytes) // mmap.PAGESIZE * mmap.PAGESIZE
     if stop > start:
         madvise(ctypes.c_void_p(start), ctypes.c_size_t(stop - start), advice)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch compute in the calling thread alone, as a context manager or a decorator.
+
+    For large tensors torch starts OpenMP's threads. They do not exist in a process that is forked
+    later, and its first parallel operation would wait for them forever. Loading weights must not
+    start them.
+    """
+    import torch
+
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(n_threads)

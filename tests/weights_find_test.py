@@ -16,6 +16,7 @@ from asteroid_bsrnn.weights.find import find_weights
 
 from .models_test import mixture, one_thread  # noqa: F401
 from .sounds import noise, write
+from .study import lightning_checkpoint
 
 SMALL = {"feature_dim": 4, "n_repeats": 1}
 ROOT = Path(__file__).parent.parent
@@ -136,8 +137,11 @@ def test_hidden_checkpoints_of_a_folder_are_left_out(tmp_path):
 FORK = """
 import os, signal, sys, time
 import torch
-from asteroid_bsrnn import Separator
-separator = Separator(sys.argv[1], device="cpu")
+from asteroid_bsrnn import Separator, zoo
+given = sys.argv[1]
+if given.endswith(".ckpt"):
+    given = zoo.from_reference_files([given])
+separator = Separator(given, device="cpu")
 child = os.fork()
 if child == 0:
     separator.separate(torch.randn(2, 44100))
@@ -154,10 +158,12 @@ sys.exit("the child hangs")
 """
 
 
-@pytest.mark.parametrize("kind", ["embedded", "half", "peer"])
+@pytest.mark.parametrize("kind", ["embedded", "half", "peer", "study"])
 def test_a_process_may_fork_after_loading(kind, tmp_path):
     given = tmp_path / "m.pth"
-    if kind == "embedded":
+    if kind == "study":
+        given = lightning_checkpoint(tmp_path / "m.ckpt", ["vocals"], n=64, optimized=True)
+    elif kind == "embedded":
         given = zoo.DEFAULT
     elif kind == "half":
         model = presets.build("bsrnn", "bass", feature_dim=32, n_repeats=1)

@@ -10,8 +10,7 @@ from __future__ import annotations
 import os
 import pickle
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from .. import presets
 from ..audio.stems import choose_stems
 from ..errors import UserError
 from ..files import list_files, whole_file
+from ..memory import one_thread
 from ..models import BandSplitModel, PerSourceSeparator, SourceModel, build_network
 from ..models.arguments import plain
 
@@ -222,7 +222,7 @@ def _build(conf: Mapping, stems: str | Sequence[str] | None) -> SourceModel:
             return _build(_selected(conf, used), None)
     if not all(isinstance(net, BandSplitModel) for net in getattr(model, "networks", [model])):
         # Other networks may compute constants in their constructors.
-        with _one_thread():
+        with one_thread():
             model = build_network(conf)
     kinds = {key: value.dtype for key, value in model.state_dict().items()}
     state = {
@@ -233,23 +233,8 @@ def _build(conf: Mapping, stems: str | Sequence[str] | None) -> SourceModel:
     return model
 
 
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Let torch compute in this thread alone, for the reason that `_as_type` states."""
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(n_threads)
-
-
 def _as_type(value: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    """Return a tensor converted to another type, in this thread alone.
-
-    For large tensors torch would start OpenMP's threads. They do not exist in a process that is
-    forked later, and its first parallel operation would wait for them forever.
-    """
+    """Return a tensor converted to another type, without torch's threads (see `one_thread`)."""
     if value.dtype == dtype or torch.bfloat16 in (value.dtype, dtype):
         return value.to(dtype)
     return torch.from_numpy(value.numpy().astype(torch.empty(0, dtype=dtype).numpy().dtype))

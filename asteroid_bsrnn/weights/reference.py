@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import torch
 
 from ..errors import UserError
-from ..memory import release_pages
+from ..memory import one_thread, release_pages
 from ..models import BSCNN, BSRNN, BandSplitModel
 from . import checkpoint
 
@@ -48,6 +48,7 @@ _REPEATED = re.compile(r"^i?stft\.transf\.window$|\.tac_module\.(average|concat)
 _DILATED = {"n_dil_conv": "dilations", "ks": "kernel_size", "hs_fac": "expansion"}
 
 
+@one_thread()
 def build(
     state_dict: State, config: Mapping, sources: Sequence[str], *, mapped: bool = False
 ) -> BandSplitModel:
