@@ -13,6 +13,7 @@ from asteroid_bsrnn import UserError, cli, peers, zoo
 from asteroid_bsrnn.costs import ledger
 
 from .tiny_musdb import SOURCES, make_tiny_musdb, validation_names
+from .warm_python import python
 
 FOLDER = Path(__file__).parent.parent / "egs" / "musdb18hq" / "compare"
 sys.path.insert(0, str(FOLDER))
@@ -31,7 +32,7 @@ def train(root, folder, model, *budget):
     changes = [*SMALL[model], f"data.validation_tracks={root / 'valid.txt'}", "data.segment=0.5"]
     changes += ["data.samples_per_epoch=4", "data.workers=0", "data.activity_detection=false"]
     changes += ["data.musdb18hq=false", "energy.track=false"]
-    command = [sys.executable, "train.py", "--root", root / "data", "--model", model]
+    command = [python(), "train.py", "--root", root / "data", "--model", model]
     command += ["--exp_dir", folder, "--accelerator", "cpu", *budget, "--set", *changes]
     with open(f"{folder}.log", "wb") as log:
         return subprocess.Popen(

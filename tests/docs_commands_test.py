@@ -28,6 +28,7 @@ from asteroid_bsrnn import cli, zoo
 
 from .sounds import RATE, noise, write
 from .tiny_musdb import make_tiny_musdb, validation_names
+from .warm_python import python
 
 ROOT = Path(asteroid_bsrnn.__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -215,8 +216,9 @@ def material(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def environment() -> dict[str, str]:
-    """The interpreter of this test first, and this package."""
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    """A warm interpreter first, the programs beside this one's, and this package."""
+    folders = [Path(python()).parent, Path(sys.executable).parent]
+    path = os.pathsep.join([*map(str, folders), os.environ["PATH"]])
     return {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 
 
@@ -227,6 +229,7 @@ def test_commands_run(page, material, environment, tmp_path, monkeypatch, capsys
         pytest.skip("no command of this page can run here")
     shutil.copytree(material, tmp_path, symlinks=True, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "executable", python())  # starts the processes that measure costs
     for command in to_run:
         if command.words[0] == "asteroid-bsrnn":  # in this process, to save the imports
             arguments = [*command.words[1:], *SHORTER.get(command.words[1], ())]
@@ -270,7 +273,7 @@ def test_python_examples_run(material, environment, tmp_path):
                 code = "\n".join(re.findall(r"^(?:from|import) .*", code, re.MULTILINE))
             script.append(f"exec(compile({code!r}, {where!r}, 'exec'), {{}})")
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", "\n".join(script)],
+        [python(), "-W", "ignore", "-c", "\n".join(script)],
         cwd=tmp_path,
         env=environment,
         capture_output=True,

@@ -22,6 +22,8 @@ from asteroid_bsrnn.metrics import (
     usdr,
 )
 
+from .warm_python import python
+
 
 def test_value_by_hand():
     reference = torch.tensor([[[3.0, 0.0], [0.0, 4.0]]])
@@ -380,7 +382,7 @@ def test_museval_without_ffmpeg_says_what_to_install(museval):
             print(error)
     """
     done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)],
+        [python(), "-c", textwrap.dedent(code)],
         env={**os.environ, "PATH": ""},
         capture_output=True,
         text=True,

@@ -20,6 +20,7 @@ from . import processes
 from .recipe_rows_test import recipe
 from .recipe_run_test import assert_equal, latest
 from .tiny_musdb import SOURCES, make_tiny_musdb, validation_names
+from .warm_python import python
 
 FOLDER = Path(__file__).parent.parent / "egs" / "musdb18hq"
 sys.path.insert(0, str(FOLDER / "finetune"))
@@ -86,7 +87,7 @@ def start(tiny, folder, *options, **kwargs):
     """Start `run.sh` from the folder of the songs; its output goes to a file."""
     command = [FOLDER / "finetune" / "run.sh", "--songs", "songs.json", "--root", "data"]
     command += ["--estimates", folder / "estimates", "--exp", folder / "exp"]
-    command += ["--musdb18hq", "false", "--python", sys.executable, "--accelerator", "cpu"]
+    command += ["--musdb18hq", "false", "--python", python(), "--accelerator", "cpu"]
     command += ["--device", "cpu", *options]
     folder.mkdir(exist_ok=True)
     return processes.start(command, folder / "log", tiny, **kwargs)

@@ -9,7 +9,6 @@ import re
 import resource
 import signal
 import subprocess
-import sys
 import time
 import zipfile
 from pathlib import Path
@@ -25,6 +24,7 @@ from asteroid_bsrnn.weights.cache import sha256_of
 from . import study
 from .models_test import mixture, one_thread  # noqa: F401
 from .sounds import noise, write
+from .warm_python import python
 from .web_server import Server
 
 SIZES = {"feature_dim": 4, "n_repeats": 1}
@@ -378,7 +378,7 @@ ENVIRONMENT = {"OMP_NUM_THREADS": "1"}
 def download(name: str, *options: str, **more) -> subprocess.Popen:
     """`models NAME --download` in a process of its own."""
     return subprocess.Popen(
-        [sys.executable, "-m", "asteroid_bsrnn", "models", name, "--download", *options],
+        [python(), "-m", "asteroid_bsrnn", "models", name, "--download", *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+from ..warm_python import python
+
 RECIPE = Path(__file__).parents[2] / "egs" / "openstems"
 if str(RECIPE) not in sys.path:
     sys.path.insert(0, str(RECIPE))
@@ -46,7 +48,7 @@ def pip_materials():
 def generate(*arguments, **options):
     """Run the command to its end."""
     return subprocess.run(
-        [sys.executable, GENERATE, *map(str, arguments)], capture_output=True, text=True, **options
+        [python(), GENERATE, *map(str, arguments)], capture_output=True, text=True, **options
     )
 
 
