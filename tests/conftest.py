@@ -1,9 +1,11 @@
-"""Threads and signals of all tests."""
+"""Threads and signals of all tests, and what files of tests share."""
 
 import os
 import signal
 
+import pytest
 import torch
+from filelock import FileLock
 
 # The networks of the tests are small: several threads would only wait for each other.
 torch.set_num_threads(1)
@@ -14,3 +16,25 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 # would inherit that, and the tests that interrupt them would fail.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory):
+    """Return a function that fills a folder once for all processes that run tests.
+
+    Tests only read what is in it.
+    """
+    base = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent
+
+    def fill(name, function):
+        folder, done = base / name, base / f"{name}.done"
+        with FileLock(base / f"{name}.lock"):
+            if not done.exists():
+                folder.mkdir()
+                function(folder)
+                done.touch()
+        return folder
+
+    return fill

@@ -17,6 +17,7 @@ from asteroid_bsrnn.kernels import choose
 from asteroid_bsrnn.kernels.lstm_fused import bidirectional_lstm
 
 from .kernels_checks import TOLERANCES, lstm_errors
+from .warm_python import python
 
 ROOT = Path(__file__).parent.parent
 
@@ -37,7 +38,7 @@ def test_twin_in_each_type(shape, dtype):
 def in_interpreter(*arguments: str) -> subprocess.CompletedProcess:
     """The kernels' tests in a process that has chosen Triton's interpreter."""
     environment = {**os.environ, "TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--no-header"]
+    command = [python(), "-m", "pytest", "-p", "no:cacheprovider", "--no-header"]
     return subprocess.run(
         [*command, "tests/kernels_triton_test.py", *arguments],
         cwd=ROOT,

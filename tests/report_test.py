@@ -131,8 +131,8 @@ class Page(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    return make_report(tmp_path_factory.mktemp("report"))
+def made(shared):
+    return shared("report", make_report)
 
 
 @pytest.fixture(scope="module")
