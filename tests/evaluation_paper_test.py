@@ -96,7 +96,15 @@ def test_the_papers_rows():
 
 
 def test_on_the_command_line(tiny, made_up, tmp_path, capsys):
-    arguments = ["evaluate", "obsrnn_simo", "bsrnn_large", "--root", tiny, "--output", tmp_path / "out"]
+    arguments = [
+        "evaluate",
+        "obsrnn_simo",
+        "bsrnn_large",
+        "--root",
+        tiny,
+        "--output",
+        tmp_path / "out",
+    ]
     arguments += ["--museval", "1", "--device", "cpu"]
     assert main(*arguments, "--paper-any-data", "--paper-table", tmp_path / "t" / "rows.csv") == 0
     text = capsys.readouterr().out.partition("Beside the paper\n")[2]

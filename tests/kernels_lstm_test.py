@@ -38,7 +38,7 @@ def test_twin_in_each_type(shape, dtype):
 def in_interpreter(*arguments: str) -> subprocess.CompletedProcess:
     """The kernels' tests in a process that has chosen Triton's interpreter."""
     environment = {**os.environ, "TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"}
-    command = [python(), "-m", "pytest", "-p", "no:cacheprovider", "--no-header"]
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--no-header"]
     return subprocess.run(
         [*command, "tests/kernels_triton_test.py", *arguments],
         cwd=ROOT,
@@ -236,11 +236,17 @@ def test_a_broken_triton_is_told_once():
 
 
 def test_environment_variable_chooses():
-    script = "from asteroid_bsrnn import kernels; print(kernels.implementation())"
+    # The variable is read when the module is imported.
+    script = (
+        "import importlib, sys\n"
+        "for name in ('asteroid_bsrnn.kernels', 'asteroid_bsrnn.kernels.choose'):\n"
+        "    del sys.modules[name]\n"
+        "print(importlib.import_module('asteroid_bsrnn.kernels').implementation())"
+    )
     for value, printed in (("torch", "torch"), ("Torch", "")):
-        environment = {**os.environ, "ASTEROID_BSRNN_LSTM": value, "PYTHONPATH": str(ROOT)}
+        environment = {**os.environ, "ASTEROID_BSRNN_LSTM": value}
         done = subprocess.run(
-            [sys.executable, "-c", script], env=environment, capture_output=True, text=True
+            [python(), "-c", script], env=environment, capture_output=True, text=True
         )
         assert done.stdout.strip() == printed
         assert ("ASTEROID_BSRNN_LSTM is 'Torch'" in done.stderr) == (printed == "")

@@ -32,7 +32,8 @@ from pathlib import Path
 
 MODULES = (
     "asteroid_bsrnn.cli.separate", "asteroid_bsrnn.data", "asteroid_bsrnn.engine.trainer",
-    "asteroid_bsrnn.engine.system", "asteroid_bsrnn.evaluation", "asteroid_bsrnn.zoo", "pandas",
+    "asteroid_bsrnn.engine.system", "asteroid_bsrnn.evaluation", "asteroid_bsrnn.zoo",
+    "multiprocessing.spawn", "pandas",
 )  # fmt: skip
 
 # Started in place of an interpreter. It hands over what a program is given, passes signals on, and
@@ -89,6 +90,9 @@ def serve(address: str) -> None:
     """Fork a program for each client, until standard input ends."""
     for name in MODULES:
         importlib.import_module(name)
+    # What programs start in their turn is warm too, but for the processes that `multiprocessing`
+    # spawns, which remembers the interpreter when it is imported.
+    sys.executable = str(Path(address).with_name("python"))
     gc.freeze()
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(address)
