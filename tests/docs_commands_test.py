@@ -27,7 +27,7 @@ import asteroid_bsrnn
 from asteroid_bsrnn import cli, zoo
 
 from .sounds import RATE, noise, write
-from .tiny_musdb import make_tiny_musdb, validation_names
+from .tiny_musdb import make_tiny_recipe
 from .warm_python import python
 
 ROOT = Path(asteroid_bsrnn.__file__).parent.parent
@@ -206,8 +206,7 @@ def material(tmp_path_factory) -> Path:
     ]:
         given = [word for path in inputs for word in ("-i", path)]
         subprocess.run(["ffmpeg", "-v", "error", *given, *options], cwd=folder, check=True)
-    make_tiny_musdb(folder / "data", train=2, valid=1, test=1, seconds=6.5)
-    (folder / "valid.txt").write_text("\n".join(validation_names(1)))
+    make_tiny_recipe(folder, train=2, valid=1, test=1, seconds=6.5)
     shutil.copy(zoo.find("small"), folder / "model.pth")
     for name in ("egs", "hubconf.py"):
         (folder / name).symlink_to(ROOT / name)

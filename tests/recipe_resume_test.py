@@ -14,7 +14,7 @@ from asteroid_bsrnn.engine import config as configuration
 
 from . import processes
 from .recipe_run_test import FOLDER, SMALL, assert_equal, latest, recipe_main
-from .tiny_musdb import make_tiny_musdb, validation_names
+from .tiny_musdb import make_tiny_recipe
 from .warm_python import python
 
 PARTS = ("epoch", "global_step", "state_dict", "optimizer_states", "lr_schedulers", "batches")
@@ -30,9 +30,7 @@ CHANGES = [
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory):
     root = tmp_path_factory.mktemp("tiny")
-    make_tiny_musdb(root / "data", train=2, valid=1, test=1, seconds=1.5)
-    (root / "valid.txt").write_text("\n".join(validation_names(1)))
-    return root
+    return make_tiny_recipe(root, train=2, valid=1, test=1, seconds=1.5)
 
 
 def arguments(tiny, folder, *changes):

@@ -19,7 +19,7 @@ from asteroid_bsrnn.engine.checkpoints import best_checkpoint, resumable
 
 from . import hub_server, processes
 from .recipe_rows_test import recipe
-from .tiny_musdb import make_tiny_musdb, validation_names
+from .tiny_musdb import make_tiny_recipe
 from .warm_python import python
 
 FOLDER = Path(__file__).parent.parent / "egs" / "musdb18hq" / "BSRNN"
@@ -30,9 +30,7 @@ SMALL = ("model.feature_dim=8", "model.n_repeats=1", "data.segment=1.0", "data.m
 def tiny(tmp_path_factory):
     """A data set, and what a run on it must be told."""
     root = tmp_path_factory.mktemp("tiny")
-    make_tiny_musdb(root / "data", train=3, valid=2, test=1, seconds=6.5)
-    (root / "valid.txt").write_text("\n".join(validation_names(2)))
-    return root
+    return make_tiny_recipe(root, train=3, valid=2, test=1, seconds=6.5)
 
 
 def settings(tiny, *more):
@@ -227,10 +225,10 @@ def test_two_processes_learn_as_one_with_twice_the_batch(tiny, tmp_path, trained
 
 def test_one_batch_is_learnt_by_heart(tmp_path, trained):
     folder = tmp_path / "overfit"
-    changes = ["model.feature_dim=16", "training.max_epochs=80", "data.segment=0.5"]
+    changes = ["model.feature_dim=16", "training.max_epochs=40", "data.segment=0.5"]
     changes += ["optim.lr=0.08", "training.patience=1000", "energy.track=false", "data.workers=0"]
     trained(folder, *changes, options=("--overfit", "1"))
-    assert ledger.read(folder / "ledger.json")["best"]["usdr"]["vocals"] > 20
+    assert ledger.read(folder / "ledger.json")["best"]["usdr"]["vocals"] > 10
 
 
 def test_time_and_energy_are_extrapolated(tmp_path, trained):

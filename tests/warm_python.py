@@ -2,7 +2,7 @@
 
 Each program that `python()` starts is a fork of one server process, which spares the imports. It is
 a process of its own, with its own arguments, environment, folder, standard streams, exit code and
-signals. Tests of imports, of memory and of the interpreter's own start use `sys.executable`.
+signals. Tests of imports and of resource limits use `sys.executable`.
 
 Run as a program, this is the server: warm_python.py SOCKET
 """

@@ -1,6 +1,7 @@
 """The recipe's code, and the small materials that tests are made with."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -52,14 +53,18 @@ def generate(*arguments, **options):
     )
 
 
-@pytest.fixture(scope="session")
-def quick_data(tmp_path_factory):
-    """Three real songs, one a split, made of what pip alone gives; and an environment for more."""
-    folder = tmp_path_factory.mktemp("quick")
-    environment = {**os.environ, "XDG_CACHE_HOME": str(folder / "cache")}
+def build_quick(folder):
+    """Build three songs, with a cache of voices beside them."""
     run = generate(
         *("build", "--root", folder / "data", "--songs", 3, "--workers", 1, *QUICK),
-        env=environment,
+        env={**os.environ, "XDG_CACHE_HOME": str(folder / "cache")},
     )
     assert run.returncode == 0, run.stderr
-    return folder / "data", environment
+
+
+@pytest.fixture(scope="session")
+def quick_data(shared, tmp_path_factory):
+    """Three real songs, one a split, made of what pip alone gives; and an environment for more."""
+    folder = tmp_path_factory.mktemp("quick") / "copy"
+    shutil.copytree(shared("quick_songs", build_quick), folder)
+    return folder / "data", {**os.environ, "XDG_CACHE_HOME": str(folder / "cache")}
