@@ -28,6 +28,7 @@ from asteroid_bsrnn.audio import (
 from asteroid_bsrnn.errors import UserError
 
 from .sounds import RATE, noise, refused, write
+from .warm_python import python
 
 
 def ffmpeg(*arguments, **kwargs):
@@ -879,7 +880,7 @@ class TestOutputDirectory:
             "    (output.temporary / 'stem.spool').write_bytes(bytes(1000))\n"
             "    os.kill(os.getpid(), signal.SIGKILL)\n"
         )
-        killed = subprocess.run([sys.executable, "-c", code, tmp_path])
+        killed = subprocess.run([python(), "-c", code, tmp_path])
         assert killed.returncode == -signal.SIGKILL
         (left,) = tmp_path.iterdir()
         assert [path.name for path in left.iterdir()] == ["stem.spool"]

@@ -19,14 +19,18 @@ from asteroid_bsrnn.audio import AudioFile
 from asteroid_bsrnn.weights import checkpoint
 
 from .sounds import RATE, noise, write
+from .warm_python import python
 
-PROGRAM = [sys.executable, "-m", "asteroid_bsrnn"]
+
+def program(*arguments, interpreter=None):
+    """The real command line, to be started as a process."""
+    return [interpreter or python(), "-m", "asteroid_bsrnn", *map(str, arguments)]
 
 
 def command(*arguments, **kwargs):
     """Run the real command line."""
     return subprocess.run(
-        [*PROGRAM, *map(str, arguments)], capture_output=True, text=True, timeout=300, **kwargs
+        program(*arguments), capture_output=True, text=True, timeout=300, **kwargs
     )
 
 
@@ -591,8 +595,7 @@ class TestOnATerminal:
     def test_stopped_in_the_midst(self, tmp_path, model, long_song, number):
         run = ["separate", long_song, "-o", tmp_path / "out", "--model", model]
         slowly = ["--segment", "0.1", "--hop", "0.01", "--two-stems", "vocals"]
-        arguments = [*PROGRAM, *map(str, [*run, *slowly])]
-        process = subprocess.Popen(arguments, stdout=-1, stderr=-1, text=True)
+        process = subprocess.Popen(program(*run, *slowly), stdout=-1, stderr=-1, text=True)
         try:
             deadline = time.monotonic() + 120
             while not any(p.stat().st_size > 100_000 for p in tmp_path.glob("out/song/.*/*")):
@@ -618,8 +621,7 @@ class TestOnATerminal:
         path = write(tmp_path / "my song.wav", noise(20 * RATE))
         screen, terminal = pty.openpty()
         run = ["separate", path, "-o", tmp_path / "out", "--model", model, "--segment", "1"]
-        arguments = [*PROGRAM, *map(str, run)]
-        process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=terminal)
+        process = subprocess.Popen(program(*run), stdout=subprocess.PIPE, stderr=terminal)
         os.close(terminal)
         shown = b""
         while True:
@@ -695,8 +697,8 @@ class TestLongFile:
                 for _ in range(minutes):
                     sound.write(noise(60 * RATE).T)
             run = ["separate", path, "-o", tmp_path / "out", "--model", model]
-            arguments = [*PROGRAM, *map(str, [*run, "--two-stems", "vocals"])]
-            process = subprocess.Popen(arguments)
+            run += ["--two-stems", "vocals"]
+            process = subprocess.Popen(program(*run, interpreter=sys.executable))
             _, status, usage = os.wait4(process.pid, 0)
             process.returncode = os.waitstatus_to_exitcode(status)
             assert process.returncode == 0
@@ -717,7 +719,7 @@ class TestTerminal:
         """All that the command line shows in a pseudo-terminal."""
         script = "import pty, sys; sys.exit(pty.spawn(sys.argv[1:]) >> 8)"
         done = subprocess.run(
-            [sys.executable, "-c", script, *PROGRAM, *map(str, arguments)],
+            [sys.executable, "-c", script, *program(*arguments)],
             capture_output=True,
             text=True,
             timeout=300,

@@ -4,6 +4,7 @@ import csv
 import json
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ from asteroid_bsrnn.weights.cache import sha256_of
 
 from .sounds import refused
 from .tiny_musdb import make_tiny_musdb
+from .warm_python import python
 
 
 def main(*arguments):
@@ -305,11 +307,16 @@ class TestCosts:
         expected += n_bands * n_features * inside / 10
         assert count_macs(network) == pytest.approx(expected)
 
-    def test_what_fails_is_said_in_one_line(self, tmp_path):
+    @pytest.fixture
+    def warm(self, monkeypatch):
+        """Start the processes that measure in a warm interpreter."""
+        monkeypatch.setattr(sys, "executable", python())
+
+    def test_what_fails_is_said_in_one_line(self, tmp_path, warm):
         with refused("gone.pth", "cannot be measured"):
             measure(tmp_path / "gone.pth", {"device": "cpu"})
 
-    def test_they_are_kept_beside_the_record_and_linked(self, evaluated, tmp_path, capsys):
+    def test_they_are_kept_beside_the_record_and_linked(self, evaluated, tmp_path, capsys, warm):
         results = next((evaluated / "results").glob("second-*"))
         table = tmp_path / "table.json"
         once = ["--cost-seconds", "0.5", "--cost-repeats", "2", "--device", "cpu"]

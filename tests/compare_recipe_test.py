@@ -12,7 +12,8 @@ import torch
 from asteroid_bsrnn import UserError, cli, peers, zoo
 from asteroid_bsrnn.costs import ledger
 
-from .tiny_musdb import SOURCES, make_tiny_musdb, validation_names
+from .tiny_musdb import SOURCES, make_tiny_recipe
+from .warm_python import python
 
 FOLDER = Path(__file__).parent.parent / "egs" / "musdb18hq" / "compare"
 sys.path.insert(0, str(FOLDER))
@@ -31,7 +32,7 @@ def train(root, folder, model, *budget):
     changes = [*SMALL[model], f"data.validation_tracks={root / 'valid.txt'}", "data.segment=0.5"]
     changes += ["data.samples_per_epoch=4", "data.workers=0", "data.activity_detection=false"]
     changes += ["data.musdb18hq=false", "energy.track=false"]
-    command = [sys.executable, "train.py", "--root", root / "data", "--model", model]
+    command = [python(), "train.py", "--root", root / "data", "--model", model]
     command += ["--exp_dir", folder, "--accelerator", "cpu", *budget, "--set", *changes]
     with open(f"{folder}.log", "wb") as log:
         return subprocess.Popen(
@@ -45,8 +46,7 @@ def train(root, folder, model, *budget):
 
 
 def test_two_peers_and_a_row_are_trained_and_compared(tmp_path, capsys):
-    make_tiny_musdb(tmp_path / "data", train=2, valid=1, test=2, seconds=1.5)
-    (tmp_path / "valid.txt").write_text("\n".join(validation_names(1)))
+    make_tiny_recipe(tmp_path, train=2, valid=1, test=2, seconds=1.5)
     # Three steps end in the midst of the second epoch; a moment ends in the first.
     budgets = dict.fromkeys(("xumx", "simo_bsrnn"), ("--max_steps", "3"))
     budgets["conv_tasnet"] = ("--max_minutes", "0.0001")

@@ -1,9 +1,11 @@
-"""Threads and signals of all tests."""
+"""Threads and signals of all tests, and what files of tests share."""
 
 import os
 import signal
 
+import pytest
 import torch
+from filelock import FileLock
 
 # The networks of the tests are small: several threads would only wait for each other.
 torch.set_num_threads(1)
@@ -14,3 +16,40 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 # would inherit that, and the tests that interrupt them would fail.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Files of few tests that take long. They come first, lest the last of them keeps one core busy
+# while the others have nothing left to do.
+LONG = (
+    "recipe_run_test.py", "voices_singing_test.py", "report_test.py", "generate_test.py",
+    "docs_commands_test.py", "weights_install_test.py", "audio_test.py", "recipe_finetune_test.py",
+    "metrics_test.py", "kernels_lstm_test.py", "evaluation_paper_test.py", "recipe_resume_test.py",
+    "kernels_benchmark_test.py", "peers_spleeter_test.py", "song_test.py",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(items):
+    """Put the files that take long first; `make test` keeps this order."""
+    place = {name: number for number, name in enumerate(LONG)}
+    items.sort(key=lambda item: place.get(item.path.name, len(LONG)))
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory):
+    """Return a function that fills a folder once for all processes that run tests.
+
+    Tests only read what is in it.
+    """
+    base = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent
+
+    def fill(name, function):
+        folder, done = base / name, base / f"{name}.done"
+        with FileLock(base / f"{name}.lock"):
+            if not done.exists():
+                folder.mkdir()
+                function(folder)
+                done.touch()
+        return folder
+
+    return fill

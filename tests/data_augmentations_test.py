@@ -188,7 +188,7 @@ def test_one_after_the_other(batch):
 
 @pytest.mark.parametrize("name", AUGMENTATIONS)
 def test_torchs_seed_decides(batch, name):
-    augment = augmentation(name, targets=[0], p=0.5)
+    batch, augment = batch[:100], augmentation(name, targets=[0], p=0.5)
     results = []
     for seed in (1, 1, 2):
         torch.manual_seed(seed)
@@ -199,7 +199,7 @@ def test_torchs_seed_decides(batch, name):
 
 @pytest.mark.parametrize("name", AUGMENTATIONS)
 def test_nothing_is_learned_or_changed_in_evaluation(batch, name):
-    augment = augmentation(name, targets=[0], p=1.0)
+    batch, augment = batch[:100], augmentation(name, targets=[0], p=1.0)
     assert not augment.state_dict()
     assert not torch.equal(augment(batch), batch)
     assert torch.equal(augment.eval()(batch), batch)

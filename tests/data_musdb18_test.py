@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ from asteroid_bsrnn.data import SOURCES, VALIDATION_TRACKS, decode_musdb18, find
 from asteroid_bsrnn.errors import UserError
 
 from .tiny_musdb import make_tiny_musdb
+from .warm_python import python
 
 stempeg = pytest.importorskip("stempeg")  # asks for the ffmpeg program as it is imported
 
@@ -90,7 +90,7 @@ def test_the_recipe_takes_the_stem_files(compressed, tmp_path):
     command += ["--stop_stage", "1", "--exp", tmp_path / "exp", "--musdb18hq", "false"]
     command += ["--source", "vocals"]
     command += ["--set", f"data.validation_tracks={names} data.workers=0"]
-    command += ["--python", sys.executable]
+    command += ["--python", python()]
     ran = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=250)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "3 tracks in" in ran.stdout and "4 stems, 4 active windows" in ran.stdout

@@ -2,7 +2,6 @@
 
 import shutil
 import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -18,6 +17,7 @@ from asteroid_bsrnn.data import (
 from asteroid_bsrnn.errors import UserError
 
 from .tiny_musdb import make_tiny_musdb, validation_names, write_tiny_track
+from .warm_python import python
 
 RATE = 8000
 VALID = validation_names(2)
@@ -44,7 +44,7 @@ def test_importing_needs_no_extra():
         "try: data.augmentation('gain_db')\n"
         "except data.augmentations.UserError as error: sys.exit(str(error))\n"
     )
-    ran = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True)
+    ran = subprocess.run([python(), "-W", "ignore", "-c", code], capture_output=True)
     assert ran.stderr.decode().rstrip().endswith("run: pip install 'asteroid-bsrnn[train]'")
     assert ran.stderr.decode().count("\n") == 1
 
@@ -57,7 +57,7 @@ def test_the_validation_split_needs_musdb_only_where_it_is_used(tiny):
         "try: find_tracks(sys.argv[1], split='valid')\n"
         "except ValueError as error: sys.exit(str(error))\n"
     )
-    ran = subprocess.run([sys.executable, "-W", "ignore", "-c", code, tiny], capture_output=True)
+    ran = subprocess.run([python(), "-W", "ignore", "-c", code, tiny], capture_output=True)
     assert "pip install 'asteroid-bsrnn[train]', or name validation" in ran.stderr.decode()
     assert ran.stderr.decode().count("\n") == 1
 

@@ -2,12 +2,13 @@
 
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from asteroid_bsrnn import zoo
+
+from .warm_python import python
 
 ROOT = Path(__file__).parent.parent
 
@@ -18,7 +19,7 @@ BEST_SCALED = {"vocals": 0.79, "drums": 1.42, "bass": 1.77, "other": 1.10}
 
 def test_demo_agrees_with_the_model_card(tmp_path):
     run = subprocess.run(
-        [sys.executable, ROOT / "examples" / "demo.py"],
+        [python(), ROOT / "examples" / "demo.py"],
         cwd=tmp_path,
         capture_output=True,
         text=True,

@@ -27,7 +27,8 @@ import asteroid_bsrnn
 from asteroid_bsrnn import cli, zoo
 
 from .sounds import RATE, noise, write
-from .tiny_musdb import make_tiny_musdb, validation_names
+from .tiny_musdb import make_tiny_recipe
+from .warm_python import python
 
 ROOT = Path(asteroid_bsrnn.__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -205,8 +206,7 @@ def material(tmp_path_factory) -> Path:
     ]:
         given = [word for path in inputs for word in ("-i", path)]
         subprocess.run(["ffmpeg", "-v", "error", *given, *options], cwd=folder, check=True)
-    make_tiny_musdb(folder / "data", train=2, valid=1, test=1, seconds=6.5)
-    (folder / "valid.txt").write_text("\n".join(validation_names(1)))
+    make_tiny_recipe(folder, train=2, valid=1, test=1, seconds=6.5)
     shutil.copy(zoo.find("small"), folder / "model.pth")
     for name in ("egs", "hubconf.py"):
         (folder / name).symlink_to(ROOT / name)
@@ -215,8 +215,9 @@ def material(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def environment() -> dict[str, str]:
-    """The interpreter of this test first, and this package."""
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    """A warm interpreter first, the programs beside this one's, and this package."""
+    folders = [Path(python()).parent, Path(sys.executable).parent]
+    path = os.pathsep.join([*map(str, folders), os.environ["PATH"]])
     return {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 
 
@@ -227,6 +228,7 @@ def test_commands_run(page, material, environment, tmp_path, monkeypatch, capsys
         pytest.skip("no command of this page can run here")
     shutil.copytree(material, tmp_path, symlinks=True, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "executable", python())  # starts the processes that measure costs
     for command in to_run:
         if command.words[0] == "asteroid-bsrnn":  # in this process, to save the imports
             arguments = [*command.words[1:], *SHORTER.get(command.words[1], ())]
@@ -270,7 +272,7 @@ def test_python_examples_run(material, environment, tmp_path):
                 code = "\n".join(re.findall(r"^(?:from|import) .*", code, re.MULTILINE))
             script.append(f"exec(compile({code!r}, {where!r}, 'exec'), {{}})")
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", "\n".join(script)],
+        [python(), "-W", "ignore", "-c", "\n".join(script)],
         cwd=tmp_path,
         env=environment,
         capture_output=True,

@@ -20,6 +20,8 @@ from asteroid_bsrnn.costs.green_algorithms import estimate
 from asteroid_bsrnn.costs.ledger import Ledger, extrapolate, read
 from asteroid_bsrnn.errors import UserError
 
+from .warm_python import python
+
 RUN = {
     "row": "bsrnn",
     "source": "vocals",
@@ -182,7 +184,7 @@ while True:
 
 
 def test_a_killed_session_leaves_what_it_took(tmp_path):
-    process = subprocess.Popen([sys.executable, "-c", KILLED, str(tmp_path)])
+    process = subprocess.Popen([python(), "-c", KILLED, str(tmp_path)])
     try:
         path = tmp_path / "ledger.json"
         seen, deadline = 0, time.monotonic() + 60

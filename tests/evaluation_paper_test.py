@@ -96,7 +96,15 @@ def test_the_papers_rows():
 
 
 def test_on_the_command_line(tiny, made_up, tmp_path, capsys):
-    arguments = ["evaluate", *NAMES, "--root", tiny, "--output", tmp_path / "out"]
+    arguments = [
+        "evaluate",
+        "obsrnn_simo",
+        "bsrnn_large",
+        "--root",
+        tiny,
+        "--output",
+        tmp_path / "out",
+    ]
     arguments += ["--museval", "1", "--device", "cpu"]
     assert main(*arguments, "--paper-any-data", "--paper-table", tmp_path / "t" / "rows.csv") == 0
     text = capsys.readouterr().out.partition("Beside the paper\n")[2]
@@ -106,11 +114,11 @@ def test_on_the_command_line(tiny, made_up, tmp_path, capsys):
     order = [line.split("|")[1:3] for line in lines if line.startswith("| `")]
     assert order == [
         [f" `{name}` ", f" {what} "]
-        for name in ("bsrnn_large", "obsrnn", "obsrnn_simo")
+        for name in ("bsrnn_large", "obsrnn_simo")
         for what in ("Here", "Difference")
     ]
     table = list(csv.DictReader((tmp_path / "t" / "rows.csv").read_text().splitlines()))
-    assert [row["row"] for row in table] == ["bsrnn_large", "obsrnn", "obsrnn_simo"]
+    assert [row["row"] for row in table] == ["bsrnn_large", "obsrnn_simo"]
     for row in table:
         (folder,) = (tmp_path / "out").glob(f"{row['row']}-*")
         figures = json.loads((folder / "final_metrics.json").read_text())["museval_sdr"]

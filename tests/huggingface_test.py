@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import pickle
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -22,6 +21,7 @@ from .hub_server import Repository, environment, serve
 from .models_test import build
 from .sounds import RATE, noise, refused, write
 from .tiny_musdb import make_tiny_musdb
+from .warm_python import python
 
 CARD = "---\nlicense: mit\ntags:\n- asteroid\n---\n\n# Title\n\nText.\n"
 # Does what it reads from stdin, a list of [function of `hub` or `zoo`, arguments, options]. "token"
@@ -82,7 +82,7 @@ def ask(server, home, *calls, **more) -> list[dict]:
         if call[1] and isinstance(call[1][-1], dict):
             call[2] = call[1].pop()
     run = subprocess.run(
-        [sys.executable, "-c", SCRIPT],
+        [python(), "-c", SCRIPT],
         input=json.dumps(calls),
         env=environment(server, home, **more),
         cwd=home,
@@ -99,7 +99,7 @@ def ask(server, home, *calls, **more) -> list[dict]:
 
 def command_line(server, home, *arguments, **more):
     return subprocess.run(
-        [sys.executable, "-m", "asteroid_bsrnn", *map(str, arguments)],
+        [python(), "-m", "asteroid_bsrnn", *map(str, arguments)],
         env=environment(server, home, **more),
         cwd=home,
         capture_output=True,

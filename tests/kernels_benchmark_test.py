@@ -11,13 +11,15 @@ from pathlib import Path
 
 import pytest
 
+from .warm_python import python
+
 SCRIPT = Path(__file__).parent.parent / "benchmarks" / "gpu.sh"
 SECTIONS = ["correctness", "training", "separation", "loading", "learning", "layers"]
 
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
     """The script, with this interpreter."""
-    settings = {"PYTHON": sys.executable, "OMP_NUM_THREADS": "1", **environment}
+    settings = {"PYTHON": python(), "OMP_NUM_THREADS": "1", **environment}
     return subprocess.run(
         ["bash", str(SCRIPT), *arguments],
         env={**os.environ, **settings},
@@ -63,8 +65,7 @@ def test_wheels_are_unpacked(tmp_path):
     (tmp_path / "wheels").mkdir()
     with zipfile.ZipFile(tmp_path / "wheels" / "torch-9-py3-none-any.whl", "w") as wheel:
         wheel.writestr("torch/__init__.py", "raise SystemExit('the torch of the wheel')")
-    done = run(
-        "--wheels", str(tmp_path / "wheels"), "--device", "cpu", "--output", str(tmp_path)
-    )  # fmt: skip
+    options = ["--wheels", str(tmp_path / "wheels"), "--device", "cpu", "--output", str(tmp_path)]
+    done = run(*options, PYTHON=sys.executable)
     assert done.returncode == 2
     assert "the torch of the wheel" in done.stderr

@@ -17,6 +17,7 @@ from asteroid_bsrnn.kernels import choose
 from asteroid_bsrnn.kernels.lstm_fused import bidirectional_lstm
 
 from .kernels_checks import TOLERANCES, lstm_errors
+from .warm_python import python
 
 ROOT = Path(__file__).parent.parent
 
@@ -235,11 +236,17 @@ def test_a_broken_triton_is_told_once():
 
 
 def test_environment_variable_chooses():
-    script = "from asteroid_bsrnn import kernels; print(kernels.implementation())"
+    # The variable is read when the module is imported.
+    script = (
+        "import importlib, sys\n"
+        "for name in ('asteroid_bsrnn.kernels', 'asteroid_bsrnn.kernels.choose'):\n"
+        "    del sys.modules[name]\n"
+        "print(importlib.import_module('asteroid_bsrnn.kernels').implementation())"
+    )
     for value, printed in (("torch", "torch"), ("Torch", "")):
-        environment = {**os.environ, "ASTEROID_BSRNN_LSTM": value, "PYTHONPATH": str(ROOT)}
+        environment = {**os.environ, "ASTEROID_BSRNN_LSTM": value}
         done = subprocess.run(
-            [sys.executable, "-c", script], env=environment, capture_output=True, text=True
+            [python(), "-c", script], env=environment, capture_output=True, text=True
         )
         assert done.stdout.strip() == printed
         assert ("ASTEROID_BSRNN_LSTM is 'Torch'" in done.stderr) == (printed == "")

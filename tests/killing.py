@@ -47,7 +47,8 @@ def main() -> None:
             check(path)
         if ends[-1][1] != -signal.SIGKILL:
             break
-    print(json.dumps(ends))
+    # On a line of its own: a progress bar may stand before it.
+    print("\n" + json.dumps(ends))
 
 
 def import_program(program: str):

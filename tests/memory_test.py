@@ -4,12 +4,13 @@ import ctypes
 import json
 import platform
 import subprocess
-import sys
 
 import pytest
 import torch
 
 from asteroid_bsrnn.memory import release_pages
+
+from .warm_python import python
 
 FIELDS = [
     "arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks", "fordblks",
@@ -48,7 +49,7 @@ print(json.dumps({{
 def test_freed_memory_is_kept():
     size = 4 * 8 * 2**20
     returned, kept = (
-        json.loads(subprocess.check_output([sys.executable, "-c", SCRIPT, name]))
+        json.loads(subprocess.check_output([python(), "-c", SCRIPT, name]))
         for name in ("returned", "kept")
     )
     assert returned["mapped"] >= size and returned["kept"] < size

@@ -1,13 +1,12 @@
 """Programs that tests start, kill and wait for; what they print goes to a file."""
 
-import contextlib
-import itertools
 import json
 import os
 import signal
 import subprocess
-import sys
 from pathlib import Path
+
+from .warm_python import python
 
 
 def start(command, log: Path, cwd: Path, **kwargs) -> subprocess.Popen:
@@ -34,54 +33,18 @@ def finish(process: subprocess.Popen, log: Path) -> str:
     return output
 
 
-FORKS = """
-import importlib, json, os, sys, traceback
-sys.path.insert(0, os.getcwd())
-name = sys.argv[1]
-module = importlib.import_module(name)
-
-for line in sys.stdin:
-    log, *arguments = json.loads(line)
-    child = os.fork()
-    if child == 0:
-        output = os.open(log, os.O_CREAT | os.O_WRONLY)
-        os.dup2(output, 1), os.dup2(output, 2)
-        sys.argv, code = [name + ".py", *arguments], 1
-        try:
-            code = module.main()
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            sys.stdout.flush(), sys.stderr.flush()
-            os._exit(code)
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
-"""
-
-
-@contextlib.contextmanager
-def forks(cwd: Path, name: str, logs: Path):
-    """Give a script's `main` as a function of its arguments, which returns exit code and output.
-
-    Each call is a fork of one process that has imported everything, which saves the imports.
-    """
-    process = subprocess.Popen(
-        [sys.executable, "-c", FORKS, name],
+def run(arguments, cwd: Path) -> tuple[int, str]:
+    """Run a Python program in a warm interpreter; its exit code and output."""
+    done = subprocess.run(
+        [python(), *map(str, arguments)],
         cwd=cwd,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        stdin=subprocess.PIPE,
+        stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
+        timeout=300,
     )
-    numbers = itertools.count()
-
-    def call(*arguments):
-        log = logs / f"{next(numbers)}.log"
-        print(json.dumps([str(log), *map(str, arguments)]), file=process.stdin, flush=True)
-        return int(process.stdout.readline()), log.read_text()
-
-    yield call
-    process.stdin.close()
-    process.wait(timeout=30)
+    return done.returncode, done.stdout
 
 
 def kill(program, seed, kills, folder: Path, *arguments, cwd=None) -> list:
@@ -98,7 +61,7 @@ def kill(program, seed, kills, folder: Path, *arguments, cwd=None) -> list:
     Returns:
         The moment and the exit code of each process.
     """
-    harness = [sys.executable, Path(__file__).with_name("killing.py"), program, seed, kills]
+    harness = [python(), Path(__file__).with_name("killing.py"), program, seed, kills]
     run = subprocess.run(
         [str(part) for part in [*harness, folder, *arguments]],
         cwd=cwd,

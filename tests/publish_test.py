@@ -20,6 +20,7 @@ from asteroid_bsrnn.weights import checkpoint
 from .hub_server import Repository, card_problems, environment, serve
 from .models_test import build
 from .recipe_rows_test import recipe
+from .warm_python import python
 from .weights_find_test import assert_equal, interrupted
 
 sys.path.insert(0, str(Path(recipe.__file__).parent))
@@ -47,7 +48,7 @@ def run(tmp_path) -> Path:
 
 
 def publish(run, *options, env=None):
-    command = [sys.executable, "publish.py", "--root", "/nowhere", "--exp_dir", run, *options]
+    command = [python(), "publish.py", "--root", "/nowhere", "--exp_dir", run, *options]
     return subprocess.run(
         list(map(str, command)), cwd=FOLDER, env=env, capture_output=True, text=True, timeout=100
     )

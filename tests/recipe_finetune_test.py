@@ -19,7 +19,8 @@ from asteroid_bsrnn.weights import checkpoint
 from . import processes
 from .recipe_rows_test import recipe
 from .recipe_run_test import assert_equal, latest
-from .tiny_musdb import SOURCES, make_tiny_musdb, validation_names
+from .tiny_musdb import SOURCES, make_tiny_musdb, make_tiny_recipe
+from .warm_python import python
 
 FOLDER = Path(__file__).parent.parent / "egs" / "musdb18hq"
 sys.path.insert(0, str(FOLDER / "finetune"))
@@ -55,8 +56,7 @@ CHANGES = [
 def tiny(tmp_path_factory):
     """Labelled data, songs, and two teachers."""
     root = tmp_path_factory.mktemp("tiny")
-    make_tiny_musdb(root / "data", train=2, valid=1, test=1, seconds=6.5)
-    (root / "valid.txt").write_text("\n".join(validation_names(1)))
+    make_tiny_recipe(root, train=2, valid=1, test=1, seconds=6.5)
     songs = make_tiny_musdb(root / "more", train=4, valid=0, test=1, seconds=6.5, seed=5)
     for number in range(1, 4):
         samples, rate = soundfile.read(songs / "train" / f"Train {number}" / "mixture.wav")
@@ -86,7 +86,7 @@ def start(tiny, folder, *options, **kwargs):
     """Start `run.sh` from the folder of the songs; its output goes to a file."""
     command = [FOLDER / "finetune" / "run.sh", "--songs", "songs.json", "--root", "data"]
     command += ["--estimates", folder / "estimates", "--exp", folder / "exp"]
-    command += ["--musdb18hq", "false", "--python", sys.executable, "--accelerator", "cpu"]
+    command += ["--musdb18hq", "false", "--python", python(), "--accelerator", "cpu"]
     command += ["--device", "cpu", *options]
     folder.mkdir(exist_ok=True)
     return processes.start(command, folder / "log", tiny, **kwargs)

@@ -2,7 +2,6 @@
 
 import re
 import signal
-import sys
 import time
 from pathlib import Path
 
@@ -14,8 +13,9 @@ from asteroid_bsrnn.costs import ledger
 from asteroid_bsrnn.engine import config as configuration
 
 from . import processes
-from .recipe_run_test import FOLDER, SMALL, assert_equal, latest
-from .tiny_musdb import make_tiny_musdb, validation_names
+from .recipe_run_test import FOLDER, SMALL, assert_equal, latest, recipe_main
+from .tiny_musdb import make_tiny_recipe
+from .warm_python import python
 
 PARTS = ("epoch", "global_step", "state_dict", "optimizer_states", "lr_schedulers", "batches")
 CHANGES = [
@@ -30,9 +30,7 @@ CHANGES = [
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory):
     root = tmp_path_factory.mktemp("tiny")
-    make_tiny_musdb(root / "data", train=2, valid=1, test=1, seconds=1.5)
-    (root / "valid.txt").write_text("\n".join(validation_names(1)))
-    return root
+    return make_tiny_recipe(root, train=2, valid=1, test=1, seconds=1.5)
 
 
 def arguments(tiny, folder, *changes):
@@ -45,14 +43,7 @@ def arguments(tiny, folder, *changes):
 
 
 @pytest.fixture(scope="module")
-def recipe_main(tmp_path_factory):
-    """`train.py` as a function of its arguments: exit code and output."""
-    with processes.forks(FOLDER, "train", tmp_path_factory.mktemp("logs")) as call:
-        yield call
-
-
-@pytest.fixture(scope="module")
-def whole(tiny, tmp_path_factory, recipe_main):
+def whole(tiny, tmp_path_factory):
     """A run that nothing interrupted."""
     folder = tmp_path_factory.mktemp("whole") / "run"
     code, output = recipe_main(*arguments(tiny, folder))
@@ -99,7 +90,7 @@ def test_ctrl_c_leaves_the_best_weights(tiny, tmp_path):
     folder = tmp_path / "run"
     command = arguments(tiny, folder, "training.max_epochs=1000")
     log = Path(f"{folder}.log")
-    process = processes.start([sys.executable, "train.py", *command], log, FOLDER)
+    process = processes.start([python(), "train.py", *command], log, FOLDER)
     deadline = time.monotonic() + 200
     while not (folder / "best_model.pth").exists():
         assert process.poll() is None and time.monotonic() < deadline, log.read_text()
@@ -118,7 +109,7 @@ def test_ctrl_c_leaves_the_best_weights(tiny, tmp_path):
     assert ledger.read(folder)["sessions"][-1]["state"] == "interrupted"
 
 
-def test_what_would_train_nothing_is_refused_and_leaves_no_claim(tiny, tmp_path, recipe_main):
+def test_what_would_train_nothing_is_refused_and_leaves_no_claim(tiny, tmp_path):
     folder = tmp_path / "run"
     empty = tmp_path / "none.txt"
     empty.write_text("\n")
@@ -151,7 +142,7 @@ def test_what_would_train_nothing_is_refused_and_leaves_no_claim(tiny, tmp_path,
     assert configuration.load(folder / "conf.yml")["optim"]["lr"] == 0.01
 
 
-def test_settings_that_do_not_change_a_step_may_change(tiny, whole, tmp_path, recipe_main):
+def test_settings_that_do_not_change_a_step_may_change(tiny, whole, tmp_path):
     folder = tmp_path / "run"
     short = ("training.max_epochs=2", "training.patience=1", "data.workers=1")
     code, output = recipe_main(*arguments(tiny, folder, *short))
@@ -180,7 +171,7 @@ def test_settings_that_do_not_change_a_step_may_change(tiny, whole, tmp_path, re
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
-def test_the_patience_of_a_resumed_run_is_the_new_one(tiny, tmp_path, recipe_main):
+def test_the_patience_of_a_resumed_run_is_the_new_one(tiny, tmp_path):
     folder = tmp_path / "run"
     # Nothing improves at this learning rate; the first epoch stays the best.
     worse = ("optim.lr=1e-30", "training.max_epochs=9")
@@ -192,6 +183,6 @@ def test_the_patience_of_a_resumed_run_is_the_new_one(tiny, tmp_path, recipe_mai
         assert ledger.read(folder)["totals"]["epochs"] == epochs, patience
 
 
-def test_fewer_epochs_than_are_done_are_refused(tiny, whole, recipe_main):
+def test_fewer_epochs_than_are_done_are_refused(tiny, whole):
     code, output = recipe_main(*arguments(tiny, whole, "training.max_epochs=1"))
     assert code == 2 and "max_epochs" in output.splitlines()[-1], output

@@ -48,9 +48,8 @@ async (wanted) => {
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory):
-    folder = make_report(tmp_path_factory.mktemp("browser"))
-    return (folder / "report" / "index.html").as_uri()
+def address(shared):
+    return (shared("report", make_report) / "report" / "index.html").as_uri()
 
 
 @pytest.fixture(scope="module")

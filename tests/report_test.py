@@ -131,8 +131,8 @@ class Page(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    return make_report(tmp_path_factory.mktemp("report"))
+def made(shared):
+    return shared("report", make_report)
 
 
 @pytest.fixture(scope="module")
@@ -229,6 +229,12 @@ class TestPage:
         assert own["all"][:4] == ["4.00"] * 4 and own["all"][-1] == "other data"
 
 
+def only_small(made):
+    """Return the results of one model, of which a report is made more quickly."""
+    (folder,) = (made / "results").glob("small-*")
+    return folder
+
+
 class TestPlayers:
     def test_sounds_are_those_of_the_tracks_and_their_pictures_lie_beside_them(self, made, page):
         switches = [a for tag, a in page.tags if tag == "button" and "data-clip" in a]
@@ -257,7 +263,7 @@ class TestPlayers:
         assert np.square(rest).mean() < 0.02 * np.square(mixture).mean()
 
     def test_without_the_data_there_are_none_and_it_says_so(self, made, tmp_path, capsys):
-        given = [made / "results", "-o", tmp_path / "report"]
+        given = [only_small(made), "-o", tmp_path / "report"]
         assert main("report", *given) == 0
         out, err = capsys.readouterr()
         assert out == f"{tmp_path / 'report' / 'index.html'}\n"
@@ -265,13 +271,15 @@ class TestPlayers:
         assert not (tmp_path / "report" / "sounds").exists()
 
     def test_chosen_tracks(self, made, tmp_path):
-        given = [made / "results", "-o", tmp_path / "report", "--root", made / "data"]
+        given = [only_small(made), "-o", tmp_path / "report", "--root", made / "data"]
         assert main("report", *given, "--tracks", "Test 3", HOSTILE, "--seconds", "1") == 0
         page = Page(tmp_path / "report" / "index.html")
         assert len([a for _, a in page.tags if "data-player" in a]) == 2
 
     def test_weights_that_are_gone_are_told_of(self, made, tmp_path, capsys):
-        shutil.copytree(made / "results", tmp_path / "results")
+        for name in ("small", "all"):
+            (folder,) = (made / "results").glob(f"{name}-*")
+            shutil.copytree(folder, tmp_path / "results" / folder.name)
         given = ["report", tmp_path / "results", "-o", tmp_path / "report", "--root", made / "data"]
         assert main(*given, "--tracks", "1", "--seconds", "1") == 0
         err = capsys.readouterr().err

@@ -780,9 +780,9 @@ def attempt(mebibytes):
 
 _, nothing_fits = attempt(8)
 # Where the whole begins to fit differs from machine to machine; just below, chunks shrink.
-for mebibytes in range(220, 20, -20):
+for mebibytes in (*range(220, 40, -20), *range(40, 8, -4)):
     stems, found = attempt(mebibytes)
-    if found["warnings"]:
+    if found["segment"] < 10 or not found["done"]:
         break
 wanted = Separator(network, found["segment"], device="cpu", precision="32").separate(mixture)
 found["error"] = float((stems["vocals"] - wanted["vocals"]).abs().max())

@@ -49,6 +49,22 @@ def make_tiny_musdb(
     return root
 
 
+def make_tiny_recipe(root, **options):
+    """Make `<root>/data` and `<root>/valid.txt`, the names of its validation tracks.
+
+    Args:
+        root: an existing folder.
+        **options: of `make_tiny_musdb`; the validation tracks are given as a number.
+
+    Returns:
+        The root as a Path.
+    """
+    root = Path(root)
+    make_tiny_musdb(root / "data", **options)
+    (root / "valid.txt").write_text("\n".join(validation_names(options.get("valid", 1))))
+    return root
+
+
 def validation_names(count=1):
     """Names of the validation tracks of `make_tiny_musdb`."""
     return [f"Valid {i + 1}" for i in range(count)]

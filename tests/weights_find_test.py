@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +16,7 @@ from asteroid_bsrnn.weights.find import find_weights
 from .models_test import mixture, one_thread  # noqa: F401
 from .sounds import noise, write
 from .study import lightning_checkpoint
+from .warm_python import python
 
 SMALL = {"feature_dim": 4, "n_repeats": 1}
 ROOT = Path(__file__).parent.parent
@@ -138,6 +138,7 @@ FORK = """
 import os, signal, sys, time
 import torch
 from asteroid_bsrnn import Separator, zoo
+torch.set_num_threads(2)
 given = sys.argv[1]
 if given.endswith(".ckpt"):
     given = zoo.from_reference_files([given])
@@ -146,7 +147,7 @@ child = os.fork()
 if child == 0:
     separator.separate(torch.randn(2, 44100))
     os._exit(0)
-deadline = time.monotonic() + 100
+deadline = time.monotonic() + 60
 while time.monotonic() < deadline:
     pid, status = os.waitpid(child, os.WNOHANG)
     if pid:
@@ -170,9 +171,8 @@ def test_a_process_may_fork_after_loading(kind, tmp_path):
         checkpoint.save_model(model.half(), given)
     else:
         checkpoint.save_model(peers.build("xumx", presets.SOURCES, n_layers=1), given)
-    environment = {**os.environ, "OMP_NUM_THREADS": "2", "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-c", FORK, str(given)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200)
+    command = [python(), "-c", FORK, str(given)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr
 
 

@@ -25,6 +25,7 @@ from asteroid_bsrnn.weights.cache import sha256_of
 from . import study
 from .models_test import mixture, one_thread  # noqa: F401
 from .sounds import noise, write
+from .warm_python import python
 from .web_server import Server
 
 SIZES = {"feature_dim": 4, "n_repeats": 1}
@@ -375,10 +376,10 @@ def test_nothing_in_an_archive_is_executed(cache, server, tmp_path):
 ENVIRONMENT = {"OMP_NUM_THREADS": "1"}
 
 
-def download(name: str, *options: str, **more) -> subprocess.Popen:
+def download(name: str, *options: str, interpreter=None, **more) -> subprocess.Popen:
     """`models NAME --download` in a process of its own."""
     return subprocess.Popen(
-        [sys.executable, "-m", "asteroid_bsrnn", "models", name, "--download", *options],
+        [interpreter or python(), "-m", "asteroid_bsrnn", "models", name, "--download", *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -469,7 +470,7 @@ def test_a_full_disk(cache, server, archives):
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
-    process = download("obsrnn_simo", preexec_fn=limited)
+    process = download("obsrnn_simo", interpreter=sys.executable, preexec_fn=limited)
     err = process.communicate(timeout=120)[1]
     assert process.returncode == 2
     assert "cannot be read or stored (File too large)" in err.splitlines()[-1]

@@ -1,12 +1,15 @@
 """The recipe's code, and the small materials that tests are made with."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
+
+from ..warm_python import python
 
 RECIPE = Path(__file__).parents[2] / "egs" / "openstems"
 if str(RECIPE) not in sys.path:
@@ -46,18 +49,22 @@ def pip_materials():
 def generate(*arguments, **options):
     """Run the command to its end."""
     return subprocess.run(
-        [sys.executable, GENERATE, *map(str, arguments)], capture_output=True, text=True, **options
+        [python(), GENERATE, *map(str, arguments)], capture_output=True, text=True, **options
     )
+
+
+def build_quick(folder):
+    """Build three songs, with a cache of voices beside them."""
+    run = generate(
+        *("build", "--root", folder / "data", "--songs", 3, "--workers", 1, *QUICK),
+        env={**os.environ, "XDG_CACHE_HOME": str(folder / "cache")},
+    )
+    assert run.returncode == 0, run.stderr
 
 
 @pytest.fixture(scope="session")
-def quick_data(tmp_path_factory):
+def quick_data(shared, tmp_path_factory):
     """Three real songs, one a split, made of what pip alone gives; and an environment for more."""
-    folder = tmp_path_factory.mktemp("quick")
-    environment = {**os.environ, "XDG_CACHE_HOME": str(folder / "cache")}
-    run = generate(
-        *("build", "--root", folder / "data", "--songs", 3, "--workers", 1, *QUICK),
-        env=environment,
-    )
-    assert run.returncode == 0, run.stderr
-    return folder / "data", environment
+    folder = tmp_path_factory.mktemp("quick") / "copy"
+    shutil.copytree(shared("quick_songs", build_quick), folder)
+    return folder / "data", {**os.environ, "XDG_CACHE_HOME": str(folder / "cache")}

@@ -5,7 +5,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 
 import numpy as np
@@ -17,6 +16,7 @@ from openstems.manifest import read_manifest
 from openstems.splits import KINDS, check
 from openstems.writing import sha256_of
 
+from ..warm_python import python
 from .conftest import GENERATE, QUICK, generate
 
 
@@ -66,7 +66,7 @@ def test_a_killed_build_goes_on_and_two_workers_make_the_same_bits(quick_data, t
     root, environment = quick_data
     command = ["build", "--root", tmp_path, "--songs", "3", "--workers", "2", *QUICK]
     process = subprocess.Popen(
-        [sys.executable, GENERATE, *map(str, command)], env=environment, start_new_session=True
+        [python(), GENERATE, *map(str, command)], env=environment, start_new_session=True
     )
     deadline = time.monotonic() + 300
     while process.poll() is None and not list(tmp_path.glob("t*/*")):

@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -16,6 +15,7 @@ from openstems.real.folder import MANIFEST, build
 from openstems.real.scores import COLUMNS, FALSE_VOCALS, MEAN, STEMS, Figures, obstacles
 from openstems.voices.phrases import sets
 
+from ..warm_python import python
 from .conftest import RECIPE
 from .recorded_test import recordings  # noqa: F401
 from .whole_songs_test import unpack_by_hand
@@ -98,7 +98,7 @@ def test_a_model_is_measured_and_compared(some_songs, tmp_path):
     root, output = tmp_path / "set", tmp_path / "out"
     teacher = songs.RealSong("teacher", "song", some_songs[2].stems)
     build(root, iter([*some_songs, teacher]), lambda line: None)
-    command = [sys.executable, RECIPE / "real_validation.py", "evaluate", "small", "again=small"]
+    command = [python(), RECIPE / "real_validation.py", "evaluate", "small", "again=small"]
     command += ["--root", root, "--output", output, "--device", "cpu"]
     run = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=120)
     assert run.returncode == 0, run.stderr

@@ -2,12 +2,12 @@
 
 import json
 import subprocess
-import sys
 
 import pytest
 
 from asteroid_bsrnn import zoo
 
+from ..warm_python import python
 from .conftest import RECIPE
 
 
@@ -26,7 +26,7 @@ def test_all_stages(quick_data, tmp_path):
     run = run_sh(
         *("--root", root, "--songs", 3, "--seconds", 6, "--clients", "pip", "--voice_phrases", 3),
         *("--accelerator", "cpu", "--exp", "runs", "--tag", "quick", "--set", changes),
-        *("--python", sys.executable),
+        *("--python", python()),
         cwd=tmp_path,
         env={**environment, "OMP_NUM_THREADS": "1"},
     )
@@ -54,7 +54,7 @@ def test_all_stages(quick_data, tmp_path):
     ],
 )
 def test_a_mistake_takes_one_line(tmp_path, options, words):
-    run = run_sh("--python", sys.executable, *options, cwd=tmp_path)
+    run = run_sh("--python", python(), *options, cwd=tmp_path)
     assert run.returncode == 2
     assert words in run.stderr and len(run.stderr.splitlines()) == 1
 

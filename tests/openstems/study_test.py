@@ -2,12 +2,12 @@
 
 import json
 import subprocess
-import sys
 
 import numpy as np
 import soundfile
 
 from ..tiny_musdb import make_tiny_musdb, validation_names
+from ..warm_python import python
 from .conftest import RECIPE
 
 KINDS = ("sinsy", "kokoro")
@@ -25,7 +25,7 @@ def make_songs(root, n_songs):
 
 
 def study(root, exp, *arguments):
-    command = [sys.executable, RECIPE / "study.py", *arguments, "--root", root, "--exp", exp]
+    command = [python(), RECIPE / "study.py", *arguments, "--root", root, "--exp", exp]
     command += ["--minutes", 0.02, "--set", "energy.track=false", "data.workers=0"]
     command += ["data.samples_per_epoch=4", "data.segment=0.5"]
     return subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=300)

@@ -88,14 +88,14 @@ def test_banks_sing_in_tune(name, cache):
     who = performer({"kind": "bank", "speaker": name}, Pip(), PHRASES, cache)
     assert isinstance(who, BankPerformer)
     notes = tune(round(who.bank.pitch + 7))
-    for seed in range(3):
+    for seed in range(2):
         errors, heard = off_key(lead(who, notes, seed), notes)
         assert np.median(errors) < 15
         assert np.mean(errors < 50) >= 0.95
         assert heard > 0.75
 
 
-@pytest.mark.parametrize("centre", [50, 58, 68, 76])
+@pytest.mark.parametrize("centre", [50, 76])
 def test_sinsy_is_in_tune_far_outside_its_range(centre):
     notes = tune(centre)
     errors, heard = off_key(lead(SinsyPerformer(0.55), notes, centre), notes)
