@@ -219,10 +219,13 @@ class SeparationSystem(System):
             return
         values = dict(zip(names, means.float().tolist(), strict=True))
         usdr_values = [value for name, value in values.items() if name.startswith("val_usdr/")]
-        values["val_usdr"] = sum(usdr_values) / len(usdr_values)
-        if any(value != value for value in usdr_values):
+        known = [value for value in usdr_values if value == value]
+        values["val_usdr"] = sum(known) / len(known) if known else float("nan")
+        if len(known) < len(usdr_values):
             warnings.warn(
-                "a source is silent in every validation track: its uSDR is NaN", stacklevel=1
+                "a source is silent in every validation track: its uSDR is NaN, and the mean leaves"
+                " it out",
+                stacklevel=1,
             )
         self.log_dict(values, rank_zero_only=False, sync_dist=False)
 
