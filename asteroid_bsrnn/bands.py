@@ -2,8 +2,9 @@
 
 A table is a sequence of `(count, hertz)` pairs from 0 Hz upwards: `count` neighbouring bands with a
 width of `hertz` each. A last band takes the rest up to the Nyquist frequency. Such tables have
-neither overlaps nor gaps. The named tables are those of Band-Split RNN (arXiv 2209.15174), in the
-version of its replication (arXiv 2603.09187).
+neither overlaps nor gaps. The tables of vocals, bass, drums, other and "joint" are those of
+Band-Split RNN (arXiv 2209.15174), in the version of its replication (arXiv 2603.09187). Other stems
+take the one that is closest to them; stems without a table take "joint".
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ TABLES: dict[str, tuple[tuple[int, float], ...]] = {
     "other": ((10, 100), (12, 250), (8, 500), (8, 1000), (2, 2000)),
     "joint": ((20, 50), (10, 100), (8, 250), (8, 500), (8, 1000), (2, 2000)),
 }
+# Narrow bands up to 4 kHz for stems without bass, everywhere for stems with it.
+TABLES.update(dict.fromkeys(("speech", "guitar", "piano"), TABLES["vocals"]))
+TABLES.update(dict.fromkeys(("accompaniment", "music", "effects"), TABLES["joint"]))
 
 
 class Run(NamedTuple):

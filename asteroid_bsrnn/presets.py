@@ -51,7 +51,7 @@ def names() -> list[str]:
 
 
 def is_simo(name: str) -> bool:
-    """Whether a preset is one network for all four sources (single input, multiple output).
+    """Whether a preset is one network for all sources (single input, multiple output).
 
     Raises:
         ValueError: for an unknown name.
@@ -61,35 +61,43 @@ def is_simo(name: str) -> bool:
     return name in _SIMO
 
 
-def arguments(name: str, source: str | None = None) -> dict[str, Any]:
+def arguments(
+    name: str, source: str | None = None, stems: Sequence[str] = SOURCES
+) -> dict[str, Any]:
     """Return the constructor arguments of a preset that are not defaults of the model.
 
     Args:
         name: one of `names()`.
         source: as in `build`.
+        stems: as in `build`.
 
     Raises:
         ValueError: as in `build`.
     """
     if is_simo(name):
         if source is not None:
-            raise ValueError(f"preset {name!r} estimates all four sources; leave source out")
-        return {"sources": list(SOURCES), **_SIMO[name]}
-    if source not in SOURCES:
+            count = {4: "four "}.get(len(stems), "")
+            raise ValueError(f"preset {name!r} estimates all {count}sources; leave source out")
+        return {"sources": list(stems), **_SIMO[name]}
+    if source not in stems:
         raise ValueError(
-            f"preset {name!r} estimates one source; give source as one of {', '.join(SOURCES)}, "
+            f"preset {name!r} estimates one source; give source as one of {', '.join(stems)}, "
             f"got {source!r}"
         )
     return {"sources": [source], **_SINGLE_SOURCE[name]}
 
 
-def build(name: str, source: str | None = None, **overrides) -> BandSplitModel:
+def build(
+    name: str, source: str | None = None, *, stems: Sequence[str] = SOURCES, **overrides
+) -> BandSplitModel:
     """Build a network with random weights.
 
     Args:
         name: one of `names()`.
-        source: "vocals", "bass", "drums" or "other" for a preset of one source, which also
-            selects the bands; None for a SIMO preset.
+        source: one of the stems for a preset of one source, which also selects the bands; None
+            for a SIMO preset.
+        stems: names that a source may have, all of which a SIMO preset estimates. The default is
+            vocals, bass, drums and other.
         **overrides: constructor arguments that replace the preset's.
 
     Returns:
@@ -107,7 +115,7 @@ def build(name: str, source: str | None = None, **overrides) -> BandSplitModel:
     from .models import BSCNN, BSRNN
 
     model_class = BSCNN if name == "bscnn" else BSRNN
-    return model_class(**{**arguments(name, source), **overrides})
+    return model_class(**{**arguments(name, source, stems), **overrides})
 
 
 def build_separator(name: str, sources: Sequence[str] | None = None, **overrides) -> SourceModel:

@@ -97,10 +97,10 @@ def test_linked_tracks_are_tracks(tiny, tmp_path):
 
 def test_stems_of_another_format_or_spelling(tiny):
     track = tiny / "train" / "Train 1"
-    (track / "vocals.wav").rename(track / "vocals.flac")
+    (track / "vocals.wav").rename(track / "vocals.mp3")
     (track / "bass.wav").rename(track / "Bass.WAV")
     assert verify(tiny, validation_tracks=VALID) == [
-        f"{track / 'vocals.wav'}: missing; convert vocals.flac beside it to vocals.wav",
+        f"{track / 'vocals.wav'}: missing; convert vocals.mp3 beside it to vocals.wav",
         f"{track / 'bass.wav'}: missing; rename Bass.WAV beside it to bass.wav",
     ]
 

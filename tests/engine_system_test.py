@@ -115,6 +115,37 @@ def test_silent_validation_stems_do_not_spoil_the_mean(tmp_path):
     assert torch.isfinite(logged["val_usdr/vocals"])
 
 
+def test_a_source_without_scores_does_not_spoil_the_mean(tmp_path):
+    class Silent(Examples):
+        def __getitem__(self, index):
+            item = super().__getitem__(index)
+            item["sources"][0] = 0
+            return item
+
+    trained = system(network("vocals", "drums"), Examples(2), tmp_path)
+    trained.val_loader = DataLoader(Silent(2), batch_size=None)
+    with pytest.warns(UserWarning, match="the mean leaves it out"):
+        logged = fit(trained, tmp_path).callback_metrics
+    assert logged["val_usdr/vocals"].isnan()
+    assert logged["val_usdr"] == logged["val_usdr/drums"]
+
+
+def test_sums_of_stems_are_targets(tmp_path):
+    made = network("accompaniment", "vocals")
+    trained = system(made, Examples(), tmp_path, sums={"accompaniment": ["drums", "bass"]})
+    sources = torch.stack([Examples()[index]["sources"] for index in range(2)])
+    _, targets = trained.prepare(sources)
+    stems = list(STEMS)
+    expected = sources[:, stems.index("drums")] + sources[:, stems.index("bass")]
+    torch.testing.assert_close(targets[:, 0], expected)
+    assert torch.equal(targets[:, 1], sources[:, stems.index("vocals")])
+    # A sum is known where all of its stems are in a signal, and nothing else.
+    known = torch.zeros(1, 3, len(stems))
+    for signal, parts in enumerate([("drums", "bass"), ("drums",), ("vocals",)]):
+        known[0, signal, [stems.index(part) for part in parts]] = 1
+    assert trained.comparable(known)[0].tolist() == [[1, 0], [0, 0], [0, 1]]
+
+
 def test_mixtures_are_made_after_the_augmentations(tmp_path):
     trained = system(network("bass"), Examples(), tmp_path, normalise=peak_normalise)
     trained.augment = lambda sources: 2 * sources

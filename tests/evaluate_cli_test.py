@@ -203,7 +203,7 @@ class TestData:
     @pytest.mark.parametrize("layout", [True, False])
     def test_stems_in_another_format_or_spelling_are_not_left_out(self, tiny, tmp_path, layout):
         cases = {
-            "vocals.wav": ("vocals.flac", "convert vocals.flac beside it to vocals.wav"),
+            "vocals.wav": ("vocals.m4a", "convert vocals.m4a beside it to vocals.wav"),
             "bass.wav": ("Bass.WAV", "rename Bass.WAV beside it to bass.wav"),
             "mixture.wav": ("mixture.mp3", "convert mixture.mp3 beside it to mixture.wav"),
             "drums.wav": ("DRUMS.wav", "rename DRUMS.wav beside it to drums.wav"),

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ..costs import paper_table
+from ..data import read_layout
 from ..errors import UserError
 from ..evaluation import (
     candidates,
@@ -47,9 +48,9 @@ def add_evaluate(commands) -> None:
         type=name,
         required=True,
         metavar="DATA",
-        help="data set with train/ and test/ in the layout of MUSDB18-HQ, or a folder of stems "
-        "(vocals.wav, ..., and sums of stems such as bass+other.wav; without a mixture.wav their "
-        "sum is separated), or a folder of those",
+        help="data set with train/ and test/ in the layout of MUSDB18-HQ (or of --layout), or a "
+        "folder of stems (vocals.wav, ..., and sums of stems such as bass+other.wav; without a "
+        "mixture.wav their sum is separated), or a folder of those",
     )
     add_evaluation(parser, "-o")
     _add_paper(parser.add_argument_group("the paper's test rows"))
@@ -100,6 +101,13 @@ def add_evaluation(parser: argparse.ArgumentParser, *output_flags: str) -> None:
         metavar="SOURCE,...",
         help="names of the stems; default: vocals,bass,drums,other, or all of the first track",
     )
+    data.add_argument(
+        "--layout",
+        type=name,
+        metavar="FILE",
+        help="YAML file whose group 'layout' describes the stems, sums of them, and folders of the "
+        "data: a configuration of the training recipe, or the conf.yml of a run",
+    )
     scores = parser.add_argument_group("scores")
     scores.add_argument(
         "--oracles",
@@ -138,8 +146,9 @@ def open_data(options: argparse.Namespace) -> datasets.EvaluationTracks:
         options.split,
         sources=options.sources.split(",") if options.sources else None,
         validation_tracks=_names(options.validation_tracks),
+        layout=None if options.layout is None else read_layout(options.layout),
     )
-    if data.without_mixture:
+    if data.without_mixture and data.layout.mixture is not None:
         print(
             f"no mixture.wav in {len(data.without_mixture)} of {len(data)} track(s), such as "
             f"{data.without_mixture[0]!r}: the sum of the stems is separated",

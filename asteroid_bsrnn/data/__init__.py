@@ -1,4 +1,4 @@
-"""Data for training and evaluation, in the folder layout of MUSDB18-HQ.
+"""Data for training and evaluation, in the folder layout of MUSDB18-HQ or another `Layout`.
 
 The order of use: `verify` -> `find_tracks` -> `detect_activity` -> `RandomSegments`, read in the
 order of an `EpochSampler` -> `Augmentations` on the training device -> `peak_normalise`.
@@ -12,6 +12,7 @@ from ..bands import SOURCES
 from .activity import active_segments, active_segments_of_file, detect_activity
 from .augmentations import AUGMENTATIONS, Augmentations, augmentation, peak_normalise
 from .filtering import Filter
+from .layout import Layout, read_layout
 from .musdb18 import MUSDB18HQ_INFOS, decode_musdb18, musdb_setup
 from .musdb18hq import TEST_TRACKS, find_tracks, verify
 from .segments import EpochSampler, RandomSegments, WholeTracks
@@ -28,6 +29,7 @@ __all__ = [
     "Augmentations",
     "EpochSampler",
     "Filter",
+    "Layout",
     "RandomSegments",
     "SemiSupervisedSegments",
     "Song",
@@ -42,6 +44,7 @@ __all__ = [
     "find_tracks",
     "fingerprint",
     "peak_normalise",
+    "read_layout",
     "read_selection",
     "read_songs",
     "select",

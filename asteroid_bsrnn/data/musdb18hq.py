@@ -1,7 +1,7 @@
 """Data sets in the folder layout of MUSDB18-HQ: finding their tracks, and checking them.
 
 The layout is `<root>/{train,test}/<track>/{mixture,vocals,bass,drums,other}.wav`. Other data sets
-may have other sources and other validation tracks.
+may have other stems, files and folders, which a `Layout` describes, and other validation tracks.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from pathlib import Path
 from ..bands import SOURCES
 from ..errors import UserError
 from ..files import list_files, list_folders
-from .musdb18 import SUBSETS, SUFFIX, musdb_setup
+from .layout import Layout
+from .musdb18 import SUFFIX, musdb_setup
 from .tracks import Track, inspect_track
 
 SPLITS = ("train", "valid")
@@ -84,6 +85,7 @@ def find_tracks(
     sources: Sequence[str] = SOURCES,
     validation_tracks: Collection[str] | None = None,
     with_mixture: bool = True,
+    layout: Layout | None = None,
 ) -> list[Track]:
     """Find the tracks of a subset of a data set, and check the headers of all their files.
 
@@ -92,11 +94,13 @@ def find_tracks(
     Args:
         root: the folder that holds `train` and `test`.
         subset: `"train"` or `"test"`.
-        split: `"valid"` for the validation tracks of the train folder, `"train"` for its other
-            tracks, None for the whole folder.
+        split: `"valid"` for the validation tracks of the subset train, `"train"` for its other
+            tracks, None for all of them.
         sources: names of the stems, in order.
-        validation_tracks: names of the validation tracks; None means musdb's 14.
-        with_mixture: whether each track must have a `mixture.wav`.
+        validation_tracks: names of the validation tracks; None means musdb's 14. Ignored where
+            the layout has a folder for them.
+        with_mixture: whether each track must have the mixture's file.
+        layout: of the data set; None means that of MUSDB18-HQ, with the stems `sources`.
 
     Returns:
         The tracks, sorted by name.
@@ -105,12 +109,11 @@ def find_tracks(
         UserError: a folder, a validation track or a stem is missing or damaged, or the stems of a
             track differ in length, rate or channels.
     """
-    folders = track_folders(Path(root).expanduser(), subset)
-    if split is not None:
-        folders = _split(folders, subset, split, validation_tracks)
+    layout = layout or Layout(stems=sources)
+    folders = _folders_of(Path(root).expanduser(), subset, split, validation_tracks, layout)
     tracks, problems = [], []
     for folder in folders:
-        track, wrong = inspect_track(folder, sources, with_mixture)
+        track, wrong = inspect_track(folder, layout, with_mixture)
         problems += wrong
         if track is not None:
             tracks.append(track)
@@ -121,19 +124,26 @@ def find_tracks(
     return tracks
 
 
-def track_folders(root: Path, subset: str) -> list[Path]:
+def track_folders(root: Path, subset: str, layout: Layout | None = None) -> list[Path]:
     """Return the folders of a subset's tracks, sorted by name.
+
+    Args:
+        root: the folder that holds those of the subsets.
+        subset: `"train"`, `"test"`, or `"valid"` where the layout has a folder for it.
+        layout: of the data set.
 
     Raises:
         UserError: the subset is unknown, missing or empty.
     """
-    if subset not in SUBSETS:
-        raise UserError(f"subset {subset!r} is unknown; the subsets are {', '.join(SUBSETS)}")
+    names = (layout or Layout()).folders
+    if subset not in names:
+        raise UserError(f"subset {subset!r} is unknown; the subsets are {', '.join(names)}")
+    holds = f"{names['train']} and {names['test']}"
     if not root.is_dir():
-        raise UserError(f"{root}: no such folder; give the one that holds train and test")
-    folder = root / subset
+        raise UserError(f"{root}: no such folder; give the one that holds {holds}")
+    folder = root / names[subset]
     if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder; give as root the one that holds train and test")
+        raise UserError(f"{folder}: no such folder; give as root the one that holds {holds}")
     if list_files(folder, [SUFFIX]):
         raise UserError(
             f"{folder}: holds the .stem.mp4 files of MUSDB18; decode them to wav files first, with"
@@ -145,6 +155,24 @@ def track_folders(root: Path, subset: str) -> list[Path]:
     return folders
 
 
+def _folders_of(
+    root: Path,
+    subset: str,
+    split: str | None,
+    validation_tracks: Collection[str] | None,
+    layout: Layout,
+) -> list[Path]:
+    """Return the folders of the tracks of a subset or a split of it."""
+    if "valid" not in layout.folders:
+        folders = track_folders(root, subset, layout)
+        return folders if split is None else _split(folders, subset, split, validation_tracks)
+    if split is not None:
+        _check_split(subset, split)
+        return track_folders(root, split, layout)
+    folders = track_folders(root, subset, layout)
+    return folders + track_folders(root, "valid", layout) if subset == "train" else folders
+
+
 def verify(
     root: str | os.PathLike,
     *,
@@ -153,6 +181,7 @@ def verify(
     channels: int | None = 2,
     with_mixture: bool = True,
     expect_musdb18hq: bool = False,
+    layout: Layout | None = None,
 ) -> list[str]:
     """Check a data set by its folders and the headers of its files.
 
@@ -161,38 +190,46 @@ def verify(
         sources: names of the stems of each track.
         validation_tracks: names of the validation tracks in `train`; None means musdb's 14.
         channels: the number that every file must have; None accepts any.
-        with_mixture: whether each track must have a `mixture.wav`.
+        with_mixture: whether each track must have the mixture's file.
         expect_musdb18hq: whether there must be 86 tracks for training, 14 for validation and 50
             for test, at 44.1 kHz.
+        layout: as for `find_tracks`.
 
     Returns:
         One line for each problem, naming the file or folder. Every missing file and every file
         that differs from the others has a line.
     """
     root = Path(root).expanduser()
+    layout = layout or Layout(stems=sources)
     tracks: list[Track] = []
     problems: list[str] = []
-    for subset in SUBSETS:
+    for subset in layout.folders:
         try:
-            folders = track_folders(root, subset)
+            folders = track_folders(root, subset, layout)
         except UserError as error:
             problems.append(str(error))
             if not root.is_dir():
                 break
             continue
-        if subset == "train":
+        if subset == "train" and "valid" not in layout.folders:
             problems += _validation_problems(folders, validation_tracks)
-        count = MUSDB18HQ_COUNTS[subset]
+        count = MUSDB18HQ_COUNTS.get(subset)
         if expect_musdb18hq and len(folders) != count:
             problems.append(
                 f"{root / subset}: {len(folders)} tracks, MUSDB18-HQ has {count}; get the whole"
                 " data set (Zenodo record 3338373)"
             )
         for folder in folders:
-            track, wrong = inspect_track(folder, sources, with_mixture)
+            track, wrong = inspect_track(folder, layout, with_mixture)
             problems += wrong
             if track is not None:
                 tracks.append(track)
+    if tracks:
+        problems += [
+            f"{root}: no track has the stem {stem}; check its name in the layout"
+            for stem in layout.stems
+            if not any(track.parts(stem) for track in tracks)
+        ]
     expected_rate = MUSDB18HQ_SAMPLE_RATE if expect_musdb18hq else None
     return problems + _wrong_formats(tracks, expected_rate, channels)
 
@@ -214,10 +251,7 @@ def _names(validation_tracks: Collection[str] | None) -> Collection[str]:
 def _split(
     folders: list[Path], subset: str, split: str, validation_tracks: Collection[str] | None
 ) -> list[Path]:
-    if split not in SPLITS:
-        raise UserError(f"split {split!r} is unknown; the splits are {', '.join(SPLITS)}")
-    if subset != "train":
-        raise UserError(f"only the subset train is split; leave out split={split!r} for {subset}")
+    _check_split(subset, split)
     missing = _missing_validation_tracks(folders, validation_tracks)
     if missing:
         whose = "musdb's own" if validation_tracks is None else "the given"
@@ -233,6 +267,13 @@ def _split(
             f" names {len(names)} of the folder's {len(folders)}"
         )
     return chosen
+
+
+def _check_split(subset: str, split: str) -> None:
+    if split not in SPLITS:
+        raise UserError(f"split {split!r} is unknown; the splits are {', '.join(SPLITS)}")
+    if subset != "train":
+        raise UserError(f"only the subset train is split; leave out split={split!r} for {subset}")
 
 
 def _validation_problems(folders: list[Path], names: Collection[str] | None) -> list[str]:

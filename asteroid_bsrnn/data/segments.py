@@ -16,7 +16,8 @@ from torch.utils.data import Dataset, Sampler
 
 from ..errors import UserError
 from .activity import window_frames
-from .tracks import MIXTURE, Track, common_format, read_header, read_samples, read_segment
+from .layout import MIXTURE
+from .tracks import Track, common_format, read_header, read_stem
 
 
 class Place(NamedTuple):
@@ -50,6 +51,7 @@ class RandomSegments(Dataset):
         activity: the starts of the active windows by the path of the stem, from `detect_activity`;
             None draws segments from anywhere. A track in which a source is never active is not
             drawn for this source, unless there is no other; then any of its segments may be.
+            Tracks without a stem are never drawn for it.
         mix_tracks: whether each source comes from a track and a time of its own. Otherwise all come
             from the same track and time; with activity, from a window where any source is active.
         speed: lowest and highest speed at which a stem is played, a factor drawn uniformly that
@@ -59,7 +61,8 @@ class RandomSegments(Dataset):
             takes the folder's name and no licences.
 
     Raises:
-        UserError: no tracks, tracks that differ in format, or a value out of its range.
+        UserError: no tracks, tracks that differ in format, a stem that no track has, or a value
+            out of its range.
     """
 
     def __init__(
@@ -112,7 +115,7 @@ class RandomSegments(Dataset):
         """
         places = zip(self.sources, self._places(index), strict=True)
         stems = [
-            read_segment(track.path(source), start, track.frames, self.segment_frames, speed)
+            read_stem(track, source, start, self.segment_frames, speed)
             for source, (track, start, speed) in places
         ]
         return {"sources": torch.from_numpy(np.stack(stems)), "index": operator.index(index)}
@@ -129,7 +132,8 @@ class RandomSegments(Dataset):
 
         Returns:
             Plain types: `index`, `seed`, `frames` (the length), and for each of `sources` the
-            `track`, the `file`, its first sample `start`, and the `speed` where speeds vary.
+            `track`, the `file` (or `files`, where there is not exactly one), its first sample
+            `start`, and the `speed` where speeds vary.
         """
         places = zip(self.sources, self._places(index), strict=True)
         return {
@@ -139,7 +143,7 @@ class RandomSegments(Dataset):
             "sources": {
                 source: {
                     "track": place.track.name,
-                    "file": str(place.track.path(source)),
+                    **_files(place.track, source),
                     "start": place.start,
                     **({} if self.speed is None else {"speed": place.speed}),
                 }
@@ -260,13 +264,13 @@ class WholeTracks(Dataset):
 
     Args:
         tracks: of one sample rate, with the same sources and number of channels.
-        mixture: `"file"` reads `mixture.wav`; `"sum"` adds up the sources, which differs from the
-            file if that was mastered, rounded or clipped.
+        mixture: `"file"` reads the mixture's file; `"sum"` adds up the sources, which differs from
+            the file if that was mastered, rounded or clipped.
         sample_rate: the rate that the tracks must have, in hertz; None accepts theirs.
         infos: as for `RandomSegments`.
 
     Raises:
-        UserError: no tracks, tracks that differ in format, or a missing `mixture.wav`.
+        UserError: no tracks, tracks that differ in format, or a missing mixture.
     """
 
     def __init__(
@@ -302,10 +306,10 @@ class WholeTracks(Dataset):
             UserError: a file is damaged or missing; names it.
         """
         track = self.tracks[index]
-        stems = np.stack([read_samples(path, 0, track.frames) for path in track.stems()])
+        stems = np.stack([read_stem(track, source) for source in track.sources])
         sources = torch.from_numpy(stems)
         if self.mixture == "file":
-            mixture = torch.from_numpy(read_samples(track.path(MIXTURE), 0, track.frames))
+            mixture = torch.from_numpy(read_stem(track, MIXTURE))
         else:
             mixture = sources.sum(dim=0)
         return {"index": index, "name": track.name, "mixture": mixture, "sources": sources}
@@ -333,17 +337,35 @@ def _candidates(
     sources: Sequence[str],
     activity: Mapping[Path, Sequence[int]] | None,
 ) -> list[_Candidate]:
-    """Return the tracks in which any of the sources is active; all tracks if there are none."""
-    anywhere = [_Candidate(track, ()) for track in tracks]
+    """Return the tracks in which any of the sources is active; all with a source if none is."""
+    present = [track for track in tracks if any(track.parts(source) for source in sources)]
+    if not present:
+        raise UserError(
+            f"none of the {len(tracks)} tracks has the stem {' or '.join(sources)}; check its name"
+            " in the layout, or leave it out"
+        )
+    anywhere = [_Candidate(track, ()) for track in present]
     if activity is None:
         return anywhere
     active = []
-    for track in tracks:
-        paths = [track.path(source) for source in sources]
-        unknown = [path for path in paths if path not in activity]
+    for track in present:
+        files = [file for source in sources for file in track.parts(source)]
+        unknown = [file.path for file in files if file.path not in activity]
         if unknown:
             raise UserError(f"{unknown[0]}: its activity is not known; detect it for all tracks")
-        starts = sorted({start for path in paths for start in activity[path]})
+        # The windows of a file of another rate start at the same times.
+        rate = track.sample_rate
+        starts = {
+            start if header.sample_rate == rate else round(start * rate / header.sample_rate)
+            for path, header in files
+            for start in activity[path]
+        }
         if starts:
-            active.append(_Candidate(track, starts))
+            active.append(_Candidate(track, sorted(starts)))
     return active or anywhere
+
+
+def _files(track: Track, source: str) -> dict[str, object]:
+    """Return the files of a source for the description of an example."""
+    paths = [str(file.path) for file in track.parts(source)]
+    return {"file": paths[0]} if len(paths) == 1 else {"files": paths}

@@ -1,12 +1,12 @@
-"""Tracks: folders with one wav file for each stem; their headers and samples."""
+"""Tracks: folders with audio files for each stem; their headers and samples."""
 
 from __future__ import annotations
 
 import hashlib
 import math
 import os
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,39 +15,13 @@ import soundfile
 import soxr
 
 from ..audio.headers import is_cut_short, sound_name
+from ..audio.resampling import resampled_length
 from ..errors import UserError
 from ..files import list_files
+from .layout import MIXTURE, Layout
 
-MIXTURE = "mixture"
-
-
-@dataclass(frozen=True)
-class Track:
-    """A folder with one wav file for each source, all of the same length, rate and channels.
-
-    Attributes:
-        name: the folder's name.
-        folder: the folder that holds the files.
-        sources: names of the stems, without `.wav`, in the order of the tensors made of them.
-        frames: length in samples.
-        sample_rate: in hertz.
-        channels: number of channels.
-    """
-
-    name: str
-    folder: Path
-    sources: tuple[str, ...]
-    frames: int
-    sample_rate: int
-    channels: int
-
-    def path(self, stem: str) -> Path:
-        """Return the file of a source, or of the mixture (`"mixture"`)."""
-        return _stem_path(self.folder, stem)
-
-    def stems(self) -> list[Path]:
-        """Return the files of the sources, in order."""
-        return [self.path(source) for source in self.sources]
+SUFFIXES = (".wav", ".flac", ".ogg")
+"""Endings of stems; a file with an earlier one takes precedence."""
 
 
 class Header(NamedTuple):
@@ -56,6 +30,52 @@ class Header(NamedTuple):
     frames: int
     sample_rate: int
     channels: int
+
+
+class StemFile(NamedTuple):
+    """A file of a stem, with its own length, rate and number of channels."""
+
+    path: Path
+    header: Header
+
+
+@dataclass(frozen=True)
+class Track:
+    """A folder with the files of each source.
+
+    Attributes:
+        name: the folder's name.
+        folder: the folder that holds the files.
+        sources: names of the stems, in the order of the tensors made of them.
+        frames: length in samples, at the sample rate.
+        sample_rate: in hertz, of the samples that are read.
+        channels: number of channels of the samples that are read.
+        files: from a source, or `"mixture"`, to the files whose sum it is; without any it is
+            silent. One that is left out is the wav file of its name, in the track's format.
+    """
+
+    name: str
+    folder: Path
+    sources: tuple[str, ...]
+    frames: int
+    sample_rate: int
+    channels: int
+    files: Mapping[str, tuple[StemFile, ...]] = field(
+        default_factory=dict, repr=False, compare=False
+    )
+
+    def parts(self, stem: str) -> tuple[StemFile, ...]:
+        """Return the files whose sum a source is, or the mixture (`"mixture"`)."""
+        header = Header(self.frames, self.sample_rate, self.channels)
+        return self.files.get(stem, (StemFile(_stem_path(self.folder, stem), header),))
+
+    def path(self, stem: str) -> Path:
+        """Return the first file of a source or of the mixture, which exists or would exist."""
+        return next((file.path for file in self.parts(stem)), _stem_path(self.folder, stem))
+
+    def stems(self) -> list[Path]:
+        """Return the files of the sources, in order."""
+        return [file.path for source in self.sources for file in self.parts(source)]
 
 
 def read_header(path: Path) -> Header:
@@ -83,39 +103,67 @@ def _what_to_do(missing: Path) -> str:
     beside = list_files(missing.parent) if missing.parent.is_dir() else []
     for path in beside:
         if path.stem.lower() == missing.stem.lower():
-            action = "rename" if path.suffix.lower() == missing.suffix else "convert"
-            return f"{action} {path.name} beside it to {missing.name}"
+            if path.suffix.lower() not in SUFFIXES:
+                return f"convert {path.name} beside it to {missing.name}"
+            return f"rename {path.name} beside it to {missing.stem}{path.suffix.lower()}"
     return "get the whole data set"
 
 
 def inspect_track(
-    folder: Path, sources: Sequence[str], with_mixture: bool = True
+    folder: Path, layout: Layout | Sequence[str], with_mixture: bool = True
 ) -> tuple[Track | None, list[str]]:
-    """Read the headers of a track's files.
+    """Find the files of a track and read their headers.
 
     Args:
         folder: the track's folder.
-        sources: names of its stems.
-        with_mixture: whether `mixture.wav` must exist too.
+        layout: of the data set; names of stems mean a layout with these.
+        with_mixture: whether the mixture's file must exist too.
 
     Returns:
         The track, None if it cannot be used; and one line for each problem.
     """
-    headers: dict[Path, Header] = {}
+    layout = layout if isinstance(layout, Layout) else Layout(stems=layout)
+    named = {stem: layout.stems[stem] for stem in layout.stems}
+    if with_mixture and layout.mixture is not None:
+        named[MIXTURE] = (layout.mixture,)
+    files: dict[str, tuple[StemFile, ...]] = {}
     problems = []
-    for stem in [*sources, *([MIXTURE] if with_mixture else [])]:
-        path = _stem_path(folder, stem)
-        try:
-            headers[path] = read_header(path)
-        except UserError as error:
-            problems.append(str(error))
-    first = next(iter(headers.items()), None)
-    if first is not None:
-        problems += _differences(*first, headers)
-    if problems or first is None:
+    for stem, names in named.items():
+        lenient = layout.missing == "silent" and stem != MIXTURE
+        found = []
+        for path in [path for name in names for path in _find(folder, name, lenient)]:
+            try:
+                found.append(StemFile(path, read_header(path)))
+            except UserError as error:
+                problems.append(str(error))
+        files[stem] = tuple(found)
+    every = [file for found in files.values() for file in found]
+    if not problems and not any(files[stem] for stem in layout.stems):
+        problems.append(f"{folder}: holds none of the stems {', '.join(layout.stems)}")
+    if every:
+        problems += _differences(every, layout)
+    if problems:
         return None, problems
-    header = first[1]
-    return Track(folder.name, folder, tuple(sources), *header), []
+    rate = layout.sample_rate or every[0].header.sample_rate
+    channels = layout.channels or every[0].header.channels
+    frames = max(_length(file, rate) for file in every)
+    return Track(folder.name, folder, tuple(layout.stems), frames, rate, channels, files), []
+
+
+def _find(folder: Path, name: str, lenient: bool) -> list[Path]:
+    """Return the files that a name stands for: that of the name, or those in such a folder.
+
+    Args:
+        folder: the track's folder.
+        name: of a file without ending, or of a folder.
+        lenient: whether nothing is returned where there are none, rather than the wav file.
+    """
+    for suffix in SUFFIXES:
+        path = folder / f"{name}{suffix}"
+        if path.is_file():
+            return [path]
+    found = list_files(folder / name, SUFFIXES) if (folder / name).is_dir() else []
+    return found if found or lenient else [_stem_path(folder, name)]
 
 
 def common_format(tracks: Sequence[Track], sample_rate: int | None = None) -> tuple[int, int]:
@@ -181,13 +229,45 @@ def read_samples(path: Path, start: int, frames: int) -> np.ndarray:
     return np.ascontiguousarray(samples.T)
 
 
+def read_stem(
+    track: Track, stem: str, start: int = 0, frames: int | None = None, speed: float = 1.0
+) -> np.ndarray:
+    """Read a part of a source or of the mixture, in the format of the track.
+
+    Args:
+        track: the track.
+        stem: name of the source, or `"mixture"`.
+        start: the part's first sample.
+        frames: its length in samples; None means the whole track. Silence follows the end of a
+            file.
+        speed: factor of pitch and tempo.
+
+    Returns:
+        The sum of the files, float32 `(C, frames)`; zeros if there are none.
+
+    Raises:
+        UserError: as `read_samples`.
+    """
+    frames = track.frames if frames is None else frames
+    total = None
+    for path, header in track.parts(stem):
+        ratio = header.sample_rate / track.sample_rate
+        first = start if ratio == 1 else round(start * ratio)
+        left = max(0, header.frames - first)
+        samples = read_segment(path, first, left, frames, speed * ratio)
+        samples = _with_channels(samples, track.channels)
+        total = samples if total is None else total + samples
+    return np.zeros((track.channels, frames), np.float32) if total is None else total
+
+
 def read_segment(path: Path, start: int, available: int, frames: int, speed: float) -> np.ndarray:
     """Read a segment at a playing speed.
 
     Args:
         path: the file.
         start: first sample of the segment.
-        available: length of the file in samples. Silence follows where the file ends too early.
+        available: number of samples that the file has from there on, at least. Silence follows
+            them.
         frames: length of the segment in samples.
         speed: factor of pitch and tempo.
 
@@ -198,10 +278,20 @@ def read_segment(path: Path, start: int, available: int, frames: int, speed: flo
         UserError: as `read_samples`.
     """
     wanted = min(math.ceil(frames * speed), available)
-    samples = read_samples(path, start, wanted)
-    if speed != 1.0:
+    samples = read_samples(path, start if wanted else 0, wanted)
+    if speed != 1.0 and wanted:
         samples = soxr.resample(samples.T, speed, 1.0).T[:, :frames]
-    return np.pad(samples, ((0, 0), (0, frames - samples.shape[-1])))
+    missing = frames - samples.shape[-1]
+    return np.pad(samples, ((0, 0), (0, missing))) if missing else samples
+
+
+def _with_channels(samples: np.ndarray, channels: int) -> np.ndarray:
+    """Return `(C, L)` with another number of channels: their mean, or mono on all of them."""
+    if len(samples) == channels:
+        return samples
+    if channels == 1:
+        return samples.mean(axis=0, keepdims=True)
+    return np.repeat(samples, channels, axis=0)
 
 
 def relative_name(root: str | os.PathLike, path: Path) -> str:
@@ -250,12 +340,40 @@ def fingerprint(root: str | os.PathLike, tracks: Iterable[Track]) -> str:
 
 
 def _stem_path(folder: Path, stem: str) -> Path:
-    return folder / f"{stem}.wav"
+    return folder / f"{stem}{SUFFIXES[0]}"
 
 
-def _differences(reference: Path, wanted: Header, headers: dict[Path, Header]) -> Iterable[str]:
-    units = ("samples long", "Hz", "channel(s)")
-    for path, header in headers.items():
-        for value, expected, unit in zip(header, wanted, units, strict=True):
-            if value != expected:
-                yield f"{path}: {value} {unit}, but {reference.name} beside it {expected}"
+def _length(file: StemFile, sample_rate: int) -> int:
+    """Return the length of a file in samples after resampling."""
+    return resampled_length(file.header.frames, file.header.sample_rate, sample_rate)
+
+
+def _differences(files: Sequence[StemFile], layout: Layout) -> Iterable[str]:
+    """Yield a line for each difference from the first file that the layout does not allow."""
+    first = files[0]
+    for file in files:
+        for index, unit in enumerate(("samples long", "Hz", "channel(s)")):
+            value, expected = file.header[index], first.header[index]
+            if value != expected and not _is_allowed(index, file, first, layout):
+                name = first.path.relative_to(_common_folder(first.path, file.path))
+                yield f"{file.path}: {value} {unit}, but {name} beside it {expected}"
+        if layout.channels == 2 and file.header.channels > 2:
+            yield f"{file.path}: {file.header.channels} channel(s) cannot be converted to 2"
+
+
+def _is_allowed(index: int, file: StemFile, first: StemFile, layout: Layout) -> bool:
+    """Return whether length (0), rate (1) or channels (2) of two files may differ."""
+    if index == 0 and layout.missing == "silent":
+        return True
+    if index == 0 and layout.sample_rate is not None:
+        # Lengths at other rates are rounded.
+        rates = file.header.sample_rate != first.header.sample_rate
+        lengths = [_length(one, layout.sample_rate) for one in (file, first)]
+        return rates and abs(lengths[0] - lengths[1]) <= 1
+    return (index == 1 and layout.sample_rate is not None) or (
+        index == 2 and layout.channels is not None
+    )
+
+
+def _common_folder(first: Path, second: Path) -> Path:
+    return Path(os.path.commonpath([first.parent, second.parent]))

@@ -116,7 +116,7 @@ class RunLedger(Callback):
         self._best = {
             name.removeprefix("val_usdr/"): float(value)
             for name, value in metrics.items()
-            if name.startswith("val_usdr/")
+            if name.startswith("val_usdr/") and not value.isnan()
         }
         self._best_epoch = trainer.current_epoch
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -36,7 +36,9 @@ class SeparationSystem(System):
         train_loader: of batches.
         val_loader: of validation tracks, one by one: dicts with `index`, `mixture` (channels,
             time) and `sources` (stems, channels, time).
-        stems: names of the stems in the data, in order; the model's sources are among them.
+        stems: names of the stems in the data, in order.
+        sums: names of sums of these that the model may estimate, with their stems. The model's
+            sources are stems and sums.
         schedule: how whole tracks are cut into chunks.
         scheduler: as for Asteroid's `System`.
         config: the resolved configuration, plain types only; stored in every checkpoint.
@@ -58,6 +60,7 @@ class SeparationSystem(System):
         val_loader=None,
         *,
         stems: Sequence[str],
+        sums: Mapping[str, Sequence[str]] | None = None,
         schedule: Schedule,
         scheduler=None,
         config: dict | None = None,
@@ -72,7 +75,9 @@ class SeparationSystem(System):
         # Asteroid's own way to store a configuration refuses lists of names.
         self.config = config or {}
         self.schedule = schedule
-        self.targets = [list(stems).index(source) for source in model.sources]
+        parts = {**{stem: [stem] for stem in stems}, **(sums or {})}
+        # For each source of the model the stems whose sum it is.
+        self.targets = [[list(stems).index(p) for p in parts[name]] for name in model.sources]
         self.augment, self.normalise = augment, normalise
         self.seed, self.describe = seed, describe
         self.report_directory = Path(report_directory)
@@ -103,8 +108,9 @@ class SeparationSystem(System):
         Returns:
             (batch, signals, sources); zero for signals with stems that the model does not estimate.
         """
-        estimated = known[..., self.targets]
-        complete = estimated.sum(dim=-1) == known.sum(dim=-1)
+        estimated = torch.stack([known[..., parts].prod(dim=-1) for parts in self.targets], dim=-1)
+        sizes = estimated.new_tensor([len(parts) for parts in self.targets])
+        complete = (estimated * sizes).sum(dim=-1) == known.sum(dim=-1)
         return estimated * complete.unsqueeze(-1)
 
     def prepare(
@@ -127,7 +133,7 @@ class SeparationSystem(System):
                 sources = self.augment(sources)
         mixture = sources.sum(dim=1)
         if known is None:
-            targets = sources[:, self.targets]
+            targets = _sums(sources, self.targets)
         else:
             targets = sources * known.any(dim=-1)[..., None, None]
         return (
@@ -185,7 +191,7 @@ class SeparationSystem(System):
 
     def validation_step(self, batch: dict, batch_nb: int) -> None:
         """Score a whole track."""
-        mixture, sources = batch["mixture"], batch["sources"][self.targets]
+        mixture, sources = batch["mixture"], _sums(batch["sources"], self.targets)
         network = any_channels(self.model, self.model.in_channels)
         estimates = separate(network, mixture, self.schedule)
         scores = usdr(sources, estimates).tolist()
@@ -213,10 +219,13 @@ class SeparationSystem(System):
             return
         values = dict(zip(names, means.float().tolist(), strict=True))
         usdr_values = [value for name, value in values.items() if name.startswith("val_usdr/")]
-        values["val_usdr"] = sum(usdr_values) / len(usdr_values)
-        if any(value != value for value in usdr_values):
+        known = [value for value in usdr_values if value == value]
+        values["val_usdr"] = sum(known) / len(known) if known else float("nan")
+        if len(known) < len(usdr_values):
             warnings.warn(
-                "a source is silent in every validation track: its uSDR is NaN", stacklevel=1
+                "a source is silent in every validation track: its uSDR is NaN, and the mean leaves"
+                " it out",
+                stacklevel=1,
             )
         self.log_dict(values, rank_zero_only=False, sync_dist=False)
 
@@ -252,6 +261,13 @@ class SeparationSystem(System):
         """Store the configuration beside the weights, and how many batches there were."""
         checkpoint["batches"] = self._batches
         checkpoint["training_config"] = self.config
+
+
+def _sums(stems: torch.Tensor, targets: Sequence[Sequence[int]]) -> torch.Tensor:
+    """Return the sums of some stems each: (..., stems, C, L) -> (..., targets, C, L)."""
+    if all(len(parts) == 1 for parts in targets):
+        return stems[..., [parts[0] for parts in targets], :, :]
+    return torch.stack([stems[..., parts, :, :].sum(dim=-3) for parts in targets], dim=-3)
 
 
 def _at_least(signal: torch.Tensor, model: torch.nn.Module) -> torch.Tensor:

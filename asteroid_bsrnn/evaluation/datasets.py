@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..data import SOURCES, Track, find_tracks, fingerprint
-from ..data.tracks import MIXTURE, inspect_track, read_samples
+from ..data import SOURCES, Layout, Track, find_tracks, fingerprint
+from ..data.layout import MIXTURE
+from ..data.tracks import SUFFIXES, inspect_track, read_stem
 from ..errors import UserError
 from ..files import list_files, list_folders
 
@@ -34,16 +35,21 @@ class EvaluationTracks:
         split: "test"; "train" or "valid", the train folder without or with only the validation
             tracks; "train+valid", the whole train folder; "all", both folders. Ignored where `root`
             is a folder of stems (`vocals.wav`, ...) or a folder of such folders.
-        sources: names of the stems. None means vocals, bass, drums and other where the first track
-            has them, and otherwise all stems that it has.
+        sources: names of the stems to score. None means all stems and sums of the layout; without
+            a layout, vocals, bass, drums and other where the first track has them, and otherwise
+            all stems that it has.
         validation_tracks: names of the validation tracks; None means those of MUSDB18-HQ.
+        layout: description of the data; None means the layout of MUSDB18-HQ.
 
     Attributes:
         tracks: the tracks, sorted by name.
-        sources: names of the stems, in order.
+        sources: names of the stems and sums to score, in order.
+        stems: names of the stems that are read.
+        sums: the stems of those sources that are sums.
+        layout: of the data.
         split: as given, or "folders" for folders of stems.
-        without_mixture: names of the tracks without a `mixture.wav`, whose mixture is the sum of
-            the stems.
+        without_mixture: names of the tracks without a file of the mixture, whose mixture is the sum
+            of the stems.
         fingerprint: hash of the names, sizes and lengths of the files.
 
     Raises:
@@ -57,31 +63,47 @@ class EvaluationTracks:
         *,
         sources: Sequence[str] | None = None,
         validation_tracks: Collection[str] | None = None,
+        layout: Layout | None = None,
     ):
         root = Path(root).expanduser()
         if split not in SPLITS:
             raise UserError(f"split {split!r} is unknown; the splits are {', '.join(SPLITS)}")
         if not root.is_dir():
             raise UserError(f"{root}: no such folder; give a data set, or a folder of stems")
-        in_layout = (root / "test").is_dir() or (root / "train").is_dir()
+        names = (layout or Layout()).folders.values()
+        in_layout = any((root / name).is_dir() for name in names)
         self.split = split if in_layout else "folders"
-        folders = _track_folders(root, split) if in_layout else _stem_folders(root)
-        self.sources = tuple(sources) if sources else _stems_of(folders[0])
+        if layout is None:
+            folders = _track_folders(root, split) if in_layout else _stem_folders(root)
+            self.sources = tuple(sources) if sources else _stems_of(folders[0])
+            self.layout, self._given = Layout(stems=self.sources), None
+        else:
+            folders = [] if in_layout else _stem_folders(root)
+            self.sources = tuple(sources) if sources else layout.names
+            self.layout, self._given = layout, layout.settings()
+        self.sums = {
+            name: self.layout.parts(name)
+            for name in self.sources
+            if self.layout.parts(name) != (name,)
+        }
+        self.stems = tuple(self.layout.stems)
         if in_layout:
-            options = {"sources": self.sources, "validation_tracks": validation_tracks}
-            self.tracks = [
+            options = {"layout": self.layout, "validation_tracks": validation_tracks}
+            tracks = [
                 track
                 for subset, part in _PARTS[split]
                 for track in find_tracks(root, subset, part, with_mixture=False, **options)
             ]
         else:
-            self.tracks = [_track(folder, self.sources) for folder in folders]
-        self.without_mixture = [
-            track.name for track in self.tracks if MIXTURE not in _sound_names(track.folder)
+            tracks = [_track(folder, self.layout) for folder in folders]
+        mixed = [_has_mixture(track.folder, self.layout.mixture) for track in tracks]
+        self.tracks = [
+            _track(track.folder, self.layout, with_mixture=True) if has else track
+            for track, has in zip(tracks, mixed, strict=True)
         ]
-        for track in self.tracks:
-            if track.name not in self.without_mixture:
-                _track(track.folder, self.sources, with_mixture=True)
+        self.without_mixture = [
+            track.name for track, has in zip(tracks, mixed, strict=True) if not has
+        ]
         self.fingerprint = fingerprint(root, self.tracks)
 
     @property
@@ -91,6 +113,7 @@ class EvaluationTracks:
             "data_fingerprint": self.fingerprint,
             "part": self.split,
             "data_sources": list(self.sources),
+            **({} if self._given is None else {"data_layout": self._given}),
         }
 
     def __len__(self) -> int:
@@ -101,21 +124,26 @@ class EvaluationTracks:
 
         Returns:
             Its `name` and `sample_rate`, and as float32 tensors the `mixture` (C, L) and the
-            `sources` (S, C, L).
+            `sources` (S, C, L). Where these are not the stems as they are read, also the `stems`.
         """
         track = self.tracks[index]
-        stems = np.stack([read_samples(path, 0, track.frames) for path in track.stems()])
-        references = torch.from_numpy(stems)
+        stems = torch.from_numpy(np.stack([read_stem(track, stem) for stem in self.stems]))
         if track.name in self.without_mixture:
-            mixture = references.sum(dim=0)
+            mixture = stems.sum(dim=0)
         else:
-            mixture = torch.from_numpy(read_samples(track.path(MIXTURE), 0, track.frames))
-        return {
+            mixture = torch.from_numpy(read_stem(track, MIXTURE))
+        item = {
             "name": track.name,
             "sample_rate": track.sample_rate,
             "mixture": mixture,
-            "sources": references,
+            "sources": stems,
         }
+        if self.sources == self.stems:
+            return item
+        place = {stem: index for index, stem in enumerate(self.stems)}
+        parts = [[place[stem] for stem in self.layout.parts(name)] for name in self.sources]
+        sources = torch.stack([stems[indices].sum(dim=0) for indices in parts])
+        return {**item, "sources": sources, "stems": stems}
 
 
 def _track_folders(root: Path, split: str) -> list[Path]:
@@ -154,20 +182,28 @@ def _stem_names(folder: Path) -> list[str]:
 def _sound_names(folder: Path) -> set[str]:
     """Return the names of the stems, and `mixture` if there is one.
 
-    A stem of a known name counts in another format or spelling too (`Bass.WAV`, `vocals.flac`):
+    A stem of a known name counts in another format or spelling too (`Bass.WAV`, `vocals.mp3`):
     leaving it out would change the scores silently. Reading it then says what to do.
     """
     known = {*SOURCES, MIXTURE}
     names = set()
     for path in list_files(folder, _SOUNDS):
         name = path.stem.lower() if path.stem.lower() in known else path.stem
-        if path.suffix.lower() == ".wav" or name in known:
+        if path.suffix.lower() in SUFFIXES or name in known:
             names.add(name)
     return names
 
 
-def _track(folder: Path, sources: Sequence[str], with_mixture: bool = False) -> Track:
-    track, problems = inspect_track(folder, sources, with_mixture)
+def _has_mixture(folder: Path, name: str | None) -> bool:
+    """Return whether a track has a file of the mixture, in any format and spelling."""
+    place = folder if name is None else (folder / name).parent
+    if name is None or not place.is_dir():
+        return False
+    return any(path.stem.lower() == Path(name).name.lower() for path in list_files(place, _SOUNDS))
+
+
+def _track(folder: Path, layout: Layout, with_mixture: bool = False) -> Track:
+    track, problems = inspect_track(folder, layout, with_mixture)
     if track is None:
         raise UserError(problems[0])
     return track

@@ -60,12 +60,13 @@ class Oracle:
         """Return estimates of all sources.
 
         Args:
-            track: a dict with `mixture` (channels, time) and `sources` (stems, channels, time).
+            track: a dict with `mixture` (channels, time), and `stems` or, without these, `sources`
+                (stems, channels, time).
 
         Returns:
             A dict from source to (channels, time).
         """
-        mixture, references = track["mixture"], track["sources"]
+        mixture, references = track["mixture"], track.get("stems", track["sources"])
         if self._filterbank is None:
             estimates = _WAVEFORMS[self.name](mixture, references)
         else:

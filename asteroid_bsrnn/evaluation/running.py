@@ -29,7 +29,16 @@ from .candidates import Candidate, safe_name
 from .datasets import EvaluationTracks
 from .oracles import Oracle, description
 from .records import Record, aggregate, finished_track, read_record, write_summary, write_track
-from .scores import MEASURES, MoreScores, by_source, estimate_of, frame_medians, scorable, score
+from .scores import (
+    MEASURES,
+    MoreScores,
+    Sums,
+    by_source,
+    estimate_of,
+    frame_medians,
+    scorable,
+    score,
+)
 
 
 def evaluate_model(
@@ -62,7 +71,7 @@ def evaluate_model(
         UserError: if the model cannot be loaded or estimates none of the data's sources.
     """
     made = Separator(model.path, **{**SCORING, **(separator or {})})
-    if not scorable(data.sources, made.sources):
+    if not scorable(data.sources, made.sources, data.sums):
         raise UserError(
             f"{model.label}: separates {', '.join(made.sources)}, but the data have "
             f"{', '.join(data.sources)}; choose with --sources or use another model"
@@ -89,7 +98,7 @@ def evaluate_oracle(
     progress: Progress | None = None,
 ) -> Record:
     """Evaluate a reference point; arguments as for `evaluate_model`, `name` as for `Oracle`."""
-    oracle = Oracle(name, data.sources, data.tracks[0].sample_rate)
+    oracle = Oracle(name, data.stems, data.tracks[0].sample_rate)
     facts = {"kind": "reference point", "label": name, "description": description(name)}
     settings = {"weights_sha256": None, **data.settings}
     folder = _folder(output, name, oracle, settings, museval_processes)
@@ -107,6 +116,7 @@ def evaluate(
     progress: Progress | None = None,
     more_scores: MoreScores | None = None,
     facts: Mapping | None = None,
+    sums: Sums | None = None,
 ) -> dict:
     """Separate and score every track that has no record yet.
 
@@ -126,6 +136,8 @@ def evaluate(
         progress: called with the number of tracks done and in all.
         more_scores: returns further measures of a track.
         facts: plain facts for every record that do not decide which records belong together.
+        sums: names of sources that are sums of others, with these. They are scored by the sums of
+            estimates where the separator does not estimate them.
 
     Returns:
         The content of `final_metrics.json`.
@@ -151,7 +163,9 @@ def evaluate(
 
     def pairs() -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         for number in missing:
-            scores, references, estimates = _score(separator, tracks[number], sources, more_scores)
+            scores, references, estimates = _score(
+                separator, tracks[number], sources, sums or {}, more_scores
+            )
             records[number] = {"settings": key, "number": number, **scores, **facts}
             yield references, estimates
 
@@ -234,6 +248,7 @@ def _evaluate(
         museval_processes=museval_processes,
         progress=progress,
         facts=facts,
+        sums=data.sums,
     )
     return read_record(folder)
 
@@ -242,6 +257,7 @@ def _score(
     separator: Separator | Oracle,
     track: Mapping,
     sources: Sequence[str],
+    sums: Sums,
     more_scores: MoreScores | None,
 ) -> tuple[dict, torch.Tensor, torch.Tensor]:
     """Return a track's record, and its references and estimates (sources, channels, time)."""
@@ -251,9 +267,9 @@ def _score(
     else:
         estimated = separator.separate(track["mixture"], track.get("sample_rate"))
     wall = time.perf_counter() - began
-    scored = scorable(sources, separator.sources)
+    scored = scorable(sources, separator.sources, sums)
     references = track["sources"][[list(sources).index(source) for source in scored]]
-    estimates = torch.stack([estimate_of(stem, estimated) for stem in scored])
+    estimates = torch.stack([estimate_of(stem, estimated, sums) for stem in scored])
     rate = track.get("sample_rate", separator.sample_rate)
     scores = score(track["mixture"], references, estimates, rate)
     if more_scores is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -19,15 +20,22 @@ MEASURES = "usdr, csdr, si_sdr, over mixture, over scaled mixture"
 """What `score` returns, as records name it."""
 
 
-def scorable(stems: Sequence[str], estimated: Collection[str]) -> list[str]:
+Sums = Mapping[str, Sequence[str]]
+"""From the name of a sum of stems to the stems."""
+
+
+def scorable(
+    stems: Sequence[str], estimated: Collection[str], sums: Sums = MappingProxyType({})
+) -> list[str]:
     """Return the stems of a track that can be scored, in order.
 
-    A stem that is named as a sum, such as `bass+other`, is scored by the sum of the estimates,
-    unless there is an estimate of this very name.
+    A stem that is a sum is scored by the sum of the estimates, unless there is an estimate of this
+    very name.
 
     Args:
-        stems: names of the stems of a track.
+        stems: names of the stems of a track. `bass+other` is a sum.
         estimated: names of the estimates.
+        sums: further stems that are sums.
 
     Example:
         >>> scorable(["vocals", "drums", "bass+other"], ["vocals", "bass", "other"])
@@ -36,23 +44,30 @@ def scorable(stems: Sequence[str], estimated: Collection[str]) -> list[str]:
     return [
         stem
         for stem in stems
-        if stem in estimated or all(source in estimated for source in stem.split("+"))
+        if stem in estimated or all(source in estimated for source in _parts(stem, sums))
     ]
 
 
-def estimate_of(stem: str, estimates: Mapping[str, torch.Tensor]) -> torch.Tensor:
+def estimate_of(
+    stem: str, estimates: Mapping[str, torch.Tensor], sums: Sums = MappingProxyType({})
+) -> torch.Tensor:
     """Return the estimate of a stem, which may be a sum of sources.
 
     Args:
         stem: one that `scorable` returns.
         estimates: from source to (channels, time).
+        sums: as for `scorable`.
 
     Returns:
         (channels, time)
     """
     if stem in estimates:
         return estimates[stem]
-    return torch.stack([estimates[source] for source in stem.split("+")]).sum(dim=0)
+    return torch.stack([estimates[source] for source in _parts(stem, sums)]).sum(dim=0)
+
+
+def _parts(stem: str, sums: Sums) -> Sequence[str]:
+    return sums.get(stem, stem.split("+"))
 
 
 def score(

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from .. import peers  # noqa: F401  so that their files load
+from ..data import Layout
 from ..errors import UserError
 from ..evaluation.candidates import weights_of
 from ..evaluation.comparison import Comparison, Row
@@ -78,11 +79,15 @@ def find_data(
         validation_tracks: as in `EvaluationTracks`.
     """
     split = group.part if group.part in SPLITS else "test"
-    sources = group.settings.get("data_sources")
+    sources, described = (group.settings.get(key) for key in ("data_sources", "data_layout"))
     for root in roots:
         try:
             data = EvaluationTracks(
-                root, split, sources=sources, validation_tracks=validation_tracks
+                root,
+                split,
+                sources=sources,
+                validation_tracks=validation_tracks,
+                layout=None if described is None else Layout.from_settings(described),
             )
         except UserError:
             continue  # other data; the caller says so if none fits

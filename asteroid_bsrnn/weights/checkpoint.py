@@ -170,13 +170,18 @@ def _of_training(loaded: Mapping, path: str | os.PathLike) -> dict:
     config = loaded["training_config"]
     try:
         arguments = dict(config["model"])
+        layout = config.get("layout")  # a run on MUSDB18's stems has none
         if "peer" in arguments:
-            network = peers.build(arguments.pop("peer"), presets.SOURCES, **arguments)
+            sources = layout["stems"] if layout else presets.SOURCES
+            network = peers.build(arguments.pop("peer"), list(sources), **arguments)
         else:
+            preset, source = arguments.pop("preset"), config["run"]["source"]
+            stems = presets.SOURCES
+            if layout:
+                # A network of one source may estimate a sum of stems.
+                stems = [*layout["stems"], *(() if source is None else layout["sums"])]
             with torch.device("meta"):
-                network = presets.build(
-                    arguments.pop("preset"), config["run"]["source"], **arguments
-                )
+                network = presets.build(preset, source, stems=stems, **arguments)
         state = {
             name.removeprefix("model."): value
             for name, value in loaded["state_dict"].items()

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import recipe
-from asteroid_bsrnn import UserError
+from asteroid_bsrnn import UserError, presets
 from asteroid_bsrnn.evaluation import evaluate_model
 from asteroid_bsrnn.evaluation.candidates import candidate
 from asteroid_bsrnn.evaluation.datasets import EvaluationTracks
@@ -46,11 +46,13 @@ def score(options) -> dict:
     part = options.split or options.subset
     # Without a split, the train folder counts as a whole.
     split = "train+valid" if options.subset == "train" and options.split is None else part
+    others = "layout" in config  # than the stems of MUSDB18
     data = EvaluationTracks(
         options.root,
         split,
-        sources=recipe.STEMS,
+        sources=None if others else presets.SOURCES,
         validation_tracks=recipe.validation_names(config),
+        layout=recipe.layout(config) if others else None,
     )
     chunks = {name: config["validation"][name] for name in ("segment", "overlap", "hop")}
     with progress_bar("tracks") as progress:

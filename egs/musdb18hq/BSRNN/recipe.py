@@ -16,6 +16,7 @@ from asteroid_bsrnn.data import (
     MUSDB18HQ_INFOS,
     Augmentations,
     EpochSampler,
+    Layout,
     RandomSegments,
     Track,
     WholeTracks,
@@ -27,9 +28,9 @@ from asteroid_bsrnn.engine import config as configuration
 from asteroid_bsrnn.losses import L1Loss
 from asteroid_bsrnn.masknn.separator import set_activation_checkpointing
 from asteroid_bsrnn.separation import chunks as inference
+from asteroid_bsrnn.weights.start import start_from
 
 HERE = Path(__file__).parent
-STEMS = presets.SOURCES
 PRECISIONS = {"32": "32-true"}
 # Lower limits of amounts.
 AMOUNTS = {
@@ -53,7 +54,7 @@ def parser(description: str) -> argparse.ArgumentParser:
         default="bsrnn",
         help="a file of conf/rows, or a path ending in .yml; default: bsrnn",
     )
-    options.add_argument("--source", choices=STEMS, help="left out for rows of four sources")
+    options.add_argument("--source", help="left out for rows of several sources")
     options.add_argument("--exp_dir", required=True, help="folder of the run")
     options.add_argument("--seed", type=int, help="default: the configuration's")
     options.add_argument("--precision", help="32, bf16-mixed or 16-mixed")
@@ -73,12 +74,25 @@ def resolve(row: str, source: str | None, changes: dict | None = None) -> dict:
 
     Args:
         row: name of a file of `conf/rows`, or the path of such a file elsewhere, ending in .yml.
-        source: the target, None for rows of four sources.
+        source: the target, None for rows of several sources.
         changes: by group and key.
 
     Raises:
         UserError: for an unknown row or key, a value of a wrong type, or a source that does not
             go with the row.
+    """
+    row, base, config = merged(row, changes)
+    config = with_layout(config)
+    _check_combinations(config, row, source)
+    check_amounts(config)
+    return {"run": {"row": row, "source": source}, **unlabelled.without_unused(config, base)}
+
+
+def merged(row: str, changes: dict | None = None) -> tuple[str, dict, dict]:
+    """Return the name of a row, the base configuration, and the row's with a user's changes.
+
+    Raises:
+        UserError: for an unknown row or key, or a value of a wrong type.
     """
     if row.endswith(".yml"):
         path = Path(row)
@@ -86,14 +100,29 @@ def resolve(row: str, source: str | None, changes: dict | None = None) -> dict:
         path = HERE / "conf" / "rows" / f"{row}.yml"
     else:
         raise UserError(f"unknown row {row!r}; valid: {', '.join(rows())}, or a path in .yml")
-    row = path.stem
     base = configuration.load(HERE / "local" / "conf.yml")
     config = configuration.merge(
         base, (str(path), configuration.load(path)), ("the changes", changes or {})
     )
-    _check_combinations(config, row, source)
-    check_amounts(config)
-    return {"run": {"row": row, "source": source}, **unlabelled.without_unused(config, base)}
+    return path.stem, base, config
+
+
+def layout(config: dict) -> Layout:
+    """Return the description of the data."""
+    return Layout.from_settings(config.get("layout", {}))
+
+
+def with_layout(config: dict) -> dict:
+    """Return a configuration with a complete layout, or without the group on MUSDB18's stems.
+
+    Raises:
+        UserError: for a layout that is not valid.
+    """
+    described = layout(config)
+    settings = {key: value for key, value in config.items() if key != "layout"}
+    if described == Layout():
+        return settings
+    return {**settings, "layout": described.settings()}
 
 
 def check_amounts(config: dict) -> None:
@@ -116,10 +145,17 @@ def check_amounts(config: dict) -> None:
 
 def _check_combinations(config: dict, row: str, source: str | None) -> None:
     """Refuse settings that exclude each other."""
+    preset = config["model"]["preset"]
+    described = layout(config)
     try:
-        presets.arguments(config["model"]["preset"], source)
+        simo = presets.is_simo(preset)
+        stems = described.stems if simo else described.names
+        arguments = {**presets.arguments(preset, source, list(stems)), **config["model"]}
     except ValueError as error:
         raise UserError(f"row {row}: {error}") from error
+    _check_sources(arguments, described)
+    if "layout" in config:
+        _check_layout(config, source, arguments)
     augmentation = config["augmentation"]
     if augmentation["gain_db"] and augmentation["gain_linear"]:
         raise UserError("augmentation.gain_db and augmentation.gain_linear exclude each other")
@@ -127,6 +163,40 @@ def _check_combinations(config: dict, row: str, source: str | None) -> None:
         raise UserError("augmentation.silent_target needs a single target; choose silent_source")
     if config["training"]["accumulate"] > 1 and config["training"]["examples_per_step"]:
         raise UserError("training.accumulate and training.examples_per_step exclude each other")
+
+
+def _check_sources(arguments: dict, described: Layout) -> None:
+    """Refuse sources of the network that the data do not have."""
+    sources = arguments["sources"]
+    sources = [sources] if isinstance(sources, str) else sources
+    try:
+        parts = [part for source in sources for part in described.parts(source)]
+    except UserError as error:
+        raise UserError(f"model.sources: {error}") from error
+    if arguments.get("last_source_as_residual") and sorted(parts) != sorted(described.stems):
+        raise UserError(
+            "model.last_source_as_residual: the sources "
+            f"{', '.join(sources)} must add up to the mixture of {', '.join(described.stems)}"
+        )
+
+
+def _check_layout(config: dict, source: str | None, arguments: dict) -> None:
+    """Refuse settings that do not go with data of other stems."""
+    described = layout(config)
+    rate = arguments.get("sample_rate", 44100)
+    if described.sample_rate not in (None, rate):
+        raise UserError(
+            f"layout.sample_rate ({described.sample_rate}) must be model.sample_rate ({rate:g})"
+        )
+    if config["augmentation"]["silent_target"] and source in described.sums:
+        raise UserError(
+            f"augmentation.silent_target needs a stem as its target, not the sum {source};"
+            " choose silent_source"
+        )
+    if config[unlabelled.GROUP]["selection"] is not None and (
+        list(described.stems) != list(presets.SOURCES) or described.sums
+    ):
+        raise UserError("unlabelled.selection needs the stems of MUSDB18; leave layout out")
 
 
 def configure(options: argparse.Namespace) -> dict:
@@ -143,9 +213,10 @@ def configure(options: argparse.Namespace) -> dict:
 def build_model(config: dict) -> torch.nn.Module:
     """Return the network, with random weights or those that the configuration starts from."""
     arguments = dict(config["model"])
-    preset = arguments.pop("preset")
+    preset, described = arguments.pop("preset"), layout(config)
+    stems = described.stems if presets.is_simo(preset) else described.names
     try:
-        network = presets.build(preset, config["run"]["source"], **arguments)
+        network = presets.build(preset, config["run"]["source"], stems=list(stems), **arguments)
     except (TypeError, ValueError) as error:
         raise UserError(f"model: {error}") from error
     set_activation_checkpointing(network, config["training"]["activation_checkpointing"])
@@ -155,36 +226,23 @@ def build_model(config: dict) -> torch.nn.Module:
 
 
 def load_weights(network: torch.nn.Module, path: str) -> None:
-    """Load published weights of the same architecture into the network.
-
-    If the network's last source is the residual, the published mask of that source is left out.
+    """Load weights into the network, as far as they fit, and print what was kept.
 
     Args:
         network: the network to train.
         path: a file, a URL or a name of pretrained weights.
 
     Raises:
-        UserError: if the weights cannot be loaded, or belong to another network.
+        UserError: if the weights cannot be loaded, or belong to another kind of network.
     """
+    from pytorch_lightning.utilities import rank_zero_info
+
     published = zoo.load(path)
-    if len(network.sources) > 1 and published.sources != network.sources:
-        raise UserError(
-            f"training.start_from: {path}: estimates {', '.join(published.sources)}, "
-            f"the configuration's network {', '.join(network.sources)}"
-        )
-    weights = published.state_dict()
-    if network.last_source_as_residual:
-        masks = slice(len(network.sources) - 1)
-        weights = {
-            name: weight[:, masks] if name.startswith("masker.mask_estimator.") else weight
-            for name, weight in weights.items()
-        }
     try:
-        network.load_state_dict(weights)
-    except RuntimeError:
-        raise UserError(
-            f"training.start_from: {path}: weights of another network than the configuration's"
-        ) from None
+        kept = start_from(network, published)
+    except UserError as error:
+        raise UserError(f"training.start_from: {path}: {error}") from None
+    rank_zero_info(f"training.start_from: {path}: {kept}")
 
 
 def build_schedule(config: dict, sample_rate: float) -> inference.Schedule:
@@ -217,8 +275,14 @@ def validation_names(config: dict) -> list[str] | None:
 
 def build_tracks(config: dict, root: str, subset: str, split: str | None = None) -> list[Track]:
     """Return the tracks of a part of the data."""
+    described = layout(config)
     return find_tracks(
-        root, subset, split, sources=STEMS, validation_tracks=validation_names(config)
+        root,
+        subset,
+        split,
+        validation_tracks=validation_names(config),
+        with_mixture=described.mixture is not None,
+        layout=described,
     )
 
 
@@ -278,7 +342,7 @@ def build_train_loader(
         sample_rate=int(sample_rate),
         infos=data_infos(config),
     )
-    dataset = unlabelled.join(config, dataset, STEMS)
+    dataset = unlabelled.join(config, dataset, dataset.sources)
     return DataLoader(
         dataset,
         batch_size=training["batch_size"],
@@ -294,7 +358,12 @@ def build_validation_loader(
     config: dict, tracks: Sequence[Track], sample_rate: float, rank: int, world_size: int
 ) -> DataLoader:
     """Return a loader of whole validation tracks, each on one of the ranks."""
-    dataset = WholeTracks(tracks, sample_rate=int(sample_rate), infos=data_infos(config))
+    dataset = WholeTracks(
+        tracks,
+        mixture="sum" if layout(config).mixture is None else "file",
+        sample_rate=int(sample_rate),
+        infos=data_infos(config),
+    )
     # Lightning needs a track on every rank. A track that is scored twice counts once.
     numbers = range(rank, len(dataset), world_size) or [rank % len(dataset)]
     return DataLoader(
@@ -357,8 +426,9 @@ def build_augmentations(config: dict) -> Augmentations | None:
         "band_limit",
     )
     steps += [{name: {"p": chosen[name]}} for name in names if chosen[name]]
-    source = config["run"]["source"]
-    targets = [STEMS.index(source)] if source else list(range(len(STEMS)))
+    source, described = config["run"]["source"], layout(config)
+    stems = list(described.stems)
+    targets = [stems.index(part) for part in (described.parts(source) if source else stems)]
     return Augmentations(steps, targets=targets) if steps else None
 
 

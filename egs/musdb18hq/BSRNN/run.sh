@@ -13,7 +13,8 @@
 #   decoded     folder for the .stem.mp4 files of MUSDB18, decoded by stage 0, 23 GB (ROOT/decoded)
 #   row         row of the paper's table, a file of conf/rows (bsrnn), or the path of another such
 #               file, ending in .yml
-#   source      vocals, bass, drums or other; none for rows of four sources (simo_*, *_simo)
+#   source      vocals, bass, drums or other, or a stem or sum of the configuration's layout; none
+#               for rows of several sources (simo_*, *_simo)
 #   tag         added to the name of the run's folder, exp/train_<row>_<source>_<tag>
 #   exp         folder that holds the runs' folders (exp)
 #   set         changes of the configuration: "training.batch_size=4 optim.lr=0.002"
@@ -108,7 +109,7 @@ runs() { [[ $stage -le $1 && $stop_stage -ge $1 ]]; }
 if runs 0; then
     echo "Stage 0: checking the data"
     [[ -z $stems ]] || "$python" local/decode_musdb18.py --root "$stems" --output "$root"
-    local/prepare_data.sh "$python" "$root" "$musdb18hq"
+    local/prepare_data.sh "$python" "$root" "$musdb18hq" "${common[@]}"
 fi
 
 if runs 1; then

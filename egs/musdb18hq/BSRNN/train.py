@@ -113,7 +113,7 @@ def run(
     """
     check_same_run(folder, config)
     pl.seed_everything(config["training"]["seed"], verbose=False)
-    model = build(config)
+    model, layout = build(config), recipe.layout(config)
     tracks = recipe.build_tracks(config, root, "train", "train")
     validation = recipe.build_tracks(config, root, "train", "valid")
     monitor, mode = monitored(config)
@@ -151,7 +151,8 @@ def run(
         optimizer,
         recipe.build_loss(config),
         *loaders,
-        stems=recipe.STEMS,
+        stems=list(layout.stems),
+        sums=layout.sums,
         schedule=recipe.build_schedule(config, model.sample_rate),
         scheduler=scheduler,
         config=config,

@@ -17,7 +17,7 @@ GROUP = "unlabelled"
 
 
 def without_unused(config: dict, base: dict) -> dict:
-    """Return leave the group out where there are no songs: the configuration of such runs has none.
+    """Return the configuration without the group if there are no songs.
 
     Raises:
         UserError: other keys of the group are set, but no selection.

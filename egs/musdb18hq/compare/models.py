@@ -44,7 +44,7 @@ def resolve(model: str, source: str | None, changes: dict) -> dict:
         base, ("conf/common.yml", common), (str(own), configuration.load(own)), ("--set", changes)
     )
     recipe.check_amounts(config)
-    config = unlabelled.without_unused(config, base)
+    config = unlabelled.without_unused(recipe.with_layout(config), base)
     return {"run": {"row": model, "source": None}, **config}
 
 
@@ -67,7 +67,7 @@ def build(config: dict):
         return recipe.build_model(config)
     name = arguments.pop("peer")
     try:
-        return peers.build(name, recipe.STEMS, **arguments)
+        return peers.build(name, list(recipe.layout(config).stems), **arguments)
     except UserError:
         raise
     except (TypeError, ValueError) as error:
