@@ -19,6 +19,9 @@ SUBTYPES = {
     "wav": ("PCM_16", "PCM_24", "FLOAT"),
     "flac": ("PCM_16", "PCM_24"),
     "mp3": ("MPEG_LAYER_III",),
+    "ogg": ("VORBIS",),
+    "opus": ("OPUS",),
+    "m4a": ("AAC",),
 }
 """Sample types of each output format, its default first."""
 
@@ -33,8 +36,10 @@ class FileOptions:
     Attributes:
         stems: sources to write; None means all.
         two_stems: a source; writes it and the mixture minus it, as `no_<source>`.
-        format: "wav", "flac" or "mp3".
+        format: "wav", "flac", "mp3", "ogg" (Vorbis), "opus" or "m4a" (AAC).
         subtype: "PCM_16", "PCM_24" or "FLOAT"; None keeps the depth of the recording.
+        bitrate: of a lossy format in bits per second, for all channels together; None means a high
+            one: the highest for mp3, about 256000 for ogg and m4a, and 192000 for opus, in stereo.
         clip: treatment of samples beyond full scale. "rescale" multiplies all stems of the
             recording by one gain, so that they still add up; "clamp" clips them; "none" leaves
             them to the format. None means "none" for FLOAT, which can hold them, else "rescale".
@@ -46,14 +51,15 @@ class FileOptions:
         skip_existing: whether to leave out stems that exist and are as long as the recording.
         track: name of the recording in `file_name`; None means the name of its file.
         keep: files that are never replaced, in addition to the input.
-        file_name: path of a stem below the output directory. `{track}`, `{stem}`, `{format}` and
-            `{index}`, the number of the source from 1, are replaced.
+        file_name: path of a stem below the output directory. `{track}`, `{stem}`, `{ext}` (the
+            format) and `{index}` (the number of the source from 1) are replaced.
     """
 
     stems: str | Sequence[str] | None = None
     two_stems: str | None = None
     format: str = "wav"
     subtype: str | None = None
+    bitrate: int | None = None
     clip: str | None = None
     start: float = 0.0
     duration: float | None = None
@@ -62,4 +68,4 @@ class FileOptions:
     skip_existing: bool = False
     track: str | None = None
     keep: Collection[str | os.PathLike] = ()
-    file_name: str = "{track}/{stem}.{format}"
+    file_name: str = "{track}/{stem}.{ext}"

@@ -369,7 +369,7 @@ class TestFailures:
             (["--stems", ","], ["stem", "vocals, other"]),
             (["--two-stems", "piano"], ["piano", "vocals, other"]),
             (["--stems", "vocals", "--two-stems", "vocals"], ["--stems", "--two-stems"]),
-            (["--format", "ogg"], ["--format", "ogg", "wav"]),
+            (["--format", "aac"], ["--format", "aac", "wav"]),
             (["--subtype", "PCM_8"], ["--subtype", "PCM_8", "PCM_16"]),
             (["--format", "mp3", "--subtype", "FLOAT"], ["mp3", "FLOAT"]),
             (["--clip", "wrap"], ["--clip", "wrap", "rescale"]),

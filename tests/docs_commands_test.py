@@ -246,6 +246,7 @@ def check_results(page: str, folder: Path) -> None:
         "separate.md": [
             "stems/song/drums.wav", "stems/one/bass.wav", "karaoke/song/no_vocals.wav",
             "stems/song/bass.flac", "stems/concert/vocals.wav", "stems/film/vocals.wav",
+            "flat/one-drums.mp3", "by_stem/other/song.opus",
         ],
         "train.md": [
             "runs/train_bsrnn_vocals_trial/ledger.json", "trial/song/vocals.wav", "table.md",

@@ -15,6 +15,7 @@ from ..memory import is_out_of_memory
 from ..options import CLIP, DEFAULT_MODEL, PRECISIONS, SUBTYPES, FileOptions
 from .terminal import (
     OUT_OF_MEMORY,
+    bitrate,
     complain,
     count,
     name,
@@ -33,9 +34,10 @@ def add_separate(commands) -> None:
     """Add the command to a parser."""
     parser = commands.add_parser(
         "separate",
+        usage="%(prog)s INPUT [INPUT ...] [-o DIR] [options]",
         description="Separate songs and write their stems to DIR/<track>/<source>.<format>. "
-        "Stems have the sample rate, length, channels and level of the song. Mono is separated "
-        "as mono; more than two channels are separated in pairs (1-2, 3-4, ...).",
+        "Stems have the sample rate, length, channels, level and tags of the song. Mono is "
+        "separated as mono; more than two channels are separated in pairs (1-2, 3-4, ...).",
         epilog="Exit codes: 0 success; 2 an argument or a file is wrong, with one line on stderr "
         "for each (the other files are separated all the same).",
     )
@@ -85,6 +87,21 @@ def _add_files(group: argparse._ArgumentGroup) -> None:
         choices=tuple(SUBTYPES),
         default=FileOptions.format,
         help="format of the stems; default: %(default)s",
+    )
+    group.add_argument(
+        "--bitrate",
+        type=bitrate,
+        metavar="RATE",
+        help="of mp3, ogg, opus and m4a, for example 192k; ogg has about this rate; default: 320k "
+        "(mp3), about 256k (ogg, m4a), 192k (opus)",
+    )
+    group.add_argument(
+        "--name",
+        type=name,
+        default=FileOptions.file_name,
+        metavar="PATTERN",
+        help="path of each stem in DIR, with {track}, {stem}, {ext} and {index}, the number of the "
+        "source, such as {track}-{stem}.{ext}; default: %(default)s",
     )
     group.add_argument(
         "--subtype",
@@ -212,16 +229,21 @@ def _split_stems(inputs: list[str], stems: list[str] | None) -> tuple[list[str],
 
 def _separate(options: argparse.Namespace) -> int:
     from ..audio import check_output
+    from ..audio.names import check_pattern, unique_names
     from ..audio.stems import check_directory
     from ..progress import progress_bar
     from ..separation.separator import Separator
 
     # Errors that would stop every file are found before the network is loaded.
-    check_output(options.format, options.subtype, sample_rate=44100, channels=1)
+    bitrate, rate = options.bitrate, 48000 if options.format == "opus" else 44100
+    check_output(options.format, options.subtype, sample_rate=rate, channels=2, bitrate=bitrate)
+    check_pattern(options.name, options.format)
     check_directory(options.output)
     inputs, failures = _inputs(options)
     if not inputs:
         return 2
+    check_pattern(options.name, options.format, several=len(inputs) > 1)
+    tracks = unique_names(inputs)
     if options.model is None:
         _mention_better_weights()
     separator = Separator(
@@ -240,6 +262,8 @@ def _separate(options: argparse.Namespace) -> int:
         two_stems=options.two_stems,
         format=options.format,
         subtype=options.subtype,
+        bitrate=options.bitrate,
+        file_name=options.name,
         clip=options.clip,
         start=options.start,
         duration=options.duration,
@@ -248,7 +272,8 @@ def _separate(options: argparse.Namespace) -> int:
         skip_existing=options.skip_existing,
         keep=inputs,
     )
-    for path, track in zip(inputs, _track_names(inputs), strict=True):
+    _check_collisions(separator.sources, tracks, shared)
+    for path, track in zip(inputs, tracks, strict=True):
         try:
             with quiet_libraries(), progress_bar(track) as progress:
                 job = separator.plan(path, options.output, replace(shared, track=track))
@@ -264,6 +289,30 @@ def _separate(options: argparse.Namespace) -> int:
             what = "skipped, exists" if job.is_finished else ", ".join(paths)
             show(f"{path} -> {directory} ({what})")
     return 2 if failures else 0
+
+
+def _check_collisions(sources: Sequence[str], tracks: Sequence[str], options: FileOptions) -> None:
+    """Refuse a pattern that gives stems of two songs the same path, such as {track}_{stem}.{ext}.
+
+    Then the stem no_vocals of "song" and the stem vocals of "song_no" have one name.
+    """
+    from ..audio.names import stem_paths
+    from ..audio.stems import check_stems
+
+    if options.file_name == FileOptions.file_name:
+        return
+    wanted, complement = check_stems(sources, options.stems, options.two_stems)
+    names = [*wanted, complement] if complement else wanted
+    owners: dict[str, str] = {}
+    for track in tracks:
+        paths = stem_paths(options.file_name, track, names, sources, options.format)
+        for path in paths.values():
+            owner = owners.setdefault(str(path).lower(), track)
+            if owner != track:
+                raise UserError(
+                    f"--name {options.file_name}: stems of {owner!r} and {track!r} would both be "
+                    f"{path}; change the pattern"
+                )
 
 
 def _mention_better_weights() -> None:
@@ -305,21 +354,3 @@ def _inputs(options: argparse.Namespace) -> tuple[list[Path], int]:
             for file in found:
                 inputs.setdefault(os.path.realpath(file), file)
     return list(inputs.values()), failures
-
-
-def _track_names(inputs: Sequence[Path]) -> list[str]:
-    """Return a folder name for each input; equal names are numbered."""
-    from ..audio.stems import shorten, track_name
-
-    names: list[str] = []
-    taken: set[str] = set()
-    for path in inputs:
-        name, number = track_name(path), 1
-        unique = name
-        # On some file systems, names that differ only in case are the same folder.
-        while unique.lower() in taken:
-            number += 1
-            unique = shorten(name, f" ({number})")
-        taken.add(unique.lower())
-        names.append(unique)
-    return names
