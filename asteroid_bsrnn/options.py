@@ -6,8 +6,14 @@ The module imports nothing heavy, so that `--help` is fast.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple, TypeVar
+
+from .errors import UserError
+
+T = TypeVar("T")
 
 DEFAULT_MODEL = "small"
 """Name of the weights that ship with the package."""
@@ -24,6 +30,12 @@ SUBTYPES = {
     "m4a": ("AAC",),
 }
 """Sample types of each output format, its default first."""
+
+SPLITS = ("test", "train", "valid", "train+valid", "all")
+"""Parts of a data set that are evaluated on."""
+
+TESTS = ("wilcoxon", "permutation")
+"""Paired tests between models."""
 
 CLIP = ("rescale", "clamp", "none")
 """Treatments of samples beyond full scale."""
@@ -69,3 +81,31 @@ class FileOptions:
     track: str | None = None
     keep: Collection[str | os.PathLike] = ()
     file_name: str = "{track}/{stem}.{ext}"
+
+
+class Shard(NamedTuple):
+    """A part of a list for one of several machines: every `count`-th item, from the `index`-th on.
+
+    Attributes:
+        index: number of the part, from 1.
+        count: number of parts.
+    """
+
+    index: int
+    count: int
+
+    @classmethod
+    def parse(cls, text: str) -> Shard:
+        """Return the shard of a text such as "3/16".
+
+        Raises:
+            UserError: the text is no such pair of numbers.
+        """
+        match = re.fullmatch(r"([0-9]+)/([0-9]+)", text)
+        if match is None or not 1 <= int(match[1]) <= int(match[2]):
+            raise UserError(f"a shard must be K/N with 1 <= K <= N, such as 3/16, got {text!r}")
+        return cls(int(match[1]), int(match[2]))
+
+    def of(self, items: Sequence[T]) -> Sequence[T]:
+        """Return the items of this part, in order."""
+        return items[self.index - 1 :: self.count]

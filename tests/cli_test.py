@@ -827,7 +827,14 @@ class TestWhatUsersTry:
         assert main(*run) == 2
         assert capsys.readouterr().err.count("--skip-existing to leave it") == 3
 
-    @pytest.mark.parametrize("arguments", [["--version"], ["--help"], ["separate", "--help"]])
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ["--version"],
+            ["--help"],
+            *([name, "--help"] for name in cli.COMMANDS if name != "models"),
+        ],
+    )
     def test_help_does_not_wait_for_torch(self, arguments):
         code = (
             "import sys; sys.argv = ['asteroid-bsrnn', *sys.argv[1:]]\n"

@@ -1,4 +1,12 @@
-"""Options of `asteroid-bsrnn separate`: names, formats, tags."""
+"""Options of `asteroid-bsrnn separate`: names, formats, tags, progress, shards, devices."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
 
 import av
 import numpy as np
@@ -8,7 +16,7 @@ from asteroid_bsrnn.audio import AudioFile
 from asteroid_bsrnn.audio.tags import Tags, read_tags, write_tags
 
 from .audio_lossy_test import encode, music, picture, rate_of
-from .cli_test import complaint, files_below, main, save_network
+from .cli_test import PROGRAM, command, complaint, files_below, main, save_network
 from .sounds import RATE, decibels, noise, write
 
 __all__ = ["complaint"]
@@ -130,3 +138,224 @@ class TestTags:
             assert one.frames == two.frames
         with av.open(str(tmp_path / "out" / "tagged" / "vocals.flac")) as container:
             assert len(container.streams.video) == 1
+
+
+def events(text):
+    """The JSON objects of an output, one a line."""
+    return [json.loads(line) for line in text.splitlines()]
+
+
+class TestProgress:
+    def test_one_object_a_line(self, tmp_path, model, capsys):
+        good = write(tmp_path / "good.wav", noise(2 * RATE))
+        bad = tmp_path / "bad.wav"
+        bad.write_text("no sound")
+        run = ["separate", bad, good, "-o", tmp_path / "out", "--model", model]
+        assert main(*run, "--segment", "0.5", "--progress", "json") == 2
+        out, err = capsys.readouterr()
+        found = events(out)
+        assert [event["event"] for event in found if event["event"] != "progress"] == [
+            "start", "error", "written", "written", "end",
+        ]  # fmt: skip
+        assert found[0] == {
+            "event": "start", "command": "separate", "inputs": 2, "sources": ["vocals", "other"],
+            "output": str(tmp_path / "out"),
+        }  # fmt: skip
+        progress = [event for event in found if event["event"] == "progress"]
+        assert {event["input"] for event in progress} == {str(good)}
+        assert {event["total"] for event in progress} == {2.0}
+        seconds = [event["seconds"] for event in progress]
+        assert len(seconds) > 2 and seconds == sorted(seconds) and seconds[-1] == 2.0
+        (error,) = [event for event in found if event["event"] == "error"]
+        assert error["input"] == str(bad) and error["message"] in err and err.count("\n") == 1
+        written = [event for event in found if event["event"] == "written"]
+        assert [event["stem"] for event in written] == ["vocals", "other"]
+        assert all(os.path.isfile(event["path"]) for event in written)
+        end = found[-1]
+        assert end.pop("elapsed") > 0
+        assert end == {
+            "event": "end", "exit_code": 2, "written": 1, "skipped": 0, "failed": 1
+        }  # fmt: skip
+        assert main(*run[:1], good, *run[3:], "--progress", "json", "--skip-existing") == 0
+        found = events(capsys.readouterr().out)
+        assert [event["event"] for event in found] == ["start", "skipped", "skipped", "end"]
+
+    def test_errors_that_stop_everything(self, tmp_path, model, capsys):
+        song = write(tmp_path / "song.wav", noise(3000))
+        run = ["separate", song, "-o", tmp_path / "out", "--progress", "json"]
+        assert main(*run, "--model", tmp_path / "gone.pth") == 2
+        out, err = capsys.readouterr()
+        error, end = events(out)
+        assert error["event"] == "error" and error["input"] is None
+        assert "gone.pth" in error["message"] and "gone.pth" in err and err.count("\n") == 1
+        assert (end["event"], end["exit_code"]) == ("end", 2)
+
+    def test_a_program_reads_the_lines_as_they_come(self, tmp_path, model):
+        name = os.fsdecode(b"caf\xe9.wav")
+        write(tmp_path / "x.wav", noise(20 * RATE)).rename(tmp_path / name)
+        run = ["separate", name, "--model", model, "--segment", "0.2", "--hop", "0.02"]
+        process = subprocess.Popen(
+            [*PROGRAM, *map(str, run), "--progress", "json"],
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        lines = [json.loads(process.stdout.readline()) for _ in range(4)]
+        assert process.poll() is None
+        assert [line["event"] for line in lines] == ["start", *["progress"] * 3]
+        assert 0 < lines[1]["seconds"] < lines[2]["seconds"] < lines[3]["seconds"] < 20
+        assert lines[1]["input"] == name
+        process.send_signal(signal.SIGINT)
+        rest, err = process.communicate(timeout=60)
+        assert events(rest)[-1]["exit_code"] == process.returncode == 130
+        assert err == "asteroid-bsrnn: interrupted\n"
+
+
+@pytest.fixture
+def library(tmp_path):
+    """A folder with seven songs, two of them with one name."""
+    folder = tmp_path / "library"
+    names = ["a", "B", "c/a", "c/d", "c/\xe9", "z", "zz/y"]
+    for seed, name in enumerate(names):
+        path = folder / f"{name}.wav"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(path, noise(3000, seed=seed))
+    return folder
+
+
+def contents(folder):
+    return {name: (folder / name).read_bytes() for name in files_below(folder)}
+
+
+class TestShards:
+    def test_any_number_of_shards_gives_the_same_files(self, tmp_path, model, library, capsys):
+        run = ["separate", library, "--model", model]
+        assert main(*run, "-o", tmp_path / "whole") == 0
+        whole = contents(tmp_path / "whole")
+        assert len(whole) == 14 and "a (2)/vocals.wav" in whole
+        for count in (1, 3, 16):
+            out = tmp_path / str(count)
+            seen = set()
+            for index in reversed(range(1, count + 1)):
+                before = set(files_below(out)) if out.exists() else set()
+                assert main(*run, "-o", out, "--shard", f"{index}/{count}") == 0
+                # A rerun finds its own stems and makes none of another shard's.
+                rerun = ["-o", out, "--shard", f"{index}/{count}", "--skip-existing"]
+                made = (set(files_below(out)) if out.exists() else set()) - before
+                assert main(*run, *rerun) == 0
+                assert not made & seen
+                seen |= made
+            assert contents(out) == whole
+        capsys.readouterr()
+
+    def test_shards_do_not_depend_on_the_place_or_the_order(self, tmp_path, model, library):
+        copy = tmp_path / "elsewhere" / "copy"
+        shutil.copytree(library, copy)
+        # Files as a shell with another locale may list them.
+        files = sorted(library.rglob("*.wav"), reverse=True)
+        for number, inputs in enumerate(([library], [copy])):
+            run = ["separate", *inputs, "--model", model, "-o", tmp_path / f"out{number}"]
+            assert main(*run, "--shard", "2/3") == 0
+        assert contents(tmp_path / "out0") == contents(tmp_path / "out1")
+        for number, inputs in enumerate((files, files[::-1]), start=2):
+            run = ["separate", *inputs, "--model", model, "-o", tmp_path / f"out{number}"]
+            assert main(*run, "--shard", "2/3") == 0
+        assert contents(tmp_path / "out2") == contents(tmp_path / "out3")
+
+    def test_two_jobs_at_once_into_a_flat_folder(self, tmp_path, model, library):
+        run = ["separate", library, "--model", model, "--name", "{track}-{stem}.{ext}"]
+        jobs = [
+            subprocess.Popen(
+                [*PROGRAM, *map(str, run), "-o", tmp_path / "out", "--shard", shard],
+                stderr=subprocess.PIPE,
+            )
+            for shard in ("1/2", "2/2")
+        ]
+        assert [job.communicate(timeout=120)[1] for job in jobs] == [b"", b""]
+        assert len(files_below(tmp_path / "out")) == 14
+
+    def test_shards_that_are_none(self, tmp_path, model, library, complaint):
+        run = ["separate", library, "-o", tmp_path / "out", "--model", model, "--shard"]
+        for text in ("0/4", "5/4", "3", "a/b", "1/0", "-1/2"):
+            line = complaint(*run[:-1], f"--shard={text}")
+            assert "--shard" in line and "K/N" in line, text
+
+
+class TestDevices:
+    def test_two_processes_do_what_one_does(self, tmp_path, model, library, capfd):
+        (library / "bad.wav").write_text("no sound")
+        run = ["separate", library, "--model", model, "-o"]
+        assert main(*run, tmp_path / "one") == 2
+        one = capfd.readouterr()
+        devices = ["--device", "cpu,cpu", "--progress", "json"]
+        assert main(*run, tmp_path / "two", *devices) == 2
+        two = capfd.readouterr()
+        assert contents(tmp_path / "two") == contents(tmp_path / "one")
+        assert two.err == one.err and "bad.wav" in one.err
+        found = events(two.out)
+        assert found[0]["inputs"] == 8 and found[-1]["event"] == "end"
+        assert (found[-1]["written"], found[-1]["failed"]) == (7, 1)
+        assert {event["total"] for event in found if event["event"] == "progress"} == {0.068}
+
+    def test_devices_that_are_none(self, tmp_path, model, library, complaint):
+        run = ["separate", library, "-o", tmp_path / "out", "--model", model, "--device"]
+        assert "a name is empty" in complaint(*run, "cpu,")
+        assert not (tmp_path / "out").exists()
+
+    @pytest.mark.slow
+    def test_a_device_that_is_not_there(self, tmp_path, model, library, complaint):
+        run = ["separate", library, "-o", tmp_path / "out", "--model", model, "--device"]
+        assert "cuda:77" in complaint(*run, "cpu,cuda:77")
+        assert not (tmp_path / "out").exists()
+
+    @pytest.mark.parametrize(
+        "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+    )
+    def test_stopped_in_the_midst(self, tmp_path, model, number):
+        for name in "ab":
+            write(tmp_path / f"{name}.wav", noise(30 * RATE))
+        slowly = ["--segment", "0.2", "--hop", "0.01", "--device", "cpu,cpu"]
+        run = ["separate", tmp_path, "-o", tmp_path / "out", "--model", model, *slowly]
+        process = subprocess.Popen([*PROGRAM, *map(str, run)], stderr=-1, start_new_session=True)
+        deadline = time.monotonic() + 120
+        while len(list(tmp_path.glob("out/*/.incomplete*/*"))) < 4:
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.05)
+        # As a terminal does, or a batch system that signals the whole job.
+        os.killpg(process.pid, number)
+        _, err = process.communicate(timeout=60)
+        assert process.returncode == 128 + number
+        assert err.decode() == ("asteroid-bsrnn: interrupted\n" if number == signal.SIGINT else "")
+        assert files_below(tmp_path / "out") == []
+
+    @pytest.mark.slow
+    def test_a_process_that_is_killed_costs_one_song(self, tmp_path, model):
+        for name in "abc":
+            write(tmp_path / f"{name}.wav", noise(2 * RATE))
+        slowly = ["--segment", "0.2", "--hop", "0.01", "--device", "cpu,cpu"]
+        run = ["separate", tmp_path, "-o", tmp_path / "out", "--model", model, *slowly]
+        process = subprocess.Popen(
+            [*PROGRAM, *map(str, run)], stdout=-1, stderr=-1, text=True, start_new_session=True
+        )
+        deadline = time.monotonic() + 120
+        while not list(tmp_path.glob("out/*/.incomplete*/*")):
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.02)
+        children = f"/proc/{process.pid}/task/{process.pid}/children"
+        workers = [
+            child
+            for child in map(int, Path(children).read_text().split())
+            if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()
+        ]
+        os.kill(workers[0], signal.SIGKILL)
+        out, err = process.communicate(timeout=120)
+        assert process.returncode == 2
+        assert err.count("\n") == 1 and "exit code -9" in err
+        assert out.count(" -> ") == 2
+
+
+def test_help_fits_two_screens():
+    done = command("separate", "--help", env={**os.environ, "COLUMNS": "100"})
+    assert done.returncode == 0
+    assert len(done.stdout.splitlines()) <= 100

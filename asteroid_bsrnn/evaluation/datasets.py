@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from ..data import SOURCES, Track, find_tracks, fingerprint
+from ..data.musdb18hq import track_folders
 from ..data.tracks import MIXTURE, inspect_track, read_samples
 from ..errors import UserError
 from ..files import list_files, list_folders
@@ -120,11 +121,8 @@ class EvaluationTracks:
 
 def _track_folders(root: Path, split: str) -> list[Path]:
     """Return folders of tracks, the first of which shows the names of the stems."""
-    subset = root / ("test" if split == "test" else "train")
-    folders = list_folders(subset) if subset.is_dir() else []
-    if not folders:
-        raise UserError(f"{subset}: no tracks; each must be a folder of wav files")
-    return folders
+    subset = "test" if split == "test" else "train"
+    return track_folders(root, subset)
 
 
 def _stem_folders(root: Path) -> list[Path]:
