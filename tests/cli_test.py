@@ -373,7 +373,7 @@ class TestFailures:
             (["--stems", ","], ["stem", "vocals, other"]),
             (["--two-stems", "piano"], ["piano", "vocals, other"]),
             (["--stems", "vocals", "--two-stems", "vocals"], ["--stems", "--two-stems"]),
-            (["--format", "ogg"], ["--format", "ogg", "wav"]),
+            (["--format", "aac"], ["--format", "aac", "wav"]),
             (["--subtype", "PCM_8"], ["--subtype", "PCM_8", "PCM_16"]),
             (["--format", "mp3", "--subtype", "FLOAT"], ["mp3", "FLOAT"]),
             (["--clip", "wrap"], ["--clip", "wrap", "rescale"]),
@@ -829,7 +829,14 @@ class TestWhatUsersTry:
         assert main(*run) == 2
         assert capsys.readouterr().err.count("--skip-existing to leave it") == 3
 
-    @pytest.mark.parametrize("arguments", [["--version"], ["--help"], ["separate", "--help"]])
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ["--version"],
+            ["--help"],
+            *([name, "--help"] for name in cli.COMMANDS if name != "models"),
+        ],
+    )
     def test_help_does_not_wait_for_torch(self, arguments):
         code = (
             "import sys; sys.argv = ['asteroid-bsrnn', *sys.argv[1:]]\n"

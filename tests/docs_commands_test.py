@@ -46,6 +46,8 @@ PARSED_ONLY = {
     r"--device cuda": "needs a GPU",
     r"finetune/run.sh": "needs a teacher's estimates; recipe_finetune_test.py makes some",
     r"egs/openstems": "downloads materials and renders music; tests/openstems does so",
+    r"ray_separate": "needs Ray; ray_example_test.py runs it where there is one",
+    r"sbatch": "needs SLURM; the lines below it run what each job of the array does",
     r"benchmarks/": "measures for minutes; benchmarks_test.py runs it",
 }
 
@@ -116,6 +118,9 @@ def parse(command: Command, monkeypatch) -> None:
         cli._parser(arguments).parse_args(arguments)
     elif program == "python":
         parse_script(find(command.page, arguments[0]), arguments[1:], monkeypatch)
+    elif program == "sbatch" or program == "examples/slurm_separate.sh":
+        script = next(word for word in command.words if word.endswith(".sh"))
+        subprocess.run(["bash", "-n", find(command.page, script)], check=True)
     elif program.endswith(".sh"):
         parse_recipe(find(command.page, program), arguments, command.page.parent)
     elif program == "make":
@@ -210,7 +215,7 @@ def material(tmp_path_factory) -> Path:
         subprocess.run(["ffmpeg", "-v", "error", *given, *options], cwd=folder, check=True)
     make_tiny_recipe(folder, train=2, valid=1, test=1, seconds=6.5)
     shutil.copy(zoo.find("small"), folder / "model.pth")
-    for name in ("egs", "hubconf.py"):
+    for name in ("egs", "examples", "hubconf.py"):
         (folder / name).symlink_to(ROOT / name)
     return folder
 
@@ -250,7 +255,9 @@ def check_results(page: str, folder: Path) -> None:
         "separate.md": [
             "stems/song/drums.wav", "stems/one/bass.wav", "karaoke/song/no_vocals.wav",
             "stems/song/bass.flac", "stems/concert/vocals.wav", "stems/film/vocals.wav",
+            "flat/one-drums.mp3", "by_stem/other/song.opus",
         ],
+        "clusters.md": ["stems/one/vocals.flac", "several/one/bass.wav"],
         "train.md": [
             "runs/train_bsrnn_vocals_trial/ledger.json", "trial/song/vocals.wav", "table.md",
             "two/song/accompaniment.wav", "evaluation",

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -153,7 +154,58 @@ class TestRecords:
         assert list(tmp_path.iterdir()) == []
 
 
+class TestShards:
+    def test_shards_join_to_what_one_run_scores(self, tiny, tmp_path, capsys):
+        model = save_bsrnn(tmp_path / "mine.pth")
+        run = ["evaluate", model, "--root", tiny, "--split", "all", "--device", "cpu", "--oracles"]
+        assert main(*run, "-o", tmp_path / "whole") == 0
+        table = capsys.readouterr().out
+        for shard in ("3/3", "1/3", "2/3"):
+            assert main(*run, "-o", tmp_path / "parts", "--shard", shard) == 0
+            out = capsys.readouterr().out
+            assert f"shard {shard}: " in out and "without --shard joins them" in out
+            assert not list((tmp_path / "parts").glob("*/final_metrics.json"))
+        times = {p: p.stat().st_mtime_ns for p in tmp_path.glob("parts/*/tracks/*.json")}
+        assert len(times) == 4 * len(list((tmp_path / "parts").iterdir()))
+        assert main(*run, "-o", tmp_path / "parts") == 0
+        assert {p: p.stat().st_mtime_ns for p in times} == times, "nothing is scored again"
+        assert capsys.readouterr().out.replace("parts", "whole") == table
+        for whole in (tmp_path / "whole").iterdir():
+            for path in whole.glob("tracks/*.json"):
+                other = tmp_path / "parts" / whole.name / "tracks" / path.name
+                one, two = (json.loads(p.read_text()) for p in (path, other))
+                assert one.pop("wall_seconds") and two.pop("wall_seconds")
+                assert one == two
+        assert main(*run, "-o", tmp_path / "parts", "--shard", "0/3") == 2
+        assert "K/N" in capsys.readouterr().err
+
+    def test_progress_for_programs(self, tiny, tmp_path, capsys):
+        model = save_bsrnn(tmp_path / "mine.pth")
+        run = ["evaluate", model, "--root", tiny, "-o", tmp_path / "out", "--device", "cpu"]
+        assert main(*run, "--progress", "json") == 0
+        out, err = capsys.readouterr()
+        found = [json.loads(line) for line in out.splitlines()]
+        assert "uSDR" in err
+        start, *progress, written, end = found
+        assert start["models"] == ["mine"] and start["tracks"] == 2
+        assert [(event["model"], event["tracks"], event["total"]) for event in progress] == [
+            ("mine", 1, 2), ("mine", 2, 2),
+        ]  # fmt: skip
+        assert json.loads(Path(written["path"]).read_text())["n_tracks"] == 2
+        assert end["exit_code"] == 0 and end["event"] == "end"
+        assert main(*run, "--progress", "json", "--split", "valid") == 2
+        error, end = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+        assert error["event"] == "error" and end["exit_code"] == 2
+
+
 class TestData:
+    def test_musdb18s_own_files_are_told_apart(self, tmp_path, capsys):
+        (tmp_path / "musdb18" / "test").mkdir(parents=True)
+        (tmp_path / "musdb18" / "test" / "A - B.stem.mp4").write_bytes(b"x")
+        assert main("evaluate", "small", "--root", tmp_path / "musdb18") == 2
+        err = capsys.readouterr().err
+        assert "decode them to wav files first" in err and "decode_musdb18" in err
+
     def test_splits(self, tiny):
         assert [t.name for t in EvaluationTracks(tiny).tracks] == ["Test 1", "Test 2"]
         valid = {"validation_tracks": ["Valid 1"]}

@@ -283,3 +283,21 @@ def test_a_row_may_have_the_group_only_with_a_selection():
     assert config["unlabelled"] == {
         "selection": "selection.json", "ratio": 0.5, "as_songs": 0.5, "labelled_stems": 0.5
     }  # fmt: skip
+
+
+def test_shards_of_the_teachers_songs_are_what_one_run_makes(tiny, tmp_path, monkeypatch):
+    monkeypatch.chdir(tiny)
+
+    def separate(estimates, *options):
+        songs = ["--songs", "songs.json", "--estimates", str(tmp_path / estimates)]
+        return separate_songs.main([*songs, "--teacher", "four.pth", "--device", "cpu", *options])
+
+    assert separate("whole") == 0
+    for shard in ("3/3", "1/3", "2/3"):
+        assert separate("parts", "--shard", shard) == 0
+    whole, parts = (
+        {p.relative_to(tmp_path / name): p.read_bytes() for p in (tmp_path / name).rglob("*.flac")}
+        for name in ("whole", "parts")
+    )
+    assert parts == whole and len(list(tmp_path.glob("parts/*/*/record.json"))) == 5
+    assert separate("parts", "--shard", "4/3") == 2

@@ -16,15 +16,15 @@ import numpy as np
 
 from ..errors import UserError
 from ..options import CLIP, FileOptions
+from .lossy import opus_sample_rate
+from .names import stem_paths, track_name
 from .reader import AudioFile
-from .resampling import resample_blocks
+from .resampling import resample_blocks, resampled_length
+from .tags import Tags, read_tags, write_tags
 from .writer import AudioWriter, OutputDirectory, check_output, default_subtype
 
 Estimator = Callable[[Iterator[np.ndarray]], Iterator[np.ndarray]]
 """From blocks (channels, n) of a mixture to blocks (sources, channels, n) of estimates."""
-
-_LONGEST_NAME = 255
-"""Bytes of the longest file name on most file systems."""
 
 
 @dataclass(frozen=True)
@@ -34,45 +34,40 @@ class Job:
     Attributes:
         audio: the file.
         frames: number of samples of the file.
+        sample_rate: of the stems, in hertz; that of the file but for Opus.
         paths: from the name of each stem to its final path.
         estimated: index of each stem that the network estimates, among its sources.
         complement: name of the stem that is the mixture minus the only estimated one, or None.
         finished: stems that exist and are left as they are.
         format: format of the stems.
         subtype: sample type of the stems.
+        bitrate: of the stems in bits per second; None means the format's default.
+        tags: of the file.
         clip: one of `CLIP`.
     """
 
     audio: AudioFile
     frames: int
+    sample_rate: int
     paths: Mapping[str, Path]
     estimated: Mapping[str, int]
     complement: str | None
     finished: frozenset[str]
     format: str
     subtype: str | None
+    bitrate: int | None
+    tags: Tags
     clip: str
+
+    @property
+    def stem_frames(self) -> int:
+        """Number of samples of each stem."""
+        return resampled_length(self.frames, self.audio.sample_rate, self.sample_rate)
 
     @property
     def is_finished(self) -> bool:
         """Whether nothing is left to be written."""
         return self.finished == set(self.paths)
-
-
-def track_name(path: str | os.PathLike) -> str:
-    """Return the name of the folder for the stems of a file: its name without its type."""
-    name = Path(path).stem.removesuffix(".stem")
-    # A name of dots only would mean this folder or its parent.
-    return name if name.strip(".") else Path(path).name
-
-
-def shorten(name: str, ending: str) -> str:
-    """Return `name + ending`, with `name` cut so that the result is a valid file name."""
-    encoded = os.fsencode(name)[: _LONGEST_NAME - len(os.fsencode(ending))]
-    if len(encoded) == len(os.fsencode(name)):
-        return name + ending
-    # A character must not be cut in the middle.
-    return encoded.decode("utf-8", "ignore").rstrip() + ending
 
 
 def check_directory(directory: str | os.PathLike) -> None:
@@ -145,15 +140,15 @@ def plan(
         raise UserError(f"unknown clip {options.clip!r}; valid: {', '.join(CLIP)}")
     audio = AudioFile(path, options.start, options.duration, options.audio_track)
     subtype = options.subtype or default_subtype(options.format, audio.subtype)
-    subtype = check_output(options.format, subtype, audio.sample_rate, audio.channels)
+    rate = audio.sample_rate
+    if options.format == "opus":
+        rate = opus_sample_rate(rate)
+    subtype = check_output(options.format, subtype, rate, audio.channels, options.bitrate)
     names = [*wanted, complement] if complement else wanted
     track = options.track or track_name(path)
-    paths = {
-        name: Path(output_directory)
-        / _file_name(options, track, name, sources.index(name) + 1 if name in sources else 0)
-        for name in names
-    }
-    finished = _finished(paths, audio) if options.skip_existing else frozenset()
+    relative = stem_paths(options.file_name, track, names, sources, options.format)
+    paths = {name: Path(output_directory, file) for name, file in relative.items()}
+    finished = _finished(paths, audio, rate) if options.skip_existing else frozenset()
     for name, file in paths.items():
         if name not in finished:
             _check_target(file, [path, *options.keep], options)
@@ -162,25 +157,17 @@ def plan(
     return Job(
         audio=audio,
         frames=count_frames(audio),
+        sample_rate=rate,
         paths=paths,
         estimated={name: list(sources).index(name) for name in wanted},
         complement=complement,
         finished=finished,
         format=options.format,
         subtype=subtype,
+        bitrate=options.bitrate,
+        tags=read_tags(path),
         clip=options.clip or ("none" if subtype == "FLOAT" else "rescale"),
     )
-
-
-def _file_name(options: FileOptions, track: str, stem: str, index: int) -> Path:
-    """Return the path of a stem below the output directory."""
-    parts = []
-    for pattern in options.file_name.split("/"):
-        before, found, after = pattern.partition("{track}")
-        values = {"stem": stem, "format": options.format, "index": index}
-        ending = after.format(**values)
-        parts.append(shorten(before.format(**values) + (track if found else ""), ending))
-    return Path(*parts)
 
 
 def count_frames(audio: AudioFile) -> int:
@@ -225,21 +212,23 @@ def _write(job: Job, estimates: Iterable[np.ndarray], sample_rate: int) -> None:
         else:
             written = {name: folder / f"{name}.{job.format}" for name in job.paths}
             _write_files(job, blocks, written, job.format, job.subtype)
-        output.commit(
-            {written[name]: path for name, path in job.paths.items() if name not in job.finished}
-        )
+        wanted = {name: path for name, path in job.paths.items() if name not in job.finished}
+        for name in wanted if job.tags else ():
+            write_tags(written[name], job.format, job.tags.of_stem(name))
+        output.commit({written[name]: path for name, path in wanted.items()})
 
 
-def _finished(paths: Mapping[str, Path], audio: AudioFile) -> frozenset[str]:
-    """Return the names of the stems that exist and are as long as the recording."""
-
-    def properties(file: AudioFile) -> tuple[int, int, int]:
-        return file.sample_rate, file.channels, count_frames(file)
-
+def _finished(paths: Mapping[str, Path], audio: AudioFile, rate: int) -> frozenset[str]:
+    """Return the names of the stems that exist and are as long as the recording at `rate`."""
     finished = set()
     for name, path in paths.items():
         try:
-            if path.is_file() and properties(AudioFile(path)) == properties(audio):
+            if not path.is_file():
+                continue
+            stem = AudioFile(path)
+            frames = resampled_length(count_frames(audio), audio.sample_rate, rate)
+            wanted = (rate, audio.channels, frames)
+            if (stem.sample_rate, stem.channels, count_frames(stem)) == wanted:
                 finished.add(name)
         except UserError:  # damaged, or no audio
             pass
@@ -269,13 +258,13 @@ def _check_target(file: Path, inputs: Iterable[str | os.PathLike], options: File
 def _stem_blocks(
     job: Job, estimates: Iterable[np.ndarray], sample_rate: int
 ) -> Iterator[dict[str, np.ndarray]]:
-    """Yield blocks of every stem at the file's rate, in total exactly as long as the file."""
+    """Yield blocks of every stem at the stems' rate, in total exactly as long as the file."""
     rows, channels = list(job.estimated.values()), job.audio.channels
     chosen = (block[rows].reshape(len(rows) * channels, -1) for block in estimates)
-    rate = job.audio.sample_rate
-    with closing(job.audio.blocks()) as mixture_blocks:
-        mixture = _Mixture(mixture_blocks, channels)
-        for block in resample_blocks(chosen, sample_rate, rate, frames=job.frames):
+    rate, frames = job.sample_rate, job.stem_frames
+    with closing(job.audio.blocks()) as read:
+        mixture = _Mixture(resample_blocks(read, job.audio.sample_rate, rate), channels)
+        for block in resample_blocks(chosen, sample_rate, rate, frames=frames):
             stems = block.reshape(len(rows), channels, -1)
             if job.clip == "clamp":
                 stems = np.clip(stems, -1, 1)
@@ -331,11 +320,10 @@ def _write_files(
     """Write every stem to its file and return the highest peak of all."""
     peak = 0.0
     with ExitStack() as stack:
-        rate, channels = job.audio.sample_rate, job.audio.channels
+        form = (job.sample_rate, job.audio.channels, format, subtype, job.stem_frames)
+        bitrate = job.bitrate if format == job.format else None
         writers = {
-            name: stack.enter_context(
-                AudioWriter(path, rate, channels, format, subtype, frames=job.frames)
-            )
+            name: stack.enter_context(AudioWriter(path, *form, bitrate=bitrate))
             for name, path in paths.items()
         }
         for block in blocks:

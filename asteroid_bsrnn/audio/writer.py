@@ -17,24 +17,43 @@ import soundfile
 from ..errors import UserError
 from ..options import SUBTYPES
 from .headers import sound_name
+from .lossy import (
+    LOSSY,
+    OPUS_SAMPLE_RATES,
+    AacFile,
+    check_bitrate,
+    compression_level,
+)
 
-_MAX_CHANNELS = {"wav": 1024, "flac": 8, "mp3": 2}
+_MAX_CHANNELS = {"wav": 1024, "flac": 8, **dict.fromkeys(LOSSY, 2)}
 _MP3_SAMPLE_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
+_AAC_SAMPLE_RATES = (*_MP3_SAMPLE_RATES, 64000, 88200, 96000)
+_ONLY = {"mp3": _MP3_SAMPLE_RATES, "m4a": _AAC_SAMPLE_RATES, "opus": OPUS_SAMPLE_RATES}
+_CONTAINERS = {"opus": "OGG", "m4a": "MP4"}
 _BITS = {"PCM_16": 16, "PCM_24": 24, "FLOAT": 32}
+
+_LONGEST_WRITE = 2**16
 
 # Sizes in a WAV header are 32-bit numbers of bytes. The margin is for the other chunks.
 _WAV_LIMIT = 2**32 - 2**16
 
 
-def check_output(format: str, subtype: str | None, sample_rate: int, channels: int) -> str:
+def check_output(
+    format: str,
+    subtype: str | None,
+    sample_rate: int,
+    channels: int,
+    bitrate: int | None = None,
+) -> str:
     """Check the properties of a file before any work is done for it.
 
     Args:
-        format: `"wav"`, `"flac"` or `"mp3"`.
-        subtype: `"PCM_16"`, `"PCM_24"` or (wav only) `"FLOAT"`; None means the format's default. An
-            mp3 has no subtypes.
+        format: one of `SUBTYPES`.
+        subtype: `"PCM_16"`, `"PCM_24"` or (wav only) `"FLOAT"`; None means the format's default.
+            Lossy formats have no subtypes.
         sample_rate: in hertz.
         channels: number of channels.
+        bitrate: of a lossy format, in bits per second; None means its default.
 
     Returns:
         The subtype for `AudioWriter`.
@@ -46,7 +65,7 @@ def check_output(format: str, subtype: str | None, sample_rate: int, channels: i
         raise UserError(f"no output format {format!r}; choose from {', '.join(SUBTYPES)}")
     subtypes = SUBTYPES[format]
     if subtype is not None and subtype not in subtypes:
-        advice = "leave it out" if format == "mp3" else f"choose from {', '.join(subtypes)}"
+        advice = "leave it out" if format in LOSSY else f"choose from {', '.join(subtypes)}"
         raise UserError(f"{format} files have no subtype {subtype!r}; {advice}")
     if not 1 <= channels <= _MAX_CHANNELS[format]:
         advice = "" if format == "wav" else "; choose wav for more"
@@ -54,14 +73,20 @@ def check_output(format: str, subtype: str | None, sample_rate: int, channels: i
             f"{format} files hold 1 to {_MAX_CHANNELS[format]} channels, not {channels}{advice}"
         )
     _check_sample_rate(format, sample_rate)
+    check_bitrate(format, bitrate, sample_rate, channels)
     return subtypes[0] if subtype is None else subtype
 
 
 def _check_sample_rate(format: str, sample_rate: int) -> None:
-    if format == "mp3" and sample_rate not in _MP3_SAMPLE_RATES:
-        rates = ", ".join(map(str, _MP3_SAMPLE_RATES))
+    if format in _ONLY and sample_rate not in _ONLY[format]:
+        rates = ", ".join(map(str, sorted(_ONLY[format])))
         raise UserError(
-            f"mp3 files cannot have a sample rate of {sample_rate} Hz (only {rates}); choose wav"
+            f"{format} files cannot have a sample rate of {sample_rate} Hz (only {rates}); choose"
+            " wav"
+        )
+    if format == "ogg" and not 8000 <= sample_rate <= 192000:
+        raise UserError(
+            f"ogg files cannot have a sample rate of {sample_rate} Hz (8000 to 192000); choose wav"
         )
     if format == "flac" and not (
         1 <= sample_rate <= 65535 or (sample_rate <= 655350 and sample_rate % 10 == 0)
@@ -78,13 +103,13 @@ def default_subtype(format: str, source_subtype: str) -> str | None:
     """Return the subtype that keeps the depth of an input.
 
     Args:
-        format: `"wav"`, `"flac"` or `"mp3"`.
+        format: one of `SUBTYPES`.
         source_subtype: `AudioFile.subtype` of the input.
 
     Returns:
-        `"PCM_16"`, `"PCM_24"` or `"FLOAT"`; None for mp3, which has no depth.
+        `"PCM_16"`, `"PCM_24"` or `"FLOAT"`; None for lossy formats, which have no depth.
     """
-    if format == "mp3":
+    if format in LOSSY:
         return None
     if source_subtype in ("FLOAT", "DOUBLE"):
         return "FLOAT" if format == "wav" else "PCM_24"
@@ -96,17 +121,18 @@ class AudioWriter:
     """A context manager that writes one file block by block.
 
     Integer subtypes are rounded to the nearest step and clipped at full scale, so that wav and flac
-    hold the same samples. An mp3 has the highest constant bit rate of its sample rate. A wav beyond
-    4 GiB becomes an RF64, which most programs read under the same suffix.
+    hold the same samples. An mp3 has a constant bit rate. A wav beyond 4 GiB becomes an RF64, which
+    most programs read under the same suffix.
 
     Args:
         path: the file; an existing one is overwritten.
         sample_rate: in hertz.
         channels: number of channels.
-        format: `"wav"`, `"flac"` or `"mp3"`.
+        format: one of `SUBTYPES`.
         subtype: as returned by `check_output`; None means the format's default.
         frames: number of samples per channel to come, if known. With it, a wav beyond 4 GiB is
             written as RF64 from the start, rather than copied to one later.
+        bitrate: of a lossy format, in bits per second; None means its default.
 
     Raises:
         UserError: the file cannot be written: unknown format, missing rights or no space left.
@@ -120,16 +146,18 @@ class AudioWriter:
         format: str,
         subtype: str | None,
         frames: int | None = None,
+        bitrate: int | None = None,
     ):
         self.path = Path(path)
         self.sample_rate = sample_rate
         self.channels = channels
-        self.subtype = check_output(format, subtype, sample_rate, channels)
+        self.subtype = check_output(format, subtype, sample_rate, channels, bitrate)
         self.frames = 0
-        self._container = format.upper()
+        self._format, self._bitrate = format, bitrate
+        self._container = _CONTAINERS.get(format, format.upper())
         if self._exceeds_wav(frames or 0):
             self._container = "RF64"
-        self._sound: soundfile.SoundFile | None = None
+        self._sound: soundfile.SoundFile | AacFile | None = None
 
     def __enter__(self) -> AudioWriter:
         try:
@@ -156,7 +184,10 @@ class AudioWriter:
         try:
             if self._exceeds_wav(self.frames + block.shape[1]):
                 self._continue_as_rf64()
-            self._sound.write(self._to_samples(block))
+            samples = self._to_samples(block)
+            # libsndfile's Vorbis encoder keeps a whole block on the stack.
+            for start in range(0, len(samples), _LONGEST_WRITE):
+                self._sound.write(samples[start : start + _LONGEST_WRITE])
         # soundfile raises AssertionError if a write ends early.
         except (soundfile.LibsndfileError, OSError, AssertionError) as error:
             raise self._failure(error) from None
@@ -172,15 +203,27 @@ class AudioWriter:
             self._sound.close()
             # Encoders write their last samples when closed, and libsndfile reports no errors there.
             finished = exception_type is None and self.frames > 0
-            if finished and soundfile.info(sound_name(self.path)).frames != self.frames:
+            if finished and self._is_cut():
                 raise OSError("the file was not written to its end")
         except (soundfile.LibsndfileError, OSError) as error:
             if exception_type is None:
                 raise self._failure(error) from None
 
-    def _open(self) -> soundfile.SoundFile:
-        # libsndfile's default for mp3 is about 140 kbit/s, too low for stems that are mixed again.
-        quality = {"compression_level": 0.0, "bitrate_mode": "CONSTANT"}
+    def _is_cut(self) -> bool:
+        if self._format == "m4a":  # its file object reports what cannot be written
+            return False
+        return soundfile.info(sound_name(self.path)).frames != self.frames
+
+    def _open(self) -> soundfile.SoundFile | AacFile:
+        properties = (self._bitrate, self.sample_rate, self.channels)
+        if self._format == "m4a":
+            return AacFile(self.path, self.sample_rate, self.channels, self._bitrate)
+        quality: dict = {}
+        if self._format in LOSSY:
+            # libsndfile's default for mp3 is about 140 kbit/s, too low for stems that are mixed.
+            quality["compression_level"] = compression_level(self._format, *properties)
+        if self._format == "mp3":
+            quality["bitrate_mode"] = "CONSTANT"
         return soundfile.SoundFile(
             sound_name(self.path),
             "w",
@@ -188,7 +231,7 @@ class AudioWriter:
             self.channels,
             self.subtype,
             format=self._container,
-            **(quality if self._container == "MP3" else {}),
+            **quality,
         )
 
     def _to_samples(self, block: np.ndarray) -> np.ndarray:

@@ -5,14 +5,21 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import UserError
-from ..evaluation import candidates, comparison, comparison_table, records, speed, statistics
 from ..files import write_json
+from ..options import TESTS
 from ..tables import check_format
-from ..weights.find import file_of_run
-from .evaluate import add_evaluation, evaluate_all, open_data, separator_options
+from .evaluate import add_evaluation, evaluate_all, open_data
+from .options import separator_options
 from .terminal import count, name, number_within, show
+
+if TYPE_CHECKING:
+    from ..evaluation.candidates import Candidate
+    from ..evaluation.records import Record
+
+# Everything else is imported where it is used: it needs torch, which --help must not wait for.
 
 
 def add_compare(commands) -> None:
@@ -44,7 +51,7 @@ def add_compare(commands) -> None:
     )
     parser.add_argument(
         "--test",
-        choices=statistics.TESTS,
+        choices=TESTS,
         default="wilcoxon",
         help="paired test between models; default: %(default)s",
     )
@@ -74,6 +81,8 @@ def _add_costs(group: argparse._ArgumentGroup) -> None:
 
 
 def _compare(options: argparse.Namespace) -> int:
+    from ..evaluation import comparison, comparison_table
+
     for table in options.table:
         check_format(table, comparison_table.FORMATS)
     found, models = _inputs(options)
@@ -88,10 +97,11 @@ def _compare(options: argparse.Namespace) -> int:
     return 0
 
 
-def _inputs(
-    options: argparse.Namespace,
-) -> tuple[list[records.Record], list[candidates.Candidate]]:
+def _inputs(options: argparse.Namespace) -> tuple[list[Record], list[Candidate]]:
     """Return existing results, and models to evaluate."""
+    from ..evaluation import candidates, records
+    from ..weights.find import file_of_run
+
     folders: list[Path] = []
     models = []
     for given in options.inputs:
@@ -112,8 +122,10 @@ def _inputs(
     return [records.read_record(folder) for folder in folders], models
 
 
-def _costs(found: list[records.Record], options: argparse.Namespace) -> dict[Path, dict]:
+def _costs(found: list[Record], options: argparse.Namespace) -> dict[Path, dict]:
     """Return the costs of each model, by its record's folder."""
+    from ..evaluation import comparison
+
     costs_of: dict[Path, dict] = {}
     for record in found:
         if options.costs == "none" or record.is_reference_point:
@@ -126,8 +138,10 @@ def _costs(found: list[records.Record], options: argparse.Namespace) -> dict[Pat
     return costs_of
 
 
-def _measured(record: records.Record, options: argparse.Namespace, known: dict | None):
+def _measured(record: Record, options: argparse.Namespace, known: dict | None):
     """Measure the costs of a model; recorded operation counts are reused."""
+    from ..evaluation import candidates, comparison, speed
+
     path = candidates.weights_of(record.model, record.folder)
     if path is None:
         print(

@@ -5,27 +5,24 @@ from __future__ import annotations
 import argparse
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
+from functools import partial
+from typing import TYPE_CHECKING
 
-from ..costs import paper_table
-from ..data import read_layout
 from ..errors import UserError
-from ..evaluation import (
-    candidates,
-    comparison,
-    comparison_table,
-    datasets,
-    oracles,
-    paper,
-    running,
-)
-from ..evaluation.records import Record
-from ..progress import progress_bar
+from ..options import SPLITS
 from ..tables import check_format
-from .separate import _add_chunks, _add_computation
-from .terminal import count, name, show
+from .options import add_chunks, add_computation, add_running, read_names, separator_options
+from .reporting import ForPeople, reporting
+from .terminal import count, name
+
+if TYPE_CHECKING:
+    from ..evaluation.candidates import Candidate
+    from ..evaluation.datasets import EvaluationTracks
+    from ..evaluation.records import Record
+
+# Everything else is imported where it is used: it needs torch, which --help must not wait for.
 
 
 def add_evaluate(commands) -> None:
@@ -34,7 +31,8 @@ def add_evaluate(commands) -> None:
         "evaluate",
         description="Separate the tracks of a data set and score the stems: uSDR, cSDR, SI-SDR, "
         "and their gain over the mixture. Each track gets a JSON record. An interrupted evaluation "
-        "resumes, and results of other settings go to another folder.",
+        "resumes, and results of other settings go to another folder. A shard scores its tracks "
+        "only; the same command without --shard joins the records of all shards.",
     )
     parser.add_argument(
         "models",
@@ -52,15 +50,15 @@ def add_evaluate(commands) -> None:
         "folder of stems (vocals.wav, ..., and sums of stems such as bass+other.wav; without a "
         "mixture.wav their sum is separated), or a folder of those",
     )
-    add_evaluation(parser, "-o")
+    add_running(add_evaluation(parser, "-o"), "tracks")
     _add_paper(parser.add_argument_group("the paper's test rows"))
     parser.set_defaults(run=_evaluate)
 
 
 def _add_paper(group: argparse._ArgumentGroup) -> None:
     group.description = (
-        "With --museval on the test tracks of MUSDB18-HQ, the cSDR of "
-        f"{', '.join(paper.rows())} is shown beside the paper's."
+        "With --museval on the test tracks of MUSDB18-HQ, the cSDR of the study's published "
+        "weights is shown beside the paper's."
     )
     group.add_argument(
         "--paper-table",
@@ -75,8 +73,8 @@ def _add_paper(group: argparse._ArgumentGroup) -> None:
     )
 
 
-def add_evaluation(parser: argparse.ArgumentParser, *output_flags: str) -> None:
-    """Add the options for data, scores and computation.
+def add_evaluation(parser: argparse.ArgumentParser, *output_flags: str) -> argparse._ArgumentGroup:
+    """Add the options for data, scores and computation, and return the group of the last.
 
     Args:
         parser: of the command.
@@ -85,7 +83,7 @@ def add_evaluation(parser: argparse.ArgumentParser, *output_flags: str) -> None:
     data = parser.add_argument_group("data")
     data.add_argument(
         "--split",
-        choices=datasets.SPLITS,
+        choices=SPLITS,
         default="test",
         help="of the data set; train is without the validation tracks, valid has only these; "
         "default: %(default)s",
@@ -128,24 +126,23 @@ def add_evaluation(parser: argparse.ArgumentParser, *output_flags: str) -> None:
         metavar="DIR",
         help="folder of the results, with one for each model and setting; default: %(default)s",
     )
-    _add_chunks(parser.add_argument_group("chunks"))
+    add_chunks(parser.add_argument_group("chunks"))
+    computation = parser.add_argument_group("computation")
     # The default precision does not depend on the machine, so that scores are comparable.
-    _add_computation(parser.add_argument_group("computation"), precision="32")
+    add_computation(computation, precision="32")
+    return computation
 
 
-def separator_options(options: argparse.Namespace) -> dict:
-    """Return the arguments of `Separator` that the command line sets."""
-    names = ("segment", "overlap", "hop", "batch_size", "device", "precision", "shifts")
-    return {name: getattr(options, name) for name in names}
-
-
-def open_data(options: argparse.Namespace) -> datasets.EvaluationTracks:
+def open_data(options: argparse.Namespace) -> EvaluationTracks:
     """Find the tracks, and warn of those without a mixture."""
+    from ..data import read_layout
+    from ..evaluation import datasets
+
     data = datasets.EvaluationTracks(
         options.root,
         options.split,
         sources=options.sources.split(",") if options.sources else None,
-        validation_tracks=_names(options.validation_tracks),
+        validation_tracks=read_names(options.validation_tracks),
         layout=None if options.layout is None else read_layout(options.layout),
     )
     if data.without_mixture and data.layout.mixture is not None:
@@ -158,57 +155,82 @@ def open_data(options: argparse.Namespace) -> datasets.EvaluationTracks:
 
 
 def evaluate_all(
-    models: list[candidates.Candidate],
-    data: datasets.EvaluationTracks,
+    models: Sequence[Candidate],
+    data: EvaluationTracks,
     options: argparse.Namespace,
+    reporter: ForPeople | None = None,
 ) -> list[Record]:
-    """Evaluate all models, and the reference points with --oracles."""
-    found = []
-    shared = {"museval_processes": options.museval or 0}
+    """Evaluate all models, and the reference points with --oracles; no records for a shard."""
+    from ..evaluation import oracles, running
+
+    reporter = reporter or ForPeople()
+    shared = {
+        "museval_processes": options.museval or 0,
+        "shard": getattr(options, "shard", None),
+    }
     wanted = oracles.names() if options.oracles else []
+    found: list[Record] = []
+
+    def add(label: str, evaluate: Callable[..., Record | None]) -> None:
+        with _tracks(label, reporter) as progress:
+            record = evaluate(progress=progress, **shared)
+        if record is not None:
+            reporter.scored(label, record.path)
+            found.append(record)
+
     for oracle in wanted:
-        with _track_bar(oracle) as progress:
-            found.append(
-                running.evaluate_oracle(oracle, data, options.output, progress=progress, **shared)
-            )
+        add(oracle, partial(running.evaluate_oracle, oracle, data, options.output))
     for model in models:
-        with _track_bar(model.label) as progress:
-            found.append(
-                running.evaluate_model(
-                    model,
-                    data,
-                    options.output,
-                    separator=separator_options(options),
-                    progress=progress,
-                    **shared,
-                )
-            )
+        settings = {"separator": separator_options(options)}
+        add(model.label, partial(running.evaluate_model, model, data, options.output, **settings))
     return found
 
 
 def _evaluate(options: argparse.Namespace) -> int:
+    with reporting(options.progress, "evaluate") as reporter:
+        _report(options, reporter)
+        reporter.end(0)
+    return 0
+
+
+def _report(options: argparse.Namespace, reporter: ForPeople) -> None:
+    """Evaluate, and show the table."""
+    from ..costs import paper_table
+    from ..evaluation import candidates, comparison, comparison_table, paper
+
     if not options.models and not options.oracles:
         raise UserError("nothing to evaluate; name a model, or ask for --oracles")
     data = open_data(options)
     with_paper = _with_paper(data, options)
     models = [candidates.candidate(model) for model in options.models]
-    records = evaluate_all(models, data, options)
-    show(comparison_table.to_text(comparison.compare(records)).rstrip())
+    reporter.start(models=[model.label for model in models], tracks=len(data))
+    records = evaluate_all(models, data, options, reporter)
+    if options.shard is not None:
+        k, n = options.shard
+        own = len(options.shard.of(range(len(data))))
+        reporter.note(
+            f"shard {k}/{n}: {own} of {len(data)} tracks are scored; when all shards are, the same "
+            "command without --shard joins them"
+        )
+        return
+    reporter.note(comparison_table.to_text(comparison.compare(records)).rstrip())
     if with_paper:
         other_data = paper.obstacle(data) is not None
         table = paper.compare_with_paper(records, other_data=other_data)
-        show("\nBeside the paper\n\n" + paper_table.to_markdown(table).rstrip())
+        reporter.note("\nBeside the paper\n\n" + paper_table.to_markdown(table).rstrip())
         if options.paper_table:
             paper_table.write(table, options.paper_table)
-    return 0
 
 
-def _with_paper(data: datasets.EvaluationTracks, options: argparse.Namespace) -> bool:
+def _with_paper(data: EvaluationTracks, options: argparse.Namespace) -> bool:
     """Return whether to show the paper's test rows; checked before any download or computing.
 
     Raises:
         UserError: if they are asked for and cannot be shown.
     """
+    from ..costs import paper_table
+    from ..evaluation import candidates, paper
+
     asked = options.paper_table is not None or options.paper_any_data
     if options.paper_table is not None:
         check_format(options.paper_table, paper_table.FORMATS)
@@ -234,18 +256,8 @@ def _with_paper(data: datasets.EvaluationTracks, options: argparse.Namespace) ->
 
 
 @contextmanager
-def _track_bar(label: str) -> Iterator:
-    """Show a bar over tracks. Warnings of silent stems are in the records."""
-    with warnings.catch_warnings(), progress_bar(label) as progress:
+def _tracks(label: str, reporter: ForPeople) -> Iterator[Callable[[int, int], None]]:
+    """Report progress over tracks. Warnings of silent stems are in the records."""
+    with warnings.catch_warnings(), reporter.tracks(label) as progress:
         warnings.filterwarnings("ignore", "no score for", UserWarning)
         yield progress
-
-
-def _names(path: str | None) -> list[str] | None:
-    if path is None:
-        return None
-    try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
-    return [line.strip() for line in lines if line.strip()]

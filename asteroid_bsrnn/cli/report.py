@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 from ..errors import UserError
-from ..evaluation import statistics
-from ..progress import progress_bar
+from ..options import TESTS
+from .options import read_names
 from .terminal import name, number_within, show
 
 
@@ -37,9 +37,7 @@ def add_report(commands) -> None:
         help="the report's folder; default: %(default)s",
     )
     parser.add_argument("--title", default="Music source separation, compared", help="of the page")
-    parser.add_argument(
-        "--test", choices=statistics.TESTS, default="wilcoxon", help="as in compare"
-    )
+    parser.add_argument("--test", choices=TESTS, default="wilcoxon", help="as in compare")
     parser.add_argument("--overwrite", action="store_true", help="replace an existing report")
     listening = parser.add_argument_group("players")
     listening.add_argument(
@@ -76,15 +74,15 @@ def add_report(commands) -> None:
 
 
 def _report(options: argparse.Namespace) -> int:
+    from ..progress import progress_bar
     from ..report import Options, build
-    from .evaluate import _names
 
     wanted = Options(
         title=options.title,
         roots=tuple(options.root),
         tracks=_tracks(options.tracks),
         seconds=options.seconds,
-        validation_tracks=_names(options.validation_tracks),
+        validation_tracks=read_names(options.validation_tracks),
         test=options.test,
         device=options.device,
         overwrite=options.overwrite,

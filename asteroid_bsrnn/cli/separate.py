@@ -6,25 +6,15 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from ..errors import UserError
-from ..memory import is_out_of_memory
-from ..options import CLIP, DEFAULT_MODEL, PRECISIONS, SUBTYPES, FileOptions
-from .terminal import (
-    OUT_OF_MEMORY,
-    complain,
-    count,
-    name,
-    number_within,
-    quiet_libraries,
-    seconds,
-    segment_or_none,
-    show,
-    warnings_in_one_line,
-)
+from ..options import CLIP, DEFAULT_MODEL, SUBTYPES, FileOptions
+from .devices import Devices, Work, device_names, separate_one
+from .options import add_chunks, add_computation, add_running, separator_options
+from .reporting import ForPeople, Song, reporting
+from .terminal import bitrate, count, name, seconds, warnings_in_one_line
 
 # Everything else is imported where it is used: it needs torch, which --help must not wait for.
 
@@ -33,9 +23,10 @@ def add_separate(commands) -> None:
     """Add the command to a parser."""
     parser = commands.add_parser(
         "separate",
+        usage="%(prog)s INPUT [INPUT ...] [-o DIR] [options]",
         description="Separate songs and write their stems to DIR/<track>/<source>.<format>. "
-        "Stems have the sample rate, length, channels and level of the song. Mono is separated "
-        "as mono; more than two channels are separated in pairs (1-2, 3-4, ...).",
+        "Stems have the sample rate, length, channels, level and tags of the song. Mono is "
+        "separated as mono; more than two channels are separated in pairs (1-2, 3-4, ...).",
         epilog="Exit codes: 0 success; 2 an argument or a file is wrong, with one line on stderr "
         "for each (the other files are separated all the same).",
     )
@@ -74,8 +65,10 @@ def add_separate(commands) -> None:
         "--two-stems", metavar="SOURCE", help="write SOURCE and no_SOURCE, the song minus it"
     )
     _add_files(parser.add_argument_group("files"))
-    _add_chunks(parser.add_argument_group("chunks"))
-    _add_computation(parser.add_argument_group("computation"))
+    add_chunks(parser.add_argument_group("chunks"))
+    computation = parser.add_argument_group("computation")
+    add_computation(computation, several_devices=True)
+    add_running(computation, "songs")
     parser.set_defaults(run=partial(_separate_quietly, parser))
 
 
@@ -85,6 +78,21 @@ def _add_files(group: argparse._ArgumentGroup) -> None:
         choices=tuple(SUBTYPES),
         default=FileOptions.format,
         help="format of the stems; default: %(default)s",
+    )
+    group.add_argument(
+        "--bitrate",
+        type=bitrate,
+        metavar="RATE",
+        help="of mp3, ogg, opus and m4a, for example 192k; ogg has about this rate; default: 320k "
+        "(mp3), about 256k (ogg, m4a), 192k (opus)",
+    )
+    group.add_argument(
+        "--name",
+        type=name,
+        default=FileOptions.file_name,
+        metavar="PATTERN",
+        help="path of each stem in DIR, with {track}, {stem}, {ext} and {index}, the number of the "
+        "source, such as {track}-{stem}.{ext}; default: %(default)s",
     )
     group.add_argument(
         "--subtype",
@@ -128,71 +136,15 @@ def _add_files(group: argparse._ArgumentGroup) -> None:
     )
 
 
-def _add_chunks(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
-        "--segment",
-        type=segment_or_none,
-        default=10.0,
-        metavar="SECONDS",
-        help="length of a chunk, or 'none' for the whole song at once, which needs more memory; if "
-        "it does not fit, separate halves it and says so; default: %(default)g",
-    )
-    group.add_argument(
-        "--overlap",
-        type=number_within(at_least=0),
-        default=0.1,
-        metavar="SHARE",
-        help="length of the cross-fade between chunks as a share of the segment, from 0 to below "
-        "1; default: "
-        "%(default)s",
-    )
-    group.add_argument(
-        "--hop",
-        type=number_within(above=0),
-        metavar="SECONDS",
-        help="average overlapping chunks that start this far apart, at most a segment, instead of "
-        "cross-fading them: slower, smoother",
-    )
-    group.add_argument(
-        "--batch-size",
-        type=count,
-        metavar="N",
-        help="number of chunks in a batch; default: 1 on a CPU, 4 elsewhere",
-    )
-
-
-def _add_computation(group: argparse._ArgumentGroup, precision: str = "auto") -> None:
-    group.add_argument(
-        "--device",
-        default="auto",
-        help="auto (a GPU if there is one), cpu, cuda, cuda:1, mps, ...; default: %(default)s",
-    )
-    group.add_argument(
-        "--precision",
-        choices=PRECISIONS,
-        default=precision,
-        help="precision of the network; its STFT is always computed in 32. bf16 is faster on GPUs "
-        "and on CPUs that support it, 16 only on GPUs; auto means bf16 if the device supports it "
-        "and the network stays within -45 dB of 32, as the study's recurrent networks do, else 32; "
-        "default: %(default)s",
-    )
-    group.add_argument(
-        "--shifts",
-        type=count,
-        default=1,
-        metavar="N",
-        help="number of passes with shifted STFT frame grids whose estimates are averaged: "
-        "slightly better, N times slower; default: %(default)s",
-    )
-
-
 def _separate_quietly(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     options.inputs, options.stems = _split_stems(options.inputs, options.stems)
     if not options.inputs:
         hint = "; name the inputs before --stems" if options.stems else ""
         parser.error(f"the following arguments are required: INPUT{hint}")
-    with warnings_in_one_line():
-        return _separate(options)
+    with warnings_in_one_line(), reporting(options.progress, "separate") as reporter:
+        code = _separate(options, reporter)
+        reporter.end(code)
+        return code
 
 
 def _split_stems(inputs: list[str], stems: list[str] | None) -> tuple[list[str], list[str] | None]:
@@ -210,36 +162,54 @@ def _split_stems(inputs: list[str], stems: list[str] | None) -> tuple[list[str],
     return inputs + swallowed, [name for text in left for name in text.split(",") if name]
 
 
-def _separate(options: argparse.Namespace) -> int:
+def _separate(options: argparse.Namespace, reporter: ForPeople) -> int:
     from ..audio import check_output
+    from ..audio.names import check_pattern
     from ..audio.stems import check_directory
-    from ..progress import progress_bar
-    from ..separation.separator import Separator
 
     # Errors that would stop every file are found before the network is loaded.
-    check_output(options.format, options.subtype, sample_rate=44100, channels=1)
+    rate = 48000 if options.format == "opus" else 44100
+    check_output(options.format, options.subtype, rate, 2, options.bitrate)
+    check_pattern(options.name, options.format)
     check_directory(options.output)
-    inputs, failures = _inputs(options)
-    if not inputs:
+    everything, failures = _songs(options, reporter)
+    if not everything:
         return 2
+    check_pattern(options.name, options.format, several=len(everything) > 1)
     if options.model is None:
         _mention_better_weights()
-    separator = Separator(
-        options.model,
-        segment=options.segment,
-        overlap=options.overlap,
-        hop=options.hop,
-        batch_size=options.batch_size,
-        device=options.device,
-        precision=options.precision,
-        shifts=options.shifts,
-        stems=options.stems if options.two_stems is None else [options.two_stems],
-    )
-    shared = FileOptions(
+    songs = everything if options.shard is None else options.shard.of(everything)
+    work = _work(options, [song.path for song in everything])
+
+    def start(sources: Sequence[str]) -> None:
+        _check_collisions(sources, [song.track for song in everything], work.files)
+        reporter.start(inputs=len(songs), sources=list(sources), output=options.output)
+
+    devices = device_names(options.device)
+    if len(devices) > 1:
+        with Devices(work, devices) as processes:
+            start(processes.sources)
+            failures += processes.separate(songs, reporter)
+    else:
+        from ..separation.separator import Separator
+
+        separator = Separator(**work.separator)
+        start(separator.sources)
+        for song in songs:
+            failures += not separate_one(separator, work, song, reporter)
+    return 2 if failures else 0
+
+
+def _work(options: argparse.Namespace, inputs: list[Path]) -> Work:
+    """Return what is done with every song."""
+    stems = options.stems if options.two_stems is None else [options.two_stems]
+    files = FileOptions(
         stems=options.stems,
         two_stems=options.two_stems,
         format=options.format,
         subtype=options.subtype,
+        bitrate=options.bitrate,
+        file_name=options.name,
         clip=options.clip,
         start=options.start,
         duration=options.duration,
@@ -248,22 +218,32 @@ def _separate(options: argparse.Namespace) -> int:
         skip_existing=options.skip_existing,
         keep=inputs,
     )
-    for path, track in zip(inputs, _track_names(inputs), strict=True):
-        try:
-            with quiet_libraries(), progress_bar(track) as progress:
-                job = separator.plan(path, options.output, replace(shared, track=track))
-                paths = separator.run(job, progress)
-        except (UserError, MemoryError, RuntimeError) as error:
-            # The other files are separated all the same.
-            if not isinstance(error, UserError) and not is_out_of_memory(error):
-                raise
-            failures += 1
-            complain(error if isinstance(error, UserError) else f"{path}: {OUT_OF_MEMORY}")
-        else:
-            directory = next(iter(paths.values())).parent
-            what = "skipped, exists" if job.is_finished else ", ".join(paths)
-            show(f"{path} -> {directory} ({what})")
-    return 2 if failures else 0
+    separator = {"model": options.model, **separator_options(options), "stems": stems}
+    return Work(separator, options.output, files)
+
+
+def _check_collisions(sources: Sequence[str], tracks: Sequence[str], options: FileOptions) -> None:
+    """Refuse a pattern that gives stems of two songs the same path, such as {track}_{stem}.{ext}.
+
+    Then the stem no_vocals of "song" and the stem vocals of "song_no" have one name.
+    """
+    from ..audio.names import stem_paths
+    from ..audio.stems import check_stems
+
+    if options.file_name == FileOptions.file_name:
+        return
+    wanted, complement = check_stems(sources, options.stems, options.two_stems)
+    names = [*wanted, complement] if complement else wanted
+    owners: dict[str, str] = {}
+    for track in tracks:
+        paths = stem_paths(options.file_name, track, names, sources, options.format)
+        for path in paths.values():
+            owner = owners.setdefault(str(path).lower(), track)
+            if owner != track:
+                raise UserError(
+                    f"--name {options.file_name}: stems of {owner!r} and {track!r} would both be "
+                    f"{path}; change the pattern"
+                )
 
 
 def _mention_better_weights() -> None:
@@ -280,12 +260,17 @@ def _mention_better_weights() -> None:
         )
 
 
-def _inputs(options: argparse.Namespace) -> tuple[list[Path], int]:
-    """Return the inputs, without earlier stems in searched folders, and the number of failures."""
+def _songs(options: argparse.Namespace, reporter: ForPeople) -> tuple[list[Song], int]:
+    """Return the inputs, without earlier stems in searched folders, and the number of failures.
+
+    For a shard they are sorted by their paths below the folders given, whose own paths may differ
+    between machines.
+    """
     from ..audio import find_inputs
+    from ..audio.names import unique_names
 
     output = Path(os.path.realpath(options.output))
-    inputs: dict[str, Path] = {}
+    inputs: dict[str, tuple[tuple[str, ...], Path]] = {}
     failures = 0
     for given in options.inputs:
         try:
@@ -300,26 +285,13 @@ def _inputs(options: argparse.Namespace) -> tuple[list[Path], int]:
                 )
         except UserError as error:
             failures += 1
-            complain(error)
+            reporter.failed(None, error)
         else:
             for file in found:
-                inputs.setdefault(os.path.realpath(file), file)
-    return list(inputs.values()), failures
-
-
-def _track_names(inputs: Sequence[Path]) -> list[str]:
-    """Return a folder name for each input; equal names are numbered."""
-    from ..audio.stems import shorten, track_name
-
-    names: list[str] = []
-    taken: set[str] = set()
-    for path in inputs:
-        name, number = track_name(path), 1
-        unique = name
-        # On some file systems, names that differ only in case are the same folder.
-        while unique.lower() in taken:
-            number += 1
-            unique = shorten(name, f" ({number})")
-        taken.add(unique.lower())
-        names.append(unique)
-    return names
+                below = file.relative_to(given) if os.path.isdir(given) else Path(file.name)
+                inputs.setdefault(os.path.realpath(file), (below.parts, file))
+    paths = list(inputs.values())
+    if options.shard is not None:
+        paths.sort()
+    files = [file for _, file in paths]
+    return list(map(Song, files, unique_names(files))), failures

@@ -142,3 +142,12 @@ def count(text: str) -> int:
     if not re.fullmatch("[0-9]+", text) or int(text) < 1:
         raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got {text!r}")
     return int(text)
+
+
+def bitrate(text: str) -> int:
+    """Return bits per second of a number with k, or of at least 1000."""
+    match = re.fullmatch(r"([0-9]+)(k?)", text.lower())
+    value = int(match[1]) * (1000 if match[2] else 1) if match else 0
+    if value < 1000:
+        raise argparse.ArgumentTypeError(f"must be a bit rate such as 192k, got {text!r}")
+    return value

@@ -11,9 +11,11 @@ import torch
 
 from ..data import SOURCES, Layout, Track, find_tracks, fingerprint
 from ..data.layout import MIXTURE
+from ..data.musdb18hq import track_folders
 from ..data.tracks import SUFFIXES, inspect_track, read_stem
 from ..errors import UserError
 from ..files import list_files, list_folders
+from ..options import SPLITS
 
 # From a split to the folder and the part of it that `find_tracks` takes.
 _PARTS: dict[str, list[tuple[str, str | None]]] = {
@@ -23,7 +25,6 @@ _PARTS: dict[str, list[tuple[str, str | None]]] = {
     "train+valid": [("train", None)],
     "all": [("train", None), ("test", None)],
 }
-SPLITS = tuple(_PARTS)
 _SOUNDS = (".wav", ".flac", ".mp3", ".m4a", ".mp4", ".ogg", ".opus", ".aif", ".aiff", ".wave")
 
 
@@ -148,11 +149,8 @@ class EvaluationTracks:
 
 def _track_folders(root: Path, split: str) -> list[Path]:
     """Return folders of tracks, the first of which shows the names of the stems."""
-    subset = root / ("test" if split == "test" else "train")
-    folders = list_folders(subset) if subset.is_dir() else []
-    if not folders:
-        raise UserError(f"{subset}: no tracks; each must be a folder of wav files")
-    return folders
+    subset = "test" if split == "test" else "train"
+    return track_folders(root, subset)
 
 
 def _stem_folders(root: Path) -> list[Path]:

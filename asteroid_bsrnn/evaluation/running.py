@@ -23,6 +23,7 @@ import torch
 from .. import metrics
 from .._version import __version__
 from ..errors import UserError
+from ..options import Shard
 from ..progress import Progress
 from ..separation.separator import SCORING, Separator
 from .candidates import Candidate, safe_name
@@ -50,7 +51,8 @@ def evaluate_model(
     separator: Mapping[str, Any] | None = None,
     museval_processes: int = 0,
     progress: Progress | None = None,
-) -> Record:
+    shard: Shard | None = None,
+) -> Record | None:
     """Evaluate a model, or resume its evaluation.
 
     Args:
@@ -63,9 +65,10 @@ def evaluate_model(
             that do not fit in memory are not cut into smaller ones.
         museval_processes: as in `evaluate`.
         progress: called with the number of tracks done and in all.
+        shard: scores these tracks only, and leaves the figures over all to a call without.
 
     Returns:
-        The record of the results.
+        The record of the results; None for a shard.
 
     Raises:
         UserError: if the model cannot be loaded or estimates none of the data's sources.
@@ -86,7 +89,7 @@ def evaluate_model(
         "sources": list(made.sources),
         "parameters": sum(p.numel() for p in made.model.parameters()),
     }
-    return _evaluate(made, facts, settings, data, folder, museval_processes, progress)
+    return _evaluate(made, facts, settings, data, folder, museval_processes, progress, shard)
 
 
 def evaluate_oracle(
@@ -96,13 +99,14 @@ def evaluate_oracle(
     *,
     museval_processes: int = 0,
     progress: Progress | None = None,
-) -> Record:
+    shard: Shard | None = None,
+) -> Record | None:
     """Evaluate a reference point; arguments as for `evaluate_model`, `name` as for `Oracle`."""
     oracle = Oracle(name, data.stems, data.tracks[0].sample_rate)
     facts = {"kind": "reference point", "label": name, "description": description(name)}
     settings = {"weights_sha256": None, **data.settings}
     folder = _folder(output, name, oracle, settings, museval_processes)
-    return _evaluate(oracle, facts, settings, data, folder, museval_processes, progress)
+    return _evaluate(oracle, facts, settings, data, folder, museval_processes, progress, shard)
 
 
 def evaluate(
@@ -114,6 +118,7 @@ def evaluate(
     settings: Mapping,
     museval_processes: int = 0,
     progress: Progress | None = None,
+    shard: Shard | None = None,
     more_scores: MoreScores | None = None,
     facts: Mapping | None = None,
     sums: Sums | None = None,
@@ -134,13 +139,15 @@ def evaluate(
             minutes a track; 0 leaves them out. A script that asks for them keeps its own work under
             `if __name__ == "__main__":`.
         progress: called with the number of tracks done and in all.
+        shard: the tracks to score; None means all. Tracks that other calls have scored, also on
+            other machines, are not scored again: a call without a shard joins them.
         more_scores: returns further measures of a track.
         facts: plain facts for every record that do not decide which records belong together.
         sums: names of sources that are sums of others, with these. They are scored by the sums of
             estimates where the separator does not estimate them.
 
     Returns:
-        The content of `final_metrics.json`.
+        The content of `final_metrics.json`, which is not written for a shard: then it is empty.
 
     Raises:
         UserError: if there are no tracks, the folder cannot be written, or museval is asked for and
@@ -158,7 +165,8 @@ def evaluate(
     settings = resolve_settings(separator, settings, museval_processes)
     key = settings_hash(settings)
     facts = {"made_with": settings, **(facts or {})}
-    records = {number: finished_track(folder, key, number) for number in range(len(tracks))}
+    numbers = range(len(tracks)) if shard is None else shard.of(range(len(tracks)))
+    records = {number: finished_track(folder, key, number) for number in numbers}
     missing = [number for number, record in records.items() if record is None]
 
     def pairs() -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
@@ -180,7 +188,9 @@ def evaluate(
             records[number]["scores"].update(frame_medians(frames, scored_sources))
         write_track(folder, records[number])
         if progress is not None:
-            progress(len(tracks) - len(missing) + done, len(tracks))
+            progress(len(numbers) - len(missing) + done, len(numbers))
+    if shard is not None:
+        return {}
     ordered = [records[number] for number in range(len(tracks))]
     summary = {**aggregate(ordered), "settings": settings, "settings_hash": key, **facts}
     del summary["made_with"]  # the same as the settings
@@ -226,7 +236,8 @@ def _evaluate(
     folder: str | os.PathLike,
     museval_processes: int,
     progress: Progress | None,
-) -> Record:
+    shard: Shard | None,
+) -> Record | None:
     """Evaluate with the facts that every record of a model or an oracle has."""
     device = getattr(separator, "device", torch.device("cpu"))
     facts = {
@@ -247,10 +258,11 @@ def _evaluate(
         settings=settings,
         museval_processes=museval_processes,
         progress=progress,
+        shard=shard,
         facts=facts,
         sums=data.sums,
     )
-    return read_record(folder)
+    return read_record(folder) if shard is None else None
 
 
 def _score(

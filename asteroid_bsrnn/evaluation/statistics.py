@@ -13,8 +13,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ..errors import UserError
+from ..options import TESTS
 
-TESTS = ("wilcoxon", "permutation")
 _SEED = 1
 _RESAMPLES = 9999
 

@@ -231,9 +231,9 @@ class Separator:
             output_directory: stems are written to `<output_directory>/<track>/<source>.<format>`.
                 A stem gets its name only when it is complete.
             progress: called with the number of samples done and the total, at the file's rate.
-            **options: `stems`, `two_stems`, `format`, `subtype`, `clip`, `start`, `duration`,
-                `audio_track`, `overwrite`, `skip_existing`, `track`, `keep` and `file_name`, as in
-                `asteroid_bsrnn.options.FileOptions`, which has their defaults.
+            **options: `stems`, `two_stems`, `format`, `subtype`, `bitrate`, `clip`, `start`,
+                `duration`, `audio_track`, `overwrite`, `skip_existing`, `track`, `keep` and
+                `file_name`, as in `asteroid_bsrnn.options.FileOptions`, which has their defaults.
 
         Returns:
             A dict from stem to the path of its file.

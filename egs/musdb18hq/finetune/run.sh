@@ -14,6 +14,7 @@
 #   teacher     names, files or URLs of models, or folders of runs. The estimates of the first are
 #               used; those of the others are compared with them
 #   two_stems   a source: the teachers estimate it and everything else
+#   shard       K/N: stage 0 takes the K-th of every N songs, for one of N machines, and is the last
 #   estimates   folder of the estimates (exp/estimates)
 #   selection   file (selection.json in the folder of the estimates)
 #   window      seconds on which the filter makes one decision (6)
@@ -45,6 +46,7 @@ stop_stage=5
 songs=
 teacher=
 two_stems=
+shard=
 estimates=exp/estimates
 selection=
 window=
@@ -95,6 +97,12 @@ for i in "${!names[@]}"; do
 done
 [[ -n $selection ]] || selection=$estimates/selection.json
 
+if [[ -n $shard && $stage -le 0 ]]; then
+    stop_stage=0 # the other stages need the songs of all shards
+elif [[ -n $shard ]]; then
+    echo "$0: error: --shard is for stage 0 only" >&2
+    exit 2
+fi
 if [[ $stage -le 1 && -z $songs ]]; then
     echo "$0: error: --songs is missing: a list of songs, or a folder" >&2
     exit 2
@@ -111,7 +119,7 @@ common=(--songs "$songs" --estimates "$estimates" --device "$device"
 
 if [[ $stage -le 0 && $stop_stage -ge 0 ]]; then
     echo "Stage 0: separating the songs into $estimates"
-    "$python" separate_songs.py "${common[@]}"
+    "$python" separate_songs.py "${common[@]}" ${shard:+--shard "$shard"}
 fi
 
 if [[ $stage -le 1 && $stop_stage -ge 1 ]]; then

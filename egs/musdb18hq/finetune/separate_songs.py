@@ -20,6 +20,7 @@ from asteroid_bsrnn.data import SOURCES, Song, read_songs
 from asteroid_bsrnn.data.songs import FORMAT, RECORD, VERSION, read_record, song_folder
 from asteroid_bsrnn.files import write_json
 from asteroid_bsrnn.memory import keep_freed_memory
+from asteroid_bsrnn.options import Shard
 
 # The errors of estimates exceed those of rounding to 16 bits and of clamping peaks. A gain that
 # avoids clamping would differ between the teachers, which are compared.
@@ -31,9 +32,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Separate, and return the exit code: 2 for a user's mistake, in one line."""
     parser = argparse.ArgumentParser(description=__doc__)
     teachers.add_options(parser)
+    parser.add_argument(
+        "--shard", metavar="K/N", help="the K-th of every N songs only, for one of N machines"
+    )
     options = parser.parse_args(arguments)
     try:
         songs = read_songs(options.songs, SOURCES)
+        if options.shard:
+            songs = Shard.parse(options.shard).of(songs)
         known = [song for song in songs if song.known_parts(SOURCES)]
         others = [song for song in songs if not song.known_parts(SOURCES)]
         if others and not options.teacher:

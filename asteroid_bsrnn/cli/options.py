@@ -1,0 +1,133 @@
+"""Arguments that several commands share, and the types of their values.
+
+The module imports nothing heavy, so that `--help` is fast.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from ..errors import UserError
+from ..options import PRECISIONS, Shard
+from .terminal import count, number_within, segment_or_none
+
+
+def add_chunks(group: argparse._ArgumentGroup) -> None:
+    """Add the options for chunks."""
+    group.add_argument(
+        "--segment",
+        type=segment_or_none,
+        default=10.0,
+        metavar="SECONDS",
+        help="length of a chunk, or 'none' for the whole song at once, which needs more memory; if "
+        "it does not fit, separate halves it and says so; default: %(default)g",
+    )
+    group.add_argument(
+        "--overlap",
+        type=number_within(at_least=0),
+        default=0.1,
+        metavar="SHARE",
+        help="length of the cross-fade between chunks as a share of the segment, from 0 to below "
+        "1; default: %(default)s",
+    )
+    group.add_argument(
+        "--hop",
+        type=number_within(above=0),
+        metavar="SECONDS",
+        help="average overlapping chunks that start this far apart, at most a segment, instead of "
+        "cross-fading them: slower, smoother",
+    )
+    group.add_argument(
+        "--batch-size",
+        type=count,
+        metavar="N",
+        help="number of chunks in a batch; default: 1 on a CPU, 4 elsewhere",
+    )
+
+
+def add_computation(
+    group: argparse._ArgumentGroup, precision: str = "auto", several_devices: bool = False
+) -> None:
+    """Add the options for device, precision and passes.
+
+    Args:
+        group: to add them to.
+        precision: the default.
+        several_devices: whether the command takes a list of devices.
+    """
+    several = "; several, such as cuda:0,cuda:1, share the songs" if several_devices else ""
+    group.add_argument(
+        "--device",
+        default="auto",
+        help=f"auto (a GPU if there is one), cpu, cuda, cuda:1, mps, ...{several}; default: "
+        "%(default)s",
+    )
+    group.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        default=precision,
+        help="precision of the network; its STFT is always computed in 32. bf16 is faster on GPUs "
+        "and on CPUs that support it, 16 only on GPUs; auto means bf16 if the device supports it "
+        "and the network stays within -45 dB of 32, as the study's recurrent networks do, else 32; "
+        "default: %(default)s",
+    )
+    group.add_argument(
+        "--shifts",
+        type=count,
+        default=1,
+        metavar="N",
+        help="number of passes with shifted STFT frame grids whose estimates are averaged: "
+        "slightly better, N times slower; default: %(default)s",
+    )
+
+
+def add_running(group: argparse._ArgumentGroup, what: str) -> None:
+    """Add the options for many machines and for programs that call the command.
+
+    Args:
+        group: to add them to.
+        what: what the command works through, such as "songs".
+    """
+    group.add_argument(
+        "--shard",
+        type=shard,
+        metavar="K/N",
+        help=f"take the K-th of every N {what} only, the same ones on every run and machine",
+    )
+    group.add_argument(
+        "--progress",
+        choices=("bar", "json"),
+        default="bar",
+        help="json: print one JSON object a line on stdout, for programs; default: %(default)s, on "
+        "a terminal",
+    )
+
+
+def shard(text: str) -> Shard:
+    """Return the shard that an argument names."""
+    try:
+        return Shard.parse(text)
+    except UserError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def separator_options(options: argparse.Namespace) -> dict:
+    """Return the arguments of `Separator` that `add_chunks` and `add_computation` set."""
+    names = ("segment", "overlap", "hop", "batch_size", "device", "precision", "shifts")
+    return {name: getattr(options, name) for name in names}
+
+
+def read_names(path: str | None) -> list[str] | None:
+    """Return the lines of a file of names; None without a file.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+    if path is None:
+        return None
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+    return [line.strip() for line in lines if line.strip()]
