@@ -44,6 +44,7 @@ PARSED_ONLY = {
     r"--device cuda": "needs a GPU",
     r"finetune/run.sh": "needs a teacher's estimates; recipe_finetune_test.py makes some",
     r"egs/openstems": "downloads materials and renders music; tests/openstems does so",
+    r"asteroid-bsrnn export|separate_onnx": "takes a minute; export_test.py runs it",
     r"benchmarks/": "measures for minutes; benchmarks_test.py runs it",
 }
 
