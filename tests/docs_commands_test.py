@@ -207,6 +207,7 @@ def material(tmp_path_factory) -> Path:
         given = [word for path in inputs for word in ("-i", path)]
         subprocess.run(["ffmpeg", "-v", "error", *given, *options], cwd=folder, check=True)
     make_tiny_musdb(folder / "data", train=2, valid=1, test=1, seconds=6.5)
+    shutil.copytree(folder / "data" / "test", folder / "demucs_stems")
     (folder / "valid.txt").write_text("\n".join(validation_names(1)))
     shutil.copy(zoo.find("small"), folder / "model.pth")
     for name in ("egs", "hubconf.py"):

@@ -128,6 +128,8 @@ def _costs(found: list[records.Record], options: argparse.Namespace) -> dict[Pat
 
 def _measured(record: records.Record, options: argparse.Namespace, known: dict | None):
     """Measure the costs of a model; recorded operation counts are reused."""
+    if record.model["kind"] == "estimates":
+        return known  # no weights to measure
     path = candidates.weights_of(record.model, record.folder)
     if path is None:
         print(

@@ -20,6 +20,7 @@ from ..evaluation import (
     paper,
     running,
 )
+from ..evaluation.estimates import Estimates
 from ..evaluation.records import Record
 from ..progress import progress_bar
 from ..tables import check_format
@@ -50,6 +51,15 @@ def add_evaluate(commands) -> None:
         help="data set with train/ and test/ in the layout of MUSDB18-HQ, or a folder of stems "
         "(vocals.wav, ..., and sums of stems such as bass+other.wav; without a mixture.wav their "
         "sum is separated), or a folder of those",
+    )
+    parser.add_argument(
+        "--estimates",
+        action="append",
+        default=[],
+        type=name,
+        metavar="FOLDER",
+        help="score stems that another tool has written: FOLDER/<track>/<stem>.wav or "
+        "FOLDER/<track>-<stem>.wav, in any audio format; LABEL=FOLDER chooses the name in tables",
     )
     add_evaluation(parser, "-o")
     _add_paper(parser.add_argument_group("the paper's test rows"))
@@ -178,12 +188,16 @@ def evaluate_all(
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    if not options.models and not options.oracles:
-        raise UserError("nothing to evaluate; name a model, or ask for --oracles")
+    if not (options.models or options.estimates or options.oracles):
+        raise UserError("nothing to evaluate; name a model, or ask for --oracles or --estimates")
     data = open_data(options)
     with_paper = _with_paper(data, options)
     models = [candidates.candidate(model) for model in options.models]
+    # All folders are checked before anything is computed.
+    given = [candidates.split_label(folder) for folder in options.estimates]
+    stems = [(label, Estimates(folder, data.tracks, data.sources)) for label, folder in given]
     records = evaluate_all(models, data, options)
+    records += [_evaluate_estimates(*pair, data, options) for pair in stems]
     show(comparison_table.to_text(comparison.compare(records)).rstrip())
     if with_paper:
         other_data = paper.obstacle(data) is not None
@@ -192,6 +206,32 @@ def _evaluate(options: argparse.Namespace) -> int:
         if options.paper_table:
             paper_table.write(table, options.paper_table)
     return 0
+
+
+def _evaluate_estimates(
+    label: str | None,
+    estimates: Estimates,
+    data: datasets.EvaluationTracks,
+    options: argparse.Namespace,
+) -> Record:
+    """Score stems in files, and say which ones did not have the length of their tracks."""
+    with _track_bar(label or estimates.label) as progress:
+        record = running.evaluate_estimates(
+            estimates,
+            data,
+            options.output,
+            label=label,
+            museval_processes=options.museval or 0,
+            progress=progress,
+        )
+    if estimates.adjusted:
+        path, difference = next(iter(estimates.adjusted.items()))
+        print(
+            f"{len(estimates.adjusted)} stem(s) cut or padded at the end to the length of the "
+            f"track, such as {path} ({difference:+d} samples)",
+            file=sys.stderr,
+        )
+    return record
 
 
 def _with_paper(data: datasets.EvaluationTracks, options: argparse.Namespace) -> bool:

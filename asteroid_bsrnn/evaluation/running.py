@@ -27,6 +27,7 @@ from ..progress import Progress
 from ..separation.separator import SCORING, Separator
 from .candidates import Candidate, safe_name
 from .datasets import EvaluationTracks
+from .estimates import Estimates
 from .oracles import Oracle, description
 from .records import Record, aggregate, finished_track, read_record, write_summary, write_track
 from .scores import MEASURES, MoreScores, by_source, estimate_of, frame_medians, scorable, score
@@ -96,8 +97,45 @@ def evaluate_oracle(
     return _evaluate(oracle, facts, settings, data, folder, museval_processes, progress)
 
 
+def evaluate_estimates(
+    estimates: Estimates,
+    data: EvaluationTracks,
+    output: str | os.PathLike,
+    *,
+    label: str | None = None,
+    museval_processes: int = 0,
+    progress: Progress | None = None,
+) -> Record:
+    """Score stems that another tool has written; arguments as for `evaluate_model`.
+
+    Args:
+        estimates: of the tracks of the data.
+        data: to evaluate on.
+        output: folder of all results.
+        label: name in tables; None means the name of the estimates' folder.
+        museval_processes: as in `evaluate`.
+        progress: as in `evaluate_model`.
+    """
+    label = safe_name(label or estimates.label)
+    settings = {"weights_sha256": None, "estimates_sha256": estimates.sha256, **data.settings}
+    folder = _folder(output, label, estimates, settings, museval_processes)
+    facts = {
+        "kind": "estimates",
+        "label": label,
+        "name": None,
+        "path": None,  # there are no weights
+        "folder": Path(os.path.relpath(estimates.folder, folder)).as_posix(),
+        "sha256": estimates.sha256,
+        "ledger": None,
+        "class": "stems in files",
+        "sources": list(estimates.sources),
+        "parameters": None,
+    }
+    return _evaluate(estimates, facts, settings, data, folder, museval_processes, progress)
+
+
 def evaluate(
-    separator: Separator | Oracle,
+    separator: Separator | Oracle | Estimates,
     tracks: Sequence[Mapping],
     folder: str | os.PathLike,
     *,
@@ -175,7 +213,7 @@ def evaluate(
 
 
 def resolve_settings(
-    separator: Separator | Oracle, settings: Mapping, museval_processes: int = 0
+    separator: Separator | Oracle | Estimates, settings: Mapping, museval_processes: int = 0
 ) -> dict:
     """Return all that decides which records belong together, versions included."""
     return {
@@ -195,7 +233,7 @@ def settings_hash(settings: Mapping) -> str:
 def _folder(
     output: str | os.PathLike | None,
     label: str,
-    separator: Separator | Oracle,
+    separator: Separator | Oracle | Estimates,
     settings: dict,
     museval_processes: int,
 ) -> Path:
@@ -205,7 +243,7 @@ def _folder(
 
 
 def _evaluate(
-    separator: Separator | Oracle,
+    separator: Separator | Oracle | Estimates,
     model: dict,
     settings: dict,
     data: EvaluationTracks,
@@ -239,14 +277,14 @@ def _evaluate(
 
 
 def _score(
-    separator: Separator | Oracle,
+    separator: Separator | Oracle | Estimates,
     track: Mapping,
     sources: Sequence[str],
     more_scores: MoreScores | None,
 ) -> tuple[dict, torch.Tensor, torch.Tensor]:
     """Return a track's record, and its references and estimates (sources, channels, time)."""
     began = time.perf_counter()
-    if isinstance(separator, Oracle):
+    if isinstance(separator, (Oracle, Estimates)):
         estimated = separator.separate_track(track)
     else:
         estimated = separator.separate(track["mixture"], track.get("sample_rate"))
@@ -254,7 +292,7 @@ def _score(
     scored = scorable(sources, separator.sources)
     references = track["sources"][[list(sources).index(source) for source in scored]]
     estimates = torch.stack([estimate_of(stem, estimated) for stem in scored])
-    rate = track.get("sample_rate", separator.sample_rate)
+    rate = track.get("sample_rate") or separator.sample_rate
     scores = score(track["mixture"], references, estimates, rate)
     if more_scores is not None:
         scores.update(more_scores(track["mixture"], references, estimates, rate))

@@ -183,6 +183,8 @@ def _separator(row: Row, device: str) -> Separator:
         UserError: if its weights are missing or changed.
     """
     record = row.record
+    if record.model["kind"] == "estimates":
+        raise UserError("its stems were written by another tool")
     path = weights_of(record.model, record.folder)
     if path is None:
         raise UserError("its weights are gone")
