@@ -48,6 +48,7 @@ PARSED_ONLY = {
     r"egs/openstems": "downloads materials and renders music; tests/openstems does so",
     r"ray_separate": "needs Ray; ray_example_test.py runs it where there is one",
     r"sbatch": "needs SLURM; the lines below it run what each job of the array does",
+    r"asteroid-bsrnn export|separate_onnx": "takes a minute; export_test.py runs it",
     r"benchmarks/": "measures for minutes; benchmarks_test.py runs it",
 }
 
@@ -214,6 +215,7 @@ def material(tmp_path_factory) -> Path:
         given = [word for path in inputs for word in ("-i", path)]
         subprocess.run(["ffmpeg", "-v", "error", *given, *options], cwd=folder, check=True)
     make_tiny_recipe(folder, train=2, valid=1, test=1, seconds=6.5)
+    shutil.copytree(folder / "data" / "test", folder / "demucs_stems")
     shutil.copy(zoo.find("small"), folder / "model.pth")
     for name in ("egs", "examples", "hubconf.py"):
         (folder / name).symlink_to(ROOT / name)

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 
-from asteroid_bsrnn import BSRNN, cli, metrics, peers, zoo
+from asteroid_bsrnn import BSRNN, Separator, cli, metrics, peers, zoo
 from asteroid_bsrnn.evaluation import oracles, scores
 from asteroid_bsrnn.evaluation.datasets import EvaluationTracks
 from asteroid_bsrnn.weights import checkpoint
@@ -272,6 +273,90 @@ class TestData:
 
     def test_the_whole_train_folder(self, tiny):
         assert len(EvaluationTracks(tiny, "train+valid")) == 2
+
+
+class TestEstimates:
+    @pytest.fixture(scope="class")
+    @classmethod
+    def stems(cls, tiny, tmp_path_factory):
+        """A model, and the stems of both tracks that it has written."""
+        folder = tmp_path_factory.mktemp("estimates")
+        model = save_bsrnn(folder / "mine.pth", SOURCES)
+        separator = Separator(model, device="cpu", precision="32")
+        for track in ("Test 1", "Test 2"):
+            separator.separate_file(
+                tiny / "test" / track / "mixture.wav",
+                folder / "stems",
+                track=track,
+                subtype="FLOAT",
+                clip="none",
+            )
+        return folder
+
+    def score(self, tiny, output, *arguments):
+        return main("evaluate", "--root", tiny, "-o", output, "--device", "cpu", *arguments)
+
+    def test_stems_of_a_model_score_as_the_model(self, tiny, stems, tmp_path, capsys):
+        given = ["--estimates", f"theirs={stems / 'stems'}"]
+        assert self.score(tiny, tmp_path / "out", stems / "mine.pth", *given) == 0
+        out, err = capsys.readouterr()
+        assert err == "" and "theirs" in out and "mine" in out
+        mine, theirs = sorted((tmp_path / "out").iterdir())
+        for number in (0, 1):
+            one, two = record_of(mine, number), record_of(theirs, number)
+            assert one["name"] == two["name"]
+            for measure, values in one["scores"].items():
+                for source, value in values.items():
+                    found = two["scores"][measure][source]
+                    assert float(found) == pytest.approx(float(value), abs=0.01)
+        # The records are those of a model to `compare`.
+        assert main("compare", mine, theirs, "--table", tmp_path / "t.md", "--costs", "none") == 0
+        assert "theirs" in (tmp_path / "t.md").read_text()
+
+    def test_flat_folders_of_any_format_and_a_few_samples_more(self, tiny, stems, tmp_path, capsys):
+        flat = tmp_path / "other tool"
+        flat.mkdir()
+        for track in ("Test 1", "Test 2"):
+            samples, rate = soundfile.read(stems / "stems" / track / "vocals.wav")
+            soundfile.write(flat / f"{track}-vocals.flac", samples[:-3], rate)
+            samples = np.pad(samples, ((0, 100), (0, 0)))
+            soundfile.write(flat / f"{track}-bass.ogg", samples, rate)
+        assert self.score(tiny, tmp_path / "out", "--estimates", flat) == 0
+        out, err = capsys.readouterr()
+        assert "4 stem(s) cut or padded at the end" in err and "(-3 samples)" in err
+        record = record_of(only(tmp_path / "out"))
+        assert record["model"]["label"] == "other_tool"
+        assert list(record["scores"]["usdr"]) == ["vocals", "bass"]
+        # Other contents of the files get another record.
+        soundfile.write(flat / "Test 2-bass.ogg", samples / 2, rate)
+        assert self.score(tiny, tmp_path / "out", "--estimates", flat) == 0
+        assert len(list((tmp_path / "out").iterdir())) == 2
+
+    def test_what_is_missing_or_does_not_fit_is_named(self, tiny, stems, tmp_path, capsys):
+        folder = shutil.copytree(stems / "stems", tmp_path / "stems")
+
+        def complaint(*names):
+            arguments = ["--estimates", folder, *names]
+            assert self.score(tiny, tmp_path / "out", *arguments) == 2
+            err = capsys.readouterr().err
+            assert err.count("\n") == 1
+            return err
+
+        (folder / "Test 2" / "drums.wav").unlink()
+        assert "1 stem(s) missing that other tracks have: Test 2: drums;" in complaint()
+        path = folder / "Test 1" / "vocals.wav"
+        only_vocals = ("--sources", "vocals")
+        samples, rate = soundfile.read(path)
+        soundfile.write(path, samples, 48000)
+        assert "vocals.wav: has 48000 Hz and its track 44100 Hz" in complaint(*only_vocals)
+        soundfile.write(path, samples[:, :1], rate)
+        assert "has 1 channel(s) and its track 2" in complaint(*only_vocals)
+        soundfile.write(path, samples[: rate // 2], rate)
+        assert "has 22050 samples and its track 66150" in complaint(*only_vocals)
+        shutil.rmtree(folder / "Test 1")
+        assert "no estimates of 1 of 2 track(s): Test 1; name them" in complaint()
+        shutil.rmtree(folder)
+        assert "stems: no such folder; give the folder of the estimates" in complaint()
 
 
 class TestReferencePoints:

@@ -46,6 +46,7 @@ LADDER: dict[str, set[str]] = {
     "peers": {"bands", "filterbank", "models", "registration"},
     "weights": {"audio", "bands", "memory", "models", "peers", "presets"},
     "zoo": {"models", "options", "weights"},
+    "export": {"models"},
     # A file apart from its folder, which models import: it loads models by name.
     "separation.separator": {
         "audio", "kernels", "memory", "options", "progress", "separation", "zoo",
@@ -61,7 +62,8 @@ TOP = ["evaluation", "report", "cli", "__init__", "__main__"]
 HEAVY = {
     "pytorch_lightning", "lightning", "musdb", "museval", "stempeg", "codecarbon", "omegaconf",
     "pandas", "matplotlib", "torch_audiomentations", "tensorboard", "librosa", "asteroid.engine",
-    "asteroid.data", "triton", "norbert", "openunmix", "adjustText", "PIL",
+    "asteroid.data", "triton", "norbert", "openunmix", "adjustText", "PIL", "onnx",
+    "onnxruntime", "onnxscript",
 }  # fmt: skip
 HEAVY_PLACES = {
     "engine": {"pytorch_lightning", "lightning", "asteroid.engine", "omegaconf"},

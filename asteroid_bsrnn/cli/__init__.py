@@ -23,6 +23,7 @@ COMMANDS = {
     "models": "list pretrained weights, download or remove them",
     "evaluate": "score models on a data set",
     "compare": "put models side by side: scores, confidence, size, speed, energy",
+    "export": "write a network as ONNX or for torch.export",
     "report": "make a page of results: tables, charts, sounds",
 }
 

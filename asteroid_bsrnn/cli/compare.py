@@ -142,6 +142,8 @@ def _measured(record: Record, options: argparse.Namespace, known: dict | None):
     """Measure the costs of a model; recorded operation counts are reused."""
     from ..evaluation import candidates, comparison, speed
 
+    if record.model["kind"] == "estimates":
+        return known  # no weights to measure
     path = candidates.weights_of(record.model, record.folder)
     if path is None:
         print(

@@ -20,6 +20,7 @@ from .terminal import count, name
 if TYPE_CHECKING:
     from ..evaluation.candidates import Candidate
     from ..evaluation.datasets import EvaluationTracks
+    from ..evaluation.estimates import Estimates
     from ..evaluation.records import Record
 
 # Everything else is imported where it is used: it needs torch, which --help must not wait for.
@@ -49,6 +50,15 @@ def add_evaluate(commands) -> None:
         help="data set with train/ and test/ in the layout of MUSDB18-HQ (or of --layout), or a "
         "folder of stems (vocals.wav, ..., and sums of stems such as bass+other.wav; without a "
         "mixture.wav their sum is separated), or a folder of those",
+    )
+    parser.add_argument(
+        "--estimates",
+        action="append",
+        default=[],
+        type=name,
+        metavar="FOLDER",
+        help="score stems that another tool has written: FOLDER/<track>/<stem>.wav or "
+        "FOLDER/<track>-<stem>.wav, in any audio format; LABEL=FOLDER chooses the name in tables",
     )
     add_running(add_evaluation(parser, "-o"), "tracks")
     _add_paper(parser.add_argument_group("the paper's test rows"))
@@ -159,8 +169,20 @@ def evaluate_all(
     data: EvaluationTracks,
     options: argparse.Namespace,
     reporter: ForPeople | None = None,
+    estimates: Sequence[tuple[str | None, Estimates]] = (),
 ) -> list[Record]:
-    """Evaluate all models, and the reference points with --oracles; no records for a shard."""
+    """Evaluate all models, estimates, and reference points with --oracles.
+
+    Args:
+        models: to evaluate.
+        data: to evaluate on.
+        options: of the command line.
+        reporter: of progress and results.
+        estimates: pairs of a label, or None, and the stems of another tool.
+
+    Returns:
+        The records; none for a shard.
+    """
     from ..evaluation import oracles, running
 
     reporter = reporter or ForPeople()
@@ -183,6 +205,16 @@ def evaluate_all(
     for model in models:
         settings = {"separator": separator_options(options)}
         add(model.label, partial(running.evaluate_model, model, data, options.output, **settings))
+    for label, stems in estimates:
+        evaluate = partial(running.evaluate_estimates, stems, data, options.output, label=label)
+        add(label or stems.label, evaluate)
+        if stems.adjusted:
+            path, difference = next(iter(stems.adjusted.items()))
+            print(
+                f"{len(stems.adjusted)} stem(s) cut or padded at the end to the length of the "
+                f"track, such as {path} ({difference:+d} samples)",
+                file=sys.stderr,
+            )
     return found
 
 
@@ -197,14 +229,21 @@ def _report(options: argparse.Namespace, reporter: ForPeople) -> None:
     """Evaluate, and show the table."""
     from ..costs import paper_table
     from ..evaluation import candidates, comparison, comparison_table, paper
+    from ..evaluation.estimates import Estimates
 
-    if not options.models and not options.oracles:
-        raise UserError("nothing to evaluate; name a model, or ask for --oracles")
+    if not (options.models or options.estimates or options.oracles):
+        raise UserError("nothing to evaluate; name a model, or ask for --oracles or --estimates")
     data = open_data(options)
     with_paper = _with_paper(data, options)
     models = [candidates.candidate(model) for model in options.models]
-    reporter.start(models=[model.label for model in models], tracks=len(data))
-    records = evaluate_all(models, data, options, reporter)
+    # All folders are checked before anything is computed.
+    stems = (*data.sources, *data.stems)
+    given = [candidates.split_label(folder) for folder in options.estimates]
+    estimates = [(label, Estimates(folder, data.tracks, stems)) for label, folder in given]
+    labels = [model.label for model in models]
+    labels += [label or read.label for label, read in estimates]
+    reporter.start(models=labels, tracks=len(data))
+    records = evaluate_all(models, data, options, reporter, estimates)
     if options.shard is not None:
         k, n = options.shard
         own = len(options.shard.of(range(len(data))))

@@ -28,6 +28,7 @@ from ..progress import Progress
 from ..separation.separator import SCORING, Separator
 from .candidates import Candidate, safe_name
 from .datasets import EvaluationTracks
+from .estimates import Estimates
 from .oracles import Oracle, description
 from .records import Record, aggregate, finished_track, read_record, write_summary, write_track
 from .scores import (
@@ -109,8 +110,50 @@ def evaluate_oracle(
     return _evaluate(oracle, facts, settings, data, folder, museval_processes, progress, shard)
 
 
+def evaluate_estimates(
+    estimates: Estimates,
+    data: EvaluationTracks,
+    output: str | os.PathLike,
+    *,
+    label: str | None = None,
+    museval_processes: int = 0,
+    progress: Progress | None = None,
+    shard: Shard | None = None,
+) -> Record | None:
+    """Score stems that another tool has written.
+
+    Args:
+        estimates: of the tracks of the data.
+        data: to evaluate on.
+        output: folder of all results.
+        label: name in tables; None means the name of the estimates' folder.
+        museval_processes: as in `evaluate`.
+        progress: as in `evaluate_model`.
+        shard: as in `evaluate_model`.
+
+    Returns:
+        As `evaluate_model`.
+    """
+    label = safe_name(label or estimates.label)
+    settings = {"weights_sha256": None, "estimates_sha256": estimates.sha256, **data.settings}
+    folder = _folder(output, label, estimates, settings, museval_processes)
+    facts = {
+        "kind": "estimates",
+        "label": label,
+        "name": None,
+        "path": None,  # there are no weights
+        "folder": Path(os.path.relpath(estimates.folder, folder)).as_posix(),
+        "sha256": estimates.sha256,
+        "ledger": None,
+        "class": "stems in files",
+        "sources": list(estimates.sources),
+        "parameters": None,
+    }
+    return _evaluate(estimates, facts, settings, data, folder, museval_processes, progress, shard)
+
+
 def evaluate(
-    separator: Separator | Oracle,
+    separator: Separator | Oracle | Estimates,
     tracks: Sequence[Mapping],
     folder: str | os.PathLike,
     *,
@@ -199,7 +242,7 @@ def evaluate(
 
 
 def resolve_settings(
-    separator: Separator | Oracle, settings: Mapping, museval_processes: int = 0
+    separator: Separator | Oracle | Estimates, settings: Mapping, museval_processes: int = 0
 ) -> dict:
     """Return all that decides which records belong together, versions included."""
     return {
@@ -219,7 +262,7 @@ def settings_hash(settings: Mapping) -> str:
 def _folder(
     output: str | os.PathLike | None,
     label: str,
-    separator: Separator | Oracle,
+    separator: Separator | Oracle | Estimates,
     settings: dict,
     museval_processes: int,
 ) -> Path:
@@ -229,7 +272,7 @@ def _folder(
 
 
 def _evaluate(
-    separator: Separator | Oracle,
+    separator: Separator | Oracle | Estimates,
     model: dict,
     settings: dict,
     data: EvaluationTracks,
@@ -266,7 +309,7 @@ def _evaluate(
 
 
 def _score(
-    separator: Separator | Oracle,
+    separator: Separator | Oracle | Estimates,
     track: Mapping,
     sources: Sequence[str],
     sums: Sums,
@@ -274,7 +317,7 @@ def _score(
 ) -> tuple[dict, torch.Tensor, torch.Tensor]:
     """Return a track's record, and its references and estimates (sources, channels, time)."""
     began = time.perf_counter()
-    if isinstance(separator, Oracle):
+    if isinstance(separator, (Oracle, Estimates)):
         estimated = separator.separate_track(track)
     else:
         estimated = separator.separate(track["mixture"], track.get("sample_rate"))
@@ -282,7 +325,7 @@ def _score(
     scored = scorable(sources, separator.sources, sums)
     references = track["sources"][[list(sources).index(source) for source in scored]]
     estimates = torch.stack([estimate_of(stem, estimated, sums) for stem in scored])
-    rate = track.get("sample_rate", separator.sample_rate)
+    rate = track.get("sample_rate") or separator.sample_rate
     scores = score(track["mixture"], references, estimates, rate)
     if more_scores is not None:
         scores.update(more_scores(track["mixture"], references, estimates, rate))

@@ -71,9 +71,11 @@ def in_pieces(
         residual: whether `x` is added to the result.
         overwrite: whether the sum may overwrite `x`, which saves memory.
     """
+    if not serves(x):  # first: a trace must not depend on shapes
+        return x + function(x) if residual else function(x)
     length = max(size // max(x.shape[dim + 1 : -1].numel(), 1), 1)
-    if not serves(x) or x.shape[dim] < 2 * length - 1:
-        if residual and overwrite and serves(x):
+    if x.shape[dim] < 2 * length - 1:
+        if residual and overwrite:
             return x.add_(function(x))
         return x + function(x) if residual else function(x)
     output = x if residual and overwrite else None

@@ -14,7 +14,7 @@ from ..data import Layout
 from ..errors import UserError
 from ..evaluation.candidates import weights_of
 from ..evaluation.comparison import Comparison, Row
-from ..evaluation.datasets import SPLITS, EvaluationTracks
+from ..evaluation.datasets import EvaluationTracks
 from ..progress import Progress
 from ..separation.separator import Separator
 from .inputs import Group
@@ -188,6 +188,8 @@ def _separator(row: Row, device: str) -> Separator:
         UserError: if its weights are missing or changed.
     """
     record = row.record
+    if record.model["kind"] == "estimates":
+        raise UserError("its stems were written by another tool")
     path = weights_of(record.model, record.folder)
     if path is None:
         raise UserError("its weights are gone")
