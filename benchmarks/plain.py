@@ -185,7 +185,7 @@ class PlainBSRNN(nn.Module):
     def forward(self, mixture: torch.Tensor) -> torch.Tensor:
         """Map (batch, channels, time) to (batch, sources, channels, time)."""
         batch, channels, length = mixture.shape
-        window = torch.hann_window(self.n_fft, device=mixture.device)
+        window = torch.hann_window(self.n_fft, dtype=mixture.dtype, device=mixture.device)
         stft = {"n_fft": self.n_fft, "hop_length": self.hop, "window": window}
         spectrogram = torch.stft(mixture.flatten(0, 1), **stft, return_complex=True)
         bands = spectrogram.split(self.widths, dim=1)

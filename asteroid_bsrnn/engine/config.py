@@ -34,6 +34,10 @@ CHANGEABLE = {
 }
 
 
+# Values that had another type in earlier versions, by the key.
+FORMER_VALUES = {"training.activation_checkpointing": {True: "block", False: "none"}}
+
+
 def load(path: str | Path) -> dict[str, dict[str, Any]]:
     """Return the groups of a YAML file; interpolations are left to `merge`.
 
@@ -71,6 +75,7 @@ def merge(base: Mapping[str, Mapping], *changes: tuple[str, Mapping]) -> dict[st
             _check_known(group, base, "group", group, where)
             for key in keys if group not in OPEN_GROUPS else ():
                 _check_known(key, base[group], "key", f"{group}.{key}", where)
+    changes = tuple((where, _without_former_values(groups)) for where, groups in changes)
     layers = [OmegaConf.create(dict(layer)) for layer in (base, *(c for _, c in changes))]
     try:
         defaults = OmegaConf.to_container(layers[0], resolve=True)
@@ -141,6 +146,17 @@ def check_same_run(folder: str | Path, config: Mapping) -> None:
             f"{folder}: holds a run of another configuration: {'; '.join(found)}; keep the former "
             "value, or choose another --tag for a new run"
         )
+
+
+def _without_former_values(groups: Mapping[str, Mapping]) -> dict[str, dict]:
+    """Return changes in which values of earlier versions have their present form."""
+    result = {group: dict(keys) for group, keys in groups.items()}
+    for name, values in FORMER_VALUES.items():
+        group, _, key = name.partition(".")
+        value = result.get(group, {}).get(key)
+        if isinstance(value, bool):
+            result[group][key] = values[value]
+    return result
 
 
 def _check_known(name: str, known: Mapping, kind: str, full_name: str, where: str) -> None:

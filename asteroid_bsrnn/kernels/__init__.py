@@ -14,6 +14,7 @@ from .cpu import (
     serves,
     var_mean,
 )
+from .lstm_recompute import keeps_little, normalised_lstm
 
 __all__ = [
     "ROWS",
@@ -24,8 +25,10 @@ __all__ = [
     "has_bfloat16",
     "implementation",
     "in_pieces",
+    "keeps_little",
     "linear",
     "lstm",
+    "normalised_lstm",
     "sequences_at_once",
     "serves",
     "use",

@@ -62,7 +62,7 @@ def torch_lstm(x: torch.Tensor, module: nn.LSTM, linear: nn.Linear | None = None
 
 def _bfloat16(x: torch.Tensor, module: nn.LSTM, linear: nn.Linear | None) -> torch.Tensor:
     """Compute `torch_lstm` in bfloat16."""
-    extra = _sequences_missing(x, module)
+    extra = 0 if module.batch_first else sequences_missing(x)
     with torch.autocast("cpu", enabled=False):
         x = x.bfloat16()
         if extra:
@@ -120,9 +120,9 @@ def _both_directions(x: torch.Tensor, module: nn.LSTM, linear: nn.Linear) -> tor
     return result.view(*x.shape[:2], -1)
 
 
-def _sequences_missing(x: torch.Tensor, module: nn.LSTM) -> int:
-    """Return the number of sequences to add for whole tiles; 0 without matrix tiles."""
-    if x.dim() != 3 or module.batch_first or observed() or not _has_tiles():
+def sequences_missing(x: torch.Tensor) -> int:
+    """Return the number of sequences to add to (T, B, N) for whole tiles; 0 without tiles."""
+    if x.dim() != 3 or observed() or not _has_tiles():
         return 0
     n_sequences = x.shape[1]
     if n_sequences <= FEWEST:

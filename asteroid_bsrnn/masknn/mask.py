@@ -8,10 +8,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ..bands import runs_of_equal_width
+from ..bands import Run, runs_of_equal_width
 from ..kernels import affine, computing_type, estimates_in_bfloat16, linear
 from .band_split import BandLinear, band_linear
 from .norm import normalisation
+from .recompute import recomputed
 
 
 class MaskEstimator(nn.Module):
@@ -25,6 +26,10 @@ class MaskEstimator(nn.Module):
         n_planes: number P of real-valued planes of a spectrogram.
         eps: added to the variance.
         causal: whether each frame is normalised separately.
+
+    Attributes:
+        recomputes: whether training keeps only the features and computes the masks again for their
+            gradients, for bands of one width at a time. Not stored with the model.
 
     Shape:
         (T, K, B, N) -> (B, S, P, F, T)
@@ -44,7 +49,7 @@ class MaskEstimator(nn.Module):
         super().__init__()
         stack = (len(widths), n_sources)
         n_hidden = expansion * n_features
-        self.eps, self.n_planes = eps, n_planes
+        self.eps, self.n_planes, self.recomputes = eps, n_planes, False
         self.dim = (-1,) if causal else (1, -1)
         self.bands = runs_of_equal_width(widths)
         self.weight = nn.Parameter(torch.ones(*stack, n_features))
@@ -61,15 +66,33 @@ class MaskEstimator(nn.Module):
         kind = computing_type(features)
         if kind is not None:
             return self._band_by_band(features, kind)
-        n_frames, _, n_batch, _ = features.shape
-        hidden = torch.tanh(self._normalised_input(features.permute(1, 0, 2, 3)))
-        hidden = torch.tanh(self.hidden(hidden))  # (K, S, T * B, n_hidden)
-        masks = []
-        for run, layer in zip(self.bands, self.runs, strict=True):
-            mask = F.glu(self._last(layer, hidden[run.bands]), dim=-1)
-            mask = mask.unflatten(-1, (self.n_planes, -1)).unflatten(2, (n_frames, n_batch))
-            masks.append(mask.permute(3, 1, 4, 0, 5, 2).flatten(3, 4))
+        bands = features.permute(1, 0, 2, 3)
+        runs = zip(self.bands, self.runs, strict=True)
+        if self.recomputes:
+            return torch.cat([recomputed(self._of_run, bands, *run) for run in runs], dim=3)
+        hidden = self._hidden_features(bands, slice(None))
+        shape = bands.shape[1:3]
+        masks = [self._gated(hidden[run.bands], layer, shape) for run, layer in runs]
         return torch.cat(masks, dim=3)
+
+    def _of_run(self, bands: torch.Tensor, run: Run, layer: BandLinear) -> torch.Tensor:
+        """Estimate the masks of the bands of one width from all bands (K, T, B, N)."""
+        hidden = self._hidden_features(bands[run.bands], run.bands)
+        return self._gated(hidden, layer, bands.shape[1:3])
+
+    def _hidden_features(self, bands: torch.Tensor, which: slice) -> torch.Tensor:
+        """Apply the first two layers of some bands: (K, T, B, N) -> (K, S, T * B, n_hidden)."""
+        hidden = torch.tanh(recomputed(self._normalised_input, bands, which))
+        weight, bias = self.hidden.weight[which], self.hidden.bias[which]
+        return torch.tanh(band_linear(hidden, weight, bias))
+
+    def _gated(
+        self, hidden: torch.Tensor, layer: BandLinear, shape: tuple[int, int]
+    ) -> torch.Tensor:
+        """Apply a last layer and its gate for (T, B) frames and channels: (B, S, P, F', T)."""
+        mask = F.glu(self._last(layer, hidden), dim=-1)
+        mask = mask.unflatten(-1, (self.n_planes, -1)).unflatten(2, shape)
+        return mask.permute(3, 1, 4, 0, 5, 2).flatten(3, 4)
 
     def _last(self, layer: BandLinear, hidden: torch.Tensor) -> torch.Tensor:
         """Apply a last layer; without gradients in float32 even under autocast to bfloat16."""
@@ -78,8 +101,8 @@ class MaskEstimator(nn.Module):
         with torch.autocast(hidden.device.type, enabled=False):
             return layer(hidden.to(layer.weight.dtype))
 
-    def _normalised_input(self, features: torch.Tensor) -> torch.Tensor:
-        """Normalise (K, T, B, N) and apply the first layer: (K, S, T * B, n_hidden).
+    def _normalised_input(self, features: torch.Tensor, which: slice) -> torch.Tensor:
+        """Normalise some bands (K, T, B, N) and apply the first layer: (K, S, T * B, n_hidden).
 
         The sources share the statistics. The layer absorbs their affine maps, so that the
         features are normalised once for all sources.
@@ -89,8 +112,9 @@ class MaskEstimator(nn.Module):
         scale, shift = normalisation(features, one, zero, dim=self.dim, eps=self.eps)
         rows = affine(features, scale, shift).flatten(1, 2)
         rows = rows.unsqueeze(1).expand(-1, n_sources, -1, -1)
-        weight = self.weight.unsqueeze(-1) * self.input.weight
-        bias = self.input.bias + (self.bias.unsqueeze(-2) @ self.input.weight).squeeze(-2)
+        first, shifts = self.input.weight[which], self.bias[which].unsqueeze(-2)
+        weight = self.weight[which].unsqueeze(-1) * first
+        bias = self.input.bias[which] + (shifts @ first).squeeze(-2)
         return band_linear(rows, weight, bias)
 
     def _band_by_band(self, features: torch.Tensor, kind: torch.dtype) -> torch.Tensor:

@@ -42,16 +42,27 @@ class SequenceNorm(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Normalise `x`."""
         grouped = x.unflatten(-1, (self.n_groups, -1))
+        scale, shift = self._grouped_affine(grouped)
+        # The next layer takes the type in which it computes; rounding there would need a copy.
+        return affine(grouped, scale, shift, dtype=computing_type(x)).flatten(-2)
+
+    def affine(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return scale and shift, in float32 at least, such that `x * scale + shift` is `forward`.
+
+        A layer that applies them itself need not keep the normalised input.
+        """
+        scale, shift = self._grouped_affine(x.unflatten(-1, (self.n_groups, -1)))
+        return scale.flatten(-2), shift.flatten(-2)
+
+    def _grouped_affine(self, grouped: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         shape = (self.n_groups, -1)
-        scale, shift = normalisation(
+        return normalisation(
             grouped,
             self.weight.view(shape),
             self.bias.view(shape),
             dim=(-1,) if self.step_wise else (0, -1),
             eps=self.eps,
         )
-        # The next layer takes the type in which it computes; rounding there would need a copy.
-        return affine(grouped, scale, shift, dtype=computing_type(x)).flatten(-2)
 
 
 def normalisation(

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import torch
 from torch import nn
-from torch.utils.checkpoint import checkpoint
+
+from .mask import MaskEstimator
+from .recompute import MODES, recomputed
+from .recurrent import ResidualRecurrent
 
 
 class DualPathBlock(nn.Module):
@@ -19,6 +22,10 @@ class DualPathBlock(nn.Module):
         attention: (T, K, B, N) -> (T, K, B, N); None omits it.
         feature_groups: number of groups of the N features; the time and the band layer process
             each group of N / feature_groups features separately with the same weights.
+
+    Attributes:
+        recomputes: whether training keeps only the inputs of TAC and attention and computes them
+            again for their gradients. Not stored with the model.
 
     Shape:
         (T, K, B * C, N) -> (T, K, B * C, N)
@@ -37,6 +44,7 @@ class DualPathBlock(nn.Module):
         self.time_layer, self.band_layer = time_layer, band_layer
         self.tac, self.attention = tac, attention
         self.feature_groups = feature_groups
+        self.recomputes = False
 
     def forward(self, x: torch.Tensor, n_channels: int, *, overwrite: bool = False) -> torch.Tensor:
         """Process features of `n_channels` channels; `overwrite` allows overwriting `x`."""
@@ -49,10 +57,13 @@ class DualPathBlock(nn.Module):
             grouped = grouped.transpose(0, 1)
         x = grouped.flatten(-2)
         if self.tac is not None:
-            x = self.tac(x.unflatten(2, (-1, n_channels)), **options).flatten(2, 3)
+            x = self._run(self.tac, x.unflatten(2, (-1, n_channels)), options).flatten(2, 3)
         if self.attention is not None:
-            x = self.attention(x, **options)
+            x = self._run(self.attention, x, options)
         return x
+
+    def _run(self, layer: nn.Module, x: torch.Tensor, options: dict) -> torch.Tensor:
+        return recomputed(layer, x) if self.recomputes else layer(x, **options)
 
 
 class DualPathSeparator(nn.Module):
@@ -79,20 +90,32 @@ class DualPathSeparator(nn.Module):
         """Process features of `n_channels` channels; `overwrite` allows overwriting `x`."""
         for block in self.blocks:
             if self.activation_checkpointing and torch.is_grad_enabled():
-                # A block contains nothing random, so the state of the generator is not needed.
-                x = checkpoint(block, x, n_channels, use_reentrant=False, preserve_rng_state=False)
+                x = recomputed(block, x, n_channels)
             else:
                 x = block(x, n_channels, overwrite=overwrite)
         return x
 
 
-def set_activation_checkpointing(network: nn.Module, enabled: bool) -> None:
-    """Enable or disable activation checkpointing: less memory and a third more time in training.
+def set_activation_checkpointing(network: nn.Module, mode: str | bool) -> None:
+    """Choose what training computes twice to save memory. The gradients stay the same.
 
     Args:
         network: contains one or more `DualPathSeparator`s.
-        enabled: whether only the inputs of the blocks are saved.
+        mode: "none", or False; "selective" keeps only the inputs of TAC, attention, the mask
+            estimator, and bidirectional LSTMs on a CPU; "block", or True, keeps only the inputs of
+            dual-path blocks and of the mask estimator.
+
+    Raises:
+        ValueError: for another mode.
     """
+    if isinstance(mode, bool):
+        mode = "block" if mode else "none"
+    if mode not in MODES:
+        raise ValueError(f"activation checkpointing is one of {', '.join(MODES)}, not {mode!r}")
     for module in network.modules():
         if isinstance(module, DualPathSeparator):
-            module.activation_checkpointing = enabled
+            module.activation_checkpointing = mode == "block"
+        elif isinstance(module, DualPathBlock | ResidualRecurrent):
+            module.recomputes = mode == "selective"
+        elif isinstance(module, MaskEstimator):
+            module.recomputes = mode != "none"

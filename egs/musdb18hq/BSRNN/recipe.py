@@ -26,6 +26,7 @@ from asteroid_bsrnn.data import (
 )
 from asteroid_bsrnn.engine import config as configuration
 from asteroid_bsrnn.losses import L1Loss
+from asteroid_bsrnn.masknn.recompute import MODES
 from asteroid_bsrnn.masknn.separator import set_activation_checkpointing
 from asteroid_bsrnn.separation import chunks as inference
 from asteroid_bsrnn.weights.start import start_from
@@ -161,6 +162,9 @@ def _check_combinations(config: dict, row: str, source: str | None) -> None:
         raise UserError("augmentation.gain_db and augmentation.gain_linear exclude each other")
     if augmentation["silent_target"] and source is None:
         raise UserError("augmentation.silent_target needs a single target; choose silent_source")
+    mode = config["training"]["activation_checkpointing"]
+    if mode not in MODES:
+        raise UserError(f"training.activation_checkpointing is {mode!r}; valid: {', '.join(MODES)}")
     if config["training"]["accumulate"] > 1 and config["training"]["examples_per_step"]:
         raise UserError("training.accumulate and training.examples_per_step exclude each other")
 
@@ -208,6 +212,28 @@ def configure(options: argparse.Namespace) -> dict:
     if options.precision is not None:
         training["precision"] = PRECISIONS.get(options.precision, options.precision)
     return resolve(options.row, options.source, changes)
+
+
+def out_of_memory(config: dict) -> str:
+    """Return the message for a training that needs too much memory, with what would help.
+
+    Args:
+        config: the resolved configuration; settings that it has already are left out.
+    """
+    training = config["training"]
+    stronger = {"none": "selective", "selective": "block"}.get(training["activation_checkpointing"])
+    advice = [f"training.activation_checkpointing={stronger}"] if stronger else []
+    if training["precision"] == "32-true":
+        advice.append("training.precision=bf16-mixed")
+    batch = training["batch_size"]
+    if batch > 1:
+        fewer = max(divisor for divisor in range(1, batch) if batch % divisor == 0)
+        accumulate = training["accumulate"] * batch // fewer
+        same = "" if training["examples_per_step"] else f" training.accumulate={accumulate}"
+        advice.append(f"training.batch_size={fewer}{same}")
+    else:
+        advice.append(f"data.segment={config['data']['segment'] / 2:g}")
+    return f"out of memory: try --set {', then also '.join(advice)}"
 
 
 def build_model(config: dict) -> torch.nn.Module:

@@ -26,7 +26,7 @@ from asteroid_bsrnn.engine.checkpoints import (
 from asteroid_bsrnn.engine.config import check_same_run
 from asteroid_bsrnn.engine.system import NotFiniteLossError, SeparationSystem
 from asteroid_bsrnn.engine.trainer import make_optimization, make_trainer, monitored
-from asteroid_bsrnn.memory import keep_freed_memory
+from asteroid_bsrnn.memory import is_out_of_memory, keep_freed_memory
 from asteroid_bsrnn.weights import checkpoint
 
 BEST = "best_model.pth"
@@ -108,7 +108,7 @@ def run(
         prepare: called with the system before a new training, but not before a resumed one.
 
     Raises:
-        UserError: for data or settings that cannot be trained on.
+        UserError: for data or settings that cannot be trained on, or too little memory.
         NotFiniteLossError: if the loss became NaN or infinite.
     """
     check_same_run(folder, config)
@@ -170,7 +170,12 @@ def run(
         rank_zero_info(f"resuming from {checkpoint_path}")
     elif prepare is not None:
         prepare(system)
-    trainer.fit(system, ckpt_path=checkpoint_path, weights_only=True)
+    try:
+        trainer.fit(system, ckpt_path=checkpoint_path, weights_only=True)
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise UserError(recipe.out_of_memory(config)) from error
     if trainer.is_global_zero:
         path = best_checkpoint(folder / "checkpoints")
         save(path)

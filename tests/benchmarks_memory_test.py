@@ -1,0 +1,101 @@
+"""What a training step keeps: the counts of `benchmarks/memory.py` meet their targets."""
+
+from __future__ import annotations
+
+import copy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from asteroid_bsrnn import zoo
+from asteroid_bsrnn.masknn.recompute import MODES
+from asteroid_bsrnn.masknn.separator import set_activation_checkpointing
+
+from .models_test import one_thread  # noqa: F401
+from .reference_test import FIXTURE
+
+BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+sys.path.insert(0, str(BENCHMARKS))
+from memory import GIB, Form, count  # noqa: E402
+from plain import PlainBSRNN  # noqa: E402
+
+# Blocks of the networks, and seconds that a CPU computes.
+BLOCKS, SHORT = {"bsrnn": 8, "obsrnn": 12, "obsrnn_simo": 12}, 0.2
+
+
+def kept(name: str, form: Form) -> float:
+    """GiB for a sample of 3 s, from networks with one and with two blocks."""
+    seconds = 3.0 if form.device == "cuda" else SHORT
+    one, two = (
+        sum(count(name, form, seconds=seconds, n_repeats=number).values()) for number in (1, 2)
+    )
+    return (one + (BLOCKS[name] - 1) * (two - one)) * 3 / seconds / GIB
+
+
+@pytest.mark.parametrize(
+    ("name", "mode", "most"),
+    [
+        ("bsrnn", "none", 1.4),
+        ("bsrnn", "block", 0.5),
+        ("obsrnn", "none", 5.0),
+        ("obsrnn", "selective", 2.0),
+        ("obsrnn", "block", 1.0),
+        ("obsrnn_simo", "none", 6.0),
+    ],
+)
+def test_a_gpu_keeps_at_most(name, mode, most):
+    form = Form(device="cuda", precision="bfloat16", checkpointing=mode)
+    assert 0.02 < kept(name, form) < most
+
+
+@pytest.mark.parametrize(
+    ("name", "mode", "most"),
+    [("bsrnn", "selective", 0.5), ("bsrnn", "block", 0.5), ("obsrnn", "selective", 2.0)],
+)
+def test_a_cpu_keeps_at_most(name, mode, most):
+    assert 0.02 < kept(name, Form(precision="bfloat16", checkpointing=mode)) < most
+
+
+def test_kinds_add_up():
+    sizes = count("obsrnn", Form(), seconds=SHORT, n_repeats=1)
+    assert set(sizes) == {"LSTM", "linear", "attention", "TAC", "mask", "STFT", "loss"}
+    assert max(sizes, key=sizes.get) == "LSTM", "oneDNN's workspace"
+    again = count("obsrnn", Form(), seconds=SHORT, n_repeats=1)
+    assert again == sizes
+
+
+@pytest.mark.parametrize("name", ["base_vocals", "opt_bass"])
+def test_gradients_equal_those_of_the_plain_form(name):
+    golden = FIXTURE["networks"][name]
+    network = zoo.from_reference(golden["state_dict"], golden["config"], golden["targets"])
+    plain = PlainBSRNN(network)
+    state = {key: value for key, value in golden["state_dict"].items() if "window" not in key}
+    plain.load_state_dict(state)
+    for dtype, tolerance in ((torch.float64, 1e-10), (torch.float32, 1e-5)):
+        expected = gradient(plain.double(), golden["mixture"].double())
+        for mode in MODES:
+            own = copy.deepcopy(network).to(dtype)
+            set_activation_checkpointing(own, mode)
+            found = gradient(own, golden["mixture"].to(dtype)).double()
+            assert (found - expected).norm() < tolerance * expected.norm(), (dtype, mode)
+
+
+def gradient(network: torch.nn.Module, mixture: torch.Tensor) -> torch.Tensor:
+    """The gradient of a mixture, which has passed all layers."""
+    mixture = mixture.clone().requires_grad_()
+    with torch.enable_grad():
+        network(mixture).square().mean().backward()
+    return mixture.grad
+
+
+def test_the_report(tmp_path):
+    page = tmp_path / "memory.md"
+    command = [sys.executable, BENCHMARKS / "memory.py", "--networks", "bsrnn_gru"]
+    done = subprocess.run([*command, "--output", page, "--seconds", "0.1"], capture_output=True,
+                          text=True, timeout=300)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "| bsrnn_gru | package, CPU, float32 | " in page.read_text()
+    assert "plain" not in page.read_text(), "it has no plain form"
