@@ -15,6 +15,7 @@ from ..errors import UserError
 from ..evaluation.candidates import weights_of
 from ..evaluation.comparison import Comparison, Row
 from ..evaluation.datasets import EvaluationTracks
+from ..options import SPLITS
 from ..progress import Progress
 from ..separation.separator import Separator
 from .inputs import Group
