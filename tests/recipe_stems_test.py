@@ -16,8 +16,10 @@ import yaml
 from asteroid_bsrnn import cli, zoo
 from asteroid_bsrnn.costs import ledger
 
-from . import processes, tiny_stems
+from . import tiny_stems
+from .recipe_run_test import recipe_main
 from .tiny_musdb import validation_names
+from .warm_python import python
 
 FOLDER = Path(__file__).parent.parent / "egs" / "musdb18hq" / "BSRNN"
 STEMS = FOLDER / "conf" / "stems"
@@ -61,7 +63,7 @@ def test_from_the_data_to_a_separated_song_and_a_report(name, tmp_path, capsys):
     changes = [*SMALL, f"data.validation_tracks={tmp_path / 'valid.txt'}"]
     command = [FOLDER / "run.sh", "--root", data, "--row", STEMS / f"{name}.yml"]
     command += ["--musdb18hq", "false", "--exp", tmp_path / "exp", "--accelerator", "cpu"]
-    command += ["--stop_stage", "3", "--python", sys.executable, "--set", " ".join(changes)]
+    command += ["--stop_stage", "3", "--python", python(), "--set", " ".join(changes)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     run = subprocess.run(
         list(map(str, command)), env=environment, capture_output=True, text=True, timeout=600
@@ -106,13 +108,6 @@ def test_from_the_data_to_a_separated_song_and_a_report(name, tmp_path, capsys):
 
 
 @pytest.fixture(scope="module")
-def recipe_main(tmp_path_factory):
-    """`train.py` as a function of its arguments: exit code and output."""
-    with processes.forks(FOLDER, "train", tmp_path_factory.mktemp("logs")) as call:
-        yield call
-
-
-@pytest.fixture(scope="module")
 def two_stems(tmp_path_factory):
     """A data set, and what a run on it must be told."""
     root = tmp_path_factory.mktemp("two")
@@ -134,7 +129,7 @@ def arguments(root, folder, *changes, source=None, row="two_stems"):
     return [*command, "--set", *changes, "data.activity_detection=false"]
 
 
-def test_one_network_estimates_a_sum_of_stems(two_stems, tmp_path, recipe_main):
+def test_one_network_estimates_a_sum_of_stems(two_stems, tmp_path):
     changes = ["model.preset=bsrnn", "model.sources=accompaniment"]
     code, output = recipe_main(
         *arguments(two_stems, tmp_path / "run", *changes, source="accompaniment")
@@ -159,7 +154,7 @@ def test_one_network_estimates_a_sum_of_stems(two_stems, tmp_path, recipe_main):
     assert code == 2 and "layout.sums.accompaniment was" in output
 
 
-def test_a_network_of_the_study_is_trained_on_with_other_stems(two_stems, tmp_path, recipe_main):
+def test_a_network_of_the_study_is_trained_on_with_other_stems(two_stems, tmp_path):
     four = tmp_path / "four"
     code, output = recipe_main(*arguments(two_stems, four, row="simo_bsrnn"))
     assert code == 0, output
@@ -175,7 +170,7 @@ def test_a_network_of_the_study_is_trained_on_with_other_stems(two_stems, tmp_pa
         torch.testing.assert_close(after(mixture)[:, 0], before(mixture)[:, 0])
 
 
-def test_what_is_wrong_with_the_stems_is_named(two_stems, tmp_path, recipe_main):
+def test_what_is_wrong_with_the_stems_is_named(two_stems, tmp_path):
     for changes, words in {
         ("model.sources=[vocals,piano]",): "model.sources: there is no stem 'piano'; valid: vocals",
         ("layout.sums={accompaniment: [bass, guitar]}",): "accompaniment has the stem 'guitar'",
