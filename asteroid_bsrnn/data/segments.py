@@ -17,7 +17,8 @@ from torch.utils.data import Dataset, Sampler
 from ..errors import UserError
 from .activity import window_frames
 from .layout import MIXTURE
-from .tracks import Track, common_format, read_header, read_stem
+from .reading import read_stem
+from .tracks import Track, common_format, read_header
 
 
 class Place(NamedTuple):

@@ -15,10 +15,10 @@ import torch
 from torch.utils.data import Dataset
 
 from ..errors import UserError
+from .reading import read_segment
 from .segments import RandomSegments
 from .selection import licences, windows_together
 from .songs import parse_part
-from .tracks import read_segment
 
 Part = tuple[str, ...]
 

@@ -6,6 +6,7 @@ import json
 import sys
 from pathlib import Path
 
+import data_layout
 import recipe
 from asteroid_bsrnn import UserError, presets
 from asteroid_bsrnn.evaluation import evaluate_model
@@ -46,13 +47,13 @@ def score(options) -> dict:
     part = options.split or options.subset
     # Without a split, the train folder counts as a whole.
     split = "train+valid" if options.subset == "train" and options.split is None else part
-    others = "layout" in config  # than the stems of MUSDB18
+    others = data_layout.GROUP in config  # than the stems of MUSDB18
     data = EvaluationTracks(
         options.root,
         split,
         sources=None if others else presets.SOURCES,
         validation_tracks=recipe.validation_names(config),
-        layout=recipe.layout(config) if others else None,
+        layout=data_layout.of(config) if others else None,
     )
     chunks = {name: config["validation"][name] for name in ("segment", "overlap", "hop")}
     with progress_bar("tracks") as progress:

@@ -10,13 +10,13 @@ from pathlib import Path
 import torch
 from torch.utils.data import DataLoader
 
+import data_layout
 import unlabelled
 from asteroid_bsrnn import UserError, presets, zoo
 from asteroid_bsrnn.data import (
     MUSDB18HQ_INFOS,
     Augmentations,
     EpochSampler,
-    Layout,
     RandomSegments,
     Track,
     WholeTracks,
@@ -83,7 +83,7 @@ def resolve(row: str, source: str | None, changes: dict | None = None) -> dict:
             go with the row.
     """
     row, base, config = merged(row, changes)
-    config = with_layout(config)
+    config = data_layout.complete(config)
     _check_combinations(config, row, source)
     check_amounts(config)
     return {"run": {"row": row, "source": source}, **unlabelled.without_unused(config, base)}
@@ -108,24 +108,6 @@ def merged(row: str, changes: dict | None = None) -> tuple[str, dict, dict]:
     return path.stem, base, config
 
 
-def layout(config: dict) -> Layout:
-    """Return the description of the data."""
-    return Layout.from_settings(config.get("layout", {}))
-
-
-def with_layout(config: dict) -> dict:
-    """Return a configuration with a complete layout, or without the group on MUSDB18's stems.
-
-    Raises:
-        UserError: for a layout that is not valid.
-    """
-    described = layout(config)
-    settings = {key: value for key, value in config.items() if key != "layout"}
-    if described == Layout():
-        return settings
-    return {**settings, "layout": described.settings()}
-
-
 def check_amounts(config: dict) -> None:
     """Refuse amounts for which nothing would be trained.
 
@@ -147,16 +129,16 @@ def check_amounts(config: dict) -> None:
 def _check_combinations(config: dict, row: str, source: str | None) -> None:
     """Refuse settings that exclude each other."""
     preset = config["model"]["preset"]
-    described = layout(config)
+    described = data_layout.of(config)
     try:
         simo = presets.is_simo(preset)
         stems = described.stems if simo else described.names
         arguments = {**presets.arguments(preset, source, list(stems)), **config["model"]}
     except ValueError as error:
         raise UserError(f"row {row}: {error}") from error
-    _check_sources(arguments, described)
-    if "layout" in config:
-        _check_layout(config, source, arguments)
+    data_layout.check_sources(arguments, described)
+    if data_layout.GROUP in config:
+        data_layout.check(config, source, arguments)
     augmentation = config["augmentation"]
     if augmentation["gain_db"] and augmentation["gain_linear"]:
         raise UserError("augmentation.gain_db and augmentation.gain_linear exclude each other")
@@ -167,40 +149,6 @@ def _check_combinations(config: dict, row: str, source: str | None) -> None:
         raise UserError(f"training.activation_checkpointing is {mode!r}; valid: {', '.join(MODES)}")
     if config["training"]["accumulate"] > 1 and config["training"]["examples_per_step"]:
         raise UserError("training.accumulate and training.examples_per_step exclude each other")
-
-
-def _check_sources(arguments: dict, described: Layout) -> None:
-    """Refuse sources of the network that the data do not have."""
-    sources = arguments["sources"]
-    sources = [sources] if isinstance(sources, str) else sources
-    try:
-        parts = [part for source in sources for part in described.parts(source)]
-    except UserError as error:
-        raise UserError(f"model.sources: {error}") from error
-    if arguments.get("last_source_as_residual") and sorted(parts) != sorted(described.stems):
-        raise UserError(
-            "model.last_source_as_residual: the sources "
-            f"{', '.join(sources)} must add up to the mixture of {', '.join(described.stems)}"
-        )
-
-
-def _check_layout(config: dict, source: str | None, arguments: dict) -> None:
-    """Refuse settings that do not go with data of other stems."""
-    described = layout(config)
-    rate = arguments.get("sample_rate", 44100)
-    if described.sample_rate not in (None, rate):
-        raise UserError(
-            f"layout.sample_rate ({described.sample_rate}) must be model.sample_rate ({rate:g})"
-        )
-    if config["augmentation"]["silent_target"] and source in described.sums:
-        raise UserError(
-            f"augmentation.silent_target needs a stem as its target, not the sum {source};"
-            " choose silent_source"
-        )
-    if config[unlabelled.GROUP]["selection"] is not None and (
-        list(described.stems) != list(presets.SOURCES) or described.sums
-    ):
-        raise UserError("unlabelled.selection needs the stems of MUSDB18; leave layout out")
 
 
 def configure(options: argparse.Namespace) -> dict:
@@ -239,7 +187,7 @@ def out_of_memory(config: dict) -> str:
 def build_model(config: dict) -> torch.nn.Module:
     """Return the network, with random weights or those that the configuration starts from."""
     arguments = dict(config["model"])
-    preset, described = arguments.pop("preset"), layout(config)
+    preset, described = arguments.pop("preset"), data_layout.of(config)
     stems = described.stems if presets.is_simo(preset) else described.names
     try:
         network = presets.build(preset, config["run"]["source"], stems=list(stems), **arguments)
@@ -301,7 +249,7 @@ def validation_names(config: dict) -> list[str] | None:
 
 def build_tracks(config: dict, root: str, subset: str, split: str | None = None) -> list[Track]:
     """Return the tracks of a part of the data."""
-    described = layout(config)
+    described = data_layout.of(config)
     return find_tracks(
         root,
         subset,
@@ -386,7 +334,7 @@ def build_validation_loader(
     """Return a loader of whole validation tracks, each on one of the ranks."""
     dataset = WholeTracks(
         tracks,
-        mixture="sum" if layout(config).mixture is None else "file",
+        mixture="sum" if data_layout.of(config).mixture is None else "file",
         sample_rate=int(sample_rate),
         infos=data_infos(config),
     )
@@ -452,7 +400,7 @@ def build_augmentations(config: dict) -> Augmentations | None:
         "band_limit",
     )
     steps += [{name: {"p": chosen[name]}} for name in names if chosen[name]]
-    source, described = config["run"]["source"], layout(config)
+    source, described = config["run"]["source"], data_layout.of(config)
     stems = list(described.stems)
     targets = [stems.index(part) for part in (described.parts(source) if source else stems)]
     return Augmentations(steps, targets=targets) if steps else None

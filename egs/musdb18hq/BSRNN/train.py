@@ -12,6 +12,7 @@ from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.utilities import rank_zero_info
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
+import data_layout
 import recipe
 import unlabelled
 from asteroid_bsrnn import UserError
@@ -113,7 +114,7 @@ def run(
     """
     check_same_run(folder, config)
     pl.seed_everything(config["training"]["seed"], verbose=False)
-    model, layout = build(config), recipe.layout(config)
+    model, layout = build(config), data_layout.of(config)
     tracks = recipe.build_tracks(config, root, "train", "train")
     validation = recipe.build_tracks(config, root, "train", "valid")
     monitor, mode = monitored(config)

@@ -9,6 +9,7 @@ HERE = Path(__file__).parent
 RECIPE = HERE.parent / "BSRNN"
 sys.path.insert(0, str(RECIPE))
 
+import data_layout  # noqa: E402
 import recipe  # noqa: E402
 import unlabelled  # noqa: E402
 from asteroid_bsrnn import UserError, peers  # noqa: E402
@@ -44,7 +45,7 @@ def resolve(model: str, source: str | None, changes: dict) -> dict:
         base, ("conf/common.yml", common), (str(own), configuration.load(own)), ("--set", changes)
     )
     recipe.check_amounts(config)
-    config = unlabelled.without_unused(recipe.with_layout(config), base)
+    config = unlabelled.without_unused(data_layout.complete(config), base)
     return {"run": {"row": model, "source": None}, **config}
 
 
@@ -67,7 +68,7 @@ def build(config: dict):
         return recipe.build_model(config)
     name = arguments.pop("peer")
     try:
-        return peers.build(name, list(recipe.layout(config).stems), **arguments)
+        return peers.build(name, list(data_layout.of(config).stems), **arguments)
     except UserError:
         raise
     except (TypeError, ValueError) as error:
