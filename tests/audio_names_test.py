@@ -68,7 +68,15 @@ def test_several_songs_need_the_track():
 def test_equal_names_are_numbered():
     given = ["a/Song.wav", "b/song.flac", "c/song (2).wav", "d/other.stem.mp4", "e/..wav"]
     assert unique_names(given) == ["Song", "song (2)", "song (2) (2)", "other", "..wav"]
+    assert unique_names(["a.wav", "b/A (2).wav", "c/A.wav", "d/a.wav"]) == [
+        "a", "A (2)", "A (3)", "a (4)",
+    ]  # fmt: skip
     assert track_name(Path("x.stem.mp4")) == "x"
+
+
+def test_many_songs_of_one_name_take_no_time():
+    names = unique_names([f"{number}/track.mp3" for number in range(50000)])
+    assert names[-1] == "track (50000)" and len(set(names)) == 50000
 
 
 def test_long_names_are_cut_to_what_file_systems_take():

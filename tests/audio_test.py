@@ -760,7 +760,7 @@ class TestOutputChoices:
     @pytest.mark.parametrize(
         "arguments, words",
         [
-            (("ogg", None, 44100, 2), ["ogg", "wav, flac, mp3"]),
+            (("aac", None, 44100, 2), ["aac", "wav, flac, mp3"]),
             (("wav", "PCM_32", 44100, 2), ["PCM_32", "PCM_16, PCM_24, FLOAT"]),
             (("flac", "FLOAT", 44100, 2), ["FLOAT", "PCM_16, PCM_24"]),
             (("mp3", "PCM_16", 44100, 2), ["PCM_16", "leave it out"]),

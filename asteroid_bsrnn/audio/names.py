@@ -27,13 +27,13 @@ def unique_names(paths: Sequence[str | os.PathLike]) -> list[str]:
     """Return a name for each recording; equal names are numbered in the order of the paths."""
     names: list[str] = []
     taken: set[str] = set()
+    numbers: dict[str, int] = {}  # the last one of each name, as a million songs may share one
     for path in paths:
-        name, number = track_name(path), 1
-        unique = name
+        unique = name = track_name(path)
         # On some file systems, names that differ only in case are the same folder.
         while unique.lower() in taken:
-            number += 1
-            ending = f" ({number})"
+            numbers[name.lower()] = numbers.get(name.lower(), 1) + 1
+            ending = f" ({numbers[name.lower()]})"
             unique = _shorten(name, _LONGEST_NAME - len(ending)) + ending
         taken.add(unique.lower())
         names.append(unique)

@@ -120,21 +120,24 @@ class Devices:
                     return failures + len(waiting)
                 for here in connection.wait(list(working)):
                     song = working[here]
-                    try:
-                        kind, *values = here.recv()
-                    except (EOFError, OSError):
-                        reporter.failed(song, f"{song.path}: {self._fate(here)}")
-                        kind, values = "done", [False]
-                    else:
-                        if kind == "done":
-                            free.append(here)
-                    if kind == "done":
+                    kind, *values = self._receive(here, song, reporter)
+                    if kind in ("done", "ended"):
                         del working[here]
                         failures += not values[0]
                         finished(len(songs) - len(waiting) - len(working))
                     else:
                         getattr(reporter, kind)(song, *values)
+                    if kind == "done":
+                        free.append(here)
         return failures
+
+    def _receive(self, here, song: Song, reporter: ForPeople) -> tuple:
+        """Return a report of a process and its values, or "done" and whether it succeeded."""
+        try:
+            return here.recv()
+        except (EOFError, OSError):
+            reporter.failed(song, f"{song.path}: {self._fate(here)}")
+            return "ended", False
 
     def _fate(self, here) -> str:
         process = self._processes[here]
