@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -30,8 +31,8 @@ from .models.bsrnn import BandSplitModel
 OPSET = 18
 """The opset of ONNX files: the one in which PyTorch's exporter writes, without a conversion."""
 SUFFIXES = (".onnx", ".pt2")
-INT8_LAYERS = ("MatMul", "LSTM")
-"""Kinds of ONNX nodes whose weights `int8` stores in 8 bits."""
+SMALLEST_INT8 = 8192
+"""Number of elements from which `int8` stores a weight in 8 bits."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,7 @@ def export(
         model: a `BSRNN`, `BSCNN` or `PerSourceSeparator`. It is not changed.
         path: the file; `.onnx` selects ONNX, `.pt2` selects `torch.export`.
         seconds: length of a waveform model; None exports the masker.
-        int8: whether to store the weights of the large layers in 8 bits (ONNX only).
+        int8: whether to store the weights in 8 bits (ONNX only).
         opset: version of the ONNX operators.
 
     Returns:
@@ -389,18 +390,51 @@ def _write_onnx(
         quantise(whole, path)
 
 
-def quantise(whole: Path, path: Path) -> None:
-    """Write a float32 ONNX file with the weights of its large layers in 8 bits.
+def quantise(whole: str | os.PathLike, path: str | os.PathLike) -> None:
+    """Write an ONNX file with the weights in 8 bits, each with a scale for every row.
+
+    The runtime turns them back to float32 and computes in float32. Quantised products (dynamic
+    quantisation) are up to a quarter faster, but need activations in 8 bits too: with the weights
+    in the package, the error of the worst stem is -14 dB instead of -28 dB.
 
     Args:
         whole: the file in float32.
         path: the file to write.
     """
-    from onnxruntime.quantization import QuantType, quantize_dynamic
+    import onnx
+    from onnx import helper, numpy_helper
 
-    layers = list(INT8_LAYERS)
-    with _quiet():
-        quantize_dynamic(whole, path, op_types_to_quantize=layers, weight_type=QuantType.QInt8)
+    model = onnx.load(whole)
+    graph = model.graph
+    nodes = []
+    for initializer in list(graph.initializer):
+        weight = numpy_helper.to_array(initializer)
+        if weight.dtype != np.float32 or weight.ndim < 2 or weight.size < SMALLEST_INT8:
+            continue
+        name = initializer.name
+        rounded, scale, axis = _in_8_bits(weight)
+        graph.initializer.remove(initializer)
+        for kind, array in (("int8", rounded), ("scale", scale)):
+            graph.initializer.append(numpy_helper.from_array(array, f"{name}.{kind}"))
+        inputs = [f"{name}.int8", f"{name}.scale"]
+        nodes.append(helper.make_node("DequantizeLinear", inputs, [name], axis=axis))
+    for position, node in enumerate(nodes):
+        graph.node.insert(position, node)
+    onnx.save(model, path)
+
+
+def _in_8_bits(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
+    """Return rounded weights, their scales, and the axis of the scales with the smallest error."""
+    best = None
+    for axis in range(weight.ndim):
+        others = tuple(i for i in range(weight.ndim) if i != axis)
+        largest = np.abs(weight).max(axis=others, keepdims=True)
+        scale = np.where(largest > 0, largest / 127, 1).astype(np.float32)
+        rounded = np.rint(weight / scale)
+        error = np.square(rounded * scale - weight).sum()
+        if best is None or error < best[0]:
+            best = error, rounded.astype(np.int8), scale.ravel(), axis
+    return best[1:]
 
 
 def _run_onnx(path: Path, example: torch.Tensor) -> torch.Tensor:
@@ -413,8 +447,8 @@ def _run_onnx(path: Path, example: torch.Tensor) -> torch.Tensor:
 
 @contextmanager
 def _quiet():
-    """Hide what the exporter and the quantiser log about their progress."""
-    names = ("root", "torch.onnx", "onnxscript", "onnx_ir")
+    """Hide what the exporter logs about its progress."""
+    names = ("torch.onnx", "onnxscript", "onnx_ir")
     levels = {name: logging.getLogger(name).level for name in names}
     for name in names:
         logging.getLogger(name).setLevel(logging.ERROR)

@@ -31,7 +31,7 @@ from asteroid_bsrnn.memory import keep_freed_memory
 from asteroid_bsrnn.weights import checkpoint
 
 NAMES = (zoo.DEFAULT, "bsrnn")
-FORMS = ("PyTorch", "ONNX", "ONNX, int8")
+FORMS = ("PyTorch", "ONNX", "ONNX, int8 weights")
 
 
 def network(name: str) -> torch.nn.Module:
@@ -103,7 +103,7 @@ def rows(name: str, seconds: float, repeats: int) -> Iterator[str]:
         paths = dict(zip(FORMS, (Path(folder, file) for file in names), strict=True))
         checkpoint.save_model(model, paths["PyTorch"])
         export(model, paths["ONNX"])
-        quantise(paths["ONNX"], paths["ONNX, int8"])
+        quantise(paths["ONNX"], paths["ONNX, int8 weights"])
         np.save(Path(folder, "mixture.npy"), spectrogram.contiguous().numpy())
         measured = measure(paths, Path(folder, "mixture.npy"), repeats)
         sizes = {form: path.stat().st_size / 1e6 for form, path in paths.items()}

@@ -45,7 +45,7 @@ def add_export(commands) -> None:
     parser.add_argument(
         "--int8",
         action="store_true",
-        help="store the weights of the large layers in 8 bits; smaller and less precise",
+        help="store the weights in 8 bits: a quarter of the size, less precise",
     )
     parser.add_argument("--opset", type=count, help="of ONNX; default: 18")
     parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
