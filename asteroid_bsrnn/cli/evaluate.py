@@ -237,9 +237,11 @@ def _report(options: argparse.Namespace, reporter: ForPeople) -> None:
     with_paper = _with_paper(data, options)
     models = [candidates.candidate(model) for model in options.models]
     # All folders are checked before anything is computed.
-    stems = (*data.sources, *data.stems)
     given = [candidates.split_label(folder) for folder in options.estimates]
-    estimates = [(label, Estimates(folder, data.tracks, stems)) for label, folder in given]
+    names = [track.name for track in data.tracks]
+    estimates = [
+        (label, Estimates(folder, names, data.sources, data.sums)) for label, folder in given
+    ]
     labels = [model.label for model in models]
     labels += [label or read.label for label, read in estimates]
     reporter.start(models=labels, tracks=len(data))

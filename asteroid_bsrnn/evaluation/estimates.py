@@ -6,16 +6,17 @@ import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
 
 from ..audio import AudioFile
 from ..audio.reader import READABLE_SUFFIXES
-from ..data import Track
 from ..errors import UserError
 from ..files import list_files, list_folders
 from ..weights.cache import sha256_of
 from .candidates import safe_name
+from .scores import Sums
 
 TOLERANCE = 0.1
 """Difference in seconds between the lengths of an estimate and its track that is cut or padded."""
@@ -29,8 +30,9 @@ class Estimates:
 
     Args:
         folder: of the stems.
-        tracks: the tracks to find estimates of.
-        stems: names of the tracks' stems. Of a sum, such as `bass+other`, the parts count too.
+        tracks: names of the tracks to find estimates of.
+        stems: names of the stems to score. Of a sum, such as `bass+other`, the parts count too.
+        sums: the parts of those stems that are sums under another name.
 
     Attributes:
         folder: as given.
@@ -46,16 +48,22 @@ class Estimates:
 
     settings: Mapping = {"estimates": "files"}
 
-    def __init__(self, folder: str | os.PathLike, tracks: Sequence[Track], stems: Sequence[str]):
+    def __init__(
+        self,
+        folder: str | os.PathLike,
+        tracks: Sequence[str],
+        stems: Sequence[str],
+        sums: Sums = MappingProxyType({}),
+    ):
         self.folder = Path(folder).expanduser()
         if not self.folder.is_dir():
             raise UserError(f"{self.folder}: no such folder; give the folder of the estimates")
-        wanted = list(dict.fromkeys(part for stem in stems for part in (stem, *stem.split("+"))))
-        self._files = self._find([track.name for track in tracks], wanted)
+        names = [name for stem in stems for name in (stem, *sums.get(stem, stem.split("+")))]
+        wanted = list(dict.fromkeys(names))
+        self._files = self._find(tracks, wanted)
         known = {stem for files in self._files.values() for stem in files}
         self.sources = tuple(stem for stem in wanted if stem in known)
         self._refuse_missing(wanted)
-        self._tracks = {track.name: track for track in tracks}
         self.adjusted: dict[Path, int] = {}
         lines = [
             f"{track} {stem} {sha256_of(files[stem])}\n"
@@ -105,7 +113,7 @@ class Estimates:
         """Read the estimates of a track.
 
         Args:
-            track: a dict with `name` and `mixture` (channels, time).
+            track: a dict with `name`, `sample_rate` and `mixture` (channels, time).
 
         Returns:
             A dict from source to (channels, time), cut or padded with zeros to the length of the
@@ -116,7 +124,7 @@ class Estimates:
                 length than the track.
         """
         files = self._files[track["name"]]
-        rate = self._tracks[track["name"]].sample_rate
+        rate = track["sample_rate"]
         n_channels, length = track["mixture"].shape
         return {
             source: self._read(files[source], rate, n_channels, length) for source in self.sources
