@@ -1,11 +1,13 @@
 """Count the memory of a training step: bytes saved for the backward pass, by kind of module.
 
     python benchmarks/memory.py [--networks bsrnn obsrnn ...] [--peak bsrnn] [--output FILE.md]
+    python benchmarks/memory.py --cards [--networks ...]   # which batch fits which GPU
 
 A saved byte counts once per storage that autograd keeps between forward and backward; parameters
 are left out. The counts are exact and need no GPU: forms of a CPU are counted in a real forward
 pass over 1 s of stereo, those of a GPU with fake tensors, which have shapes and no data. All are
-scaled to a sample of 3 s. The plain form is `plain.py`. The loss is L1 of waveforms and STFTs.
+scaled to a sample of 3 s. The plain form is `plain.py` in float32, as the study trains it. The loss
+is L1 of waveforms and STFTs.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ import multiprocessing
 import os
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from unittest import mock
 
@@ -57,8 +59,8 @@ class Form:
     Attributes:
         device: "cpu", or "cuda" for fake tensors of a GPU, where LSTMs are the Triton kernels.
         plain: whether the network is the plain one.
-        precision: "float32", or "bfloat16" for autocast to it.
-        checkpointing: setting of `set_activation_checkpointing`.
+        precision: "float32", or "bfloat16" or "float16" for autocast to it.
+        checkpointing: mode of `set_activation_checkpointing`.
     """
 
     device: str = "cpu"
@@ -95,8 +97,9 @@ class Form:
     def running(self) -> Iterator[None]:
         """Set the precision, and the implementation of LSTMs, which only a GPU can refuse."""
         autocast = torch.is_autocast_enabled(self.device), torch.get_autocast_dtype(self.device)
-        torch.set_autocast_enabled(self.device, self.precision == "bfloat16")
-        torch.set_autocast_dtype(self.device, torch.bfloat16)
+        torch.set_autocast_enabled(self.device, self.precision != "float32")
+        half = torch.float16 if self.precision == "float16" else torch.bfloat16
+        torch.set_autocast_dtype(self.device, half)
         fake = self.device == "cuda"
         possible = mock.patch.object(choose, "_obstacle", return_value=None)
         lstm = kernels.use("triton" if fake else "torch")
@@ -209,7 +212,7 @@ def _step(name: str, form: Form, batch: int) -> int:
 
 
 FORMS = (
-    *(Form(plain=True, precision=precision) for precision in ("float32", "bfloat16")),
+    Form(plain=True),
     *(
         Form(device=device, precision=precision, checkpointing=mode)
         for device in ("cpu", "cuda")
@@ -217,6 +220,60 @@ FORMS = (
         for mode in MODES
     ),
 )
+
+
+CARDS = (8, 12, 16, 24, 40, 80)
+"""Memory of GPUs in GB, as their makers count."""
+CONTEXT, USABLE = 1.0, 0.92
+"""GiB of the driver and the libraries, and the share of the rest that fragments leave."""
+
+
+def needed_gib(name: str, form: Form) -> tuple[float, float]:
+    """Return the GiB of a training on a GPU without examples, and of each example of 3 s.
+
+    Counted are parameters, gradients and Adam's two moments, in float32; what is saved; and beside
+    it, while the backward pass runs, the gates of one LSTM layer and their inputs, and with
+    checkpointing of blocks the saved tensors of one block.
+    """
+    with FakeTensorMode():
+        network, _ = form.build(name)
+        fixed = 16 * sum(parameter.numel() for parameter in network.parameters())
+        blocks = network.masker.separator.blocks
+        rnn = next((m for m in network.modules() if isinstance(m, nn.LSTM)), None)
+    one, two = (sum(count(name, form, batch=b, seconds=SAMPLE_SECONDS).values()) for b in (1, 2))
+    example = two - one
+    fixed += one - example
+    if form.checkpointing == "block":
+        whole = replace(form, checkpointing="none")
+        kept = sum(count(name, whole, seconds=SAMPLE_SECONDS).values())
+        example += (kept - one) // len(blocks)
+    if rnn is not None:
+        widths = network.masker.mask_estimator.weight.shape[0]
+        frames = round(44100 * SAMPLE_SECONDS) // network.encoder.filterbank.stride + 1
+        size = 4 if form.precision == "float32" else 2
+        example += 2 * frames * widths * (8 * rnn.hidden_size + 4 * rnn.input_size) * size
+    return fixed / GIB, example / GIB
+
+
+def cards(options: argparse.Namespace) -> Iterator[str]:
+    """Yield the lines of the table of batch sizes by GPU."""
+    yield (
+        "Examples of 3 s in a batch, counted, not measured: Triton's LSTM, bfloat16. "
+        f"{CONTEXT:g} GiB are left to the driver, and {100 * (1 - USABLE):.0f} % to fragments."
+    )
+    columns = (f"{card} GB" for card in CARDS)
+    yield "\n" + row("network", "checkpointing", "GiB a sample", *columns)
+    yield row(*["---"] * (len(CARDS) + 3))
+    for name in options.networks:
+        for mode in MODES:
+            form = Form(device="cuda", precision="bfloat16", checkpointing=mode)
+            try:
+                fixed, example = needed_gib(name, form)
+            except ValueError:  # it has no such form
+                continue
+            rooms = (USABLE * (card * 1e9 / GIB - CONTEXT) - fixed for card in CARDS)
+            fitting = (max(int(room / example), 0) for room in rooms)
+            yield row(name, mode, f"{example:.2f}", *fitting)
 
 
 def row(*cells: object) -> str:
@@ -255,11 +312,12 @@ def main() -> None:
     parser.add_argument("--networks", nargs="*", choices=presets.names(), default=presets.names())
     parser.add_argument("--seconds", type=float, default=COUNTED_SECONDS, help="that are counted")
     parser.add_argument("--peak", nargs="*", choices=presets.names(), default=[])
+    parser.add_argument("--cards", action="store_true", help="batch sizes by GPU instead")
     parser.add_argument("--batch", type=int, default=2, help="samples in the steps of --peak")
     parser.add_argument("--output", type=Path, help="Markdown file to write too")
     options = parser.parse_args()
     os.environ.setdefault("TRITON_INTERPRET", "1")  # importing the kernels then needs no driver
-    print_and_write(report(options), options.output)
+    print_and_write((cards if options.cards else report)(options), options.output)
 
 
 if __name__ == "__main__":

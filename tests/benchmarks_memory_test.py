@@ -44,6 +44,7 @@ def kept(name: str, form: Form) -> float:
         ("obsrnn", "selective", 2.0),
         ("obsrnn", "block", 1.0),
         ("obsrnn_simo", "none", 6.0),
+        ("obsrnn_simo", "selective", 3.0),
     ],
 )
 def test_a_gpu_keeps_at_most(name, mode, most):

@@ -16,6 +16,7 @@ from asteroid_bsrnn import BSRNN, UserError, kernels, zoo
 from asteroid_bsrnn.costs import ledger
 from asteroid_bsrnn.data import find_tracks
 from asteroid_bsrnn.engine.checkpoints import best_checkpoint, resumable
+from asteroid_bsrnn.engine.config import parse_changes
 
 from . import hub_server, processes
 from .recipe_rows_test import recipe
@@ -313,3 +314,21 @@ def test_ranks_share_the_validation_tracks(tiny, n_tracks, world_size, expected)
 def test_no_best_checkpoint_is_said(tmp_path):
     with pytest.raises(UserError, match="train first"):
         best_checkpoint(tmp_path)
+
+
+def test_too_little_memory_names_the_settings_that_help(tiny, tmp_path):
+    import train as recipe_train  # beside the recipe, whose folder is on the path
+
+    few = ("training.max_epochs=1", "data.samples_per_epoch=2", "data.workers=0")
+    changes = parse_changes(settings(tiny, *few, "energy.track=false"))
+    config = recipe.resolve("bsrnn", "vocals", changes)
+
+    def build(config):
+        network = recipe.build_model(config)
+        network.encoder.register_forward_pre_hook(lambda *_: torch.empty(2**45))
+        return network
+
+    with pytest.raises(
+        UserError, match=r"--set training\.activation_checkpointing=selective, then"
+    ):
+        recipe_train.run(config, build, str(tiny / "data"), tmp_path / "run", accelerator="cpu")

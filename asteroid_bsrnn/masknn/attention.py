@@ -6,8 +6,6 @@ From Z.-Q. Wang et al., "TF-GridNet: Integrating full- and sub-band modeling for
 
 from __future__ import annotations
 
-from functools import partial
-
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -21,7 +19,6 @@ from ..kernels import (
     in_pieces,
 )
 from .norm import normalisation
-from .recompute import recomputed
 
 
 class HeadProjection(nn.Module):
@@ -60,11 +57,8 @@ class HeadProjection(nn.Module):
 
     def project(self, x: torch.Tensor) -> torch.Tensor:
         """Project a few frames, which fit the cache, in the type of `x`."""
-        return recomputed(self._normalised, self.linear(x))
-
-    def _normalised(self, y: torch.Tensor) -> torch.Tensor:
-        """Apply PReLU and normalisation to the result of the linear layer."""
         n_heads, head_dim = self.weight.shape[1:]
+        y = self.linear(x)
         # With one slope per feature instead of one per head, PReLU processes whole rows.
         slopes = self.slope.to(y.dtype).repeat_interleave(head_dim)
         y = F.prelu(y.flatten(0, 2), slopes).view(*y.shape[:3], n_heads, head_dim)
@@ -123,10 +117,7 @@ class FullBandAttention(nn.Module):
             project(x).permute(2, 3, 0, 1, 4).flatten(3)  # (B, heads, T, K * dim)
             for project in (self.query, self.key, self.value)
         )
-        # On a CPU, torch would keep copies in float32; on a GPU it keeps these and its result.
-        attend = partial(attention, is_causal=self.causal)
-        inputs = (query, key, value)
-        attended = recomputed(attend, *inputs) if x.device.type == "cpu" else attend(*inputs)
+        attended = attention(query, key, value, is_causal=self.causal)
         attended = attended.unflatten(3, (x.shape[1], -1)).permute(2, 3, 0, 1, 4)
         return x + self.output(attended.flatten(3)).squeeze(3)
 

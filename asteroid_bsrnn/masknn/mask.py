@@ -82,7 +82,7 @@ class MaskEstimator(nn.Module):
 
     def _hidden_features(self, bands: torch.Tensor, which: slice) -> torch.Tensor:
         """Apply the first two layers of some bands: (K, T, B, N) -> (K, S, T * B, n_hidden)."""
-        hidden = torch.tanh(recomputed(self._normalised_input, bands, which))
+        hidden = torch.tanh(self._normalised_input(bands, which))
         weight, bias = self.hidden.weight[which], self.hidden.bias[which]
         return torch.tanh(band_linear(hidden, weight, bias))
 

@@ -14,7 +14,6 @@ from torch import nn
 from torch.nn import functional as F
 
 from ..kernels import ROWS, computing_type, in_pieces, linear
-from .recompute import recomputed
 
 ACTIVATIONS = {"tanh": nn.Tanh, "prelu": nn.PReLU}
 
@@ -50,18 +49,12 @@ class TAC(nn.Module):
         return in_pieces(exchange, x, dim=0, size=ROWS, residual=True, overwrite=overwrite)
 
     def _exchange(self, x: torch.Tensor) -> torch.Tensor:
-        if isinstance(self.activation, nn.Tanh):
-            return self.activation(self._join(self.transform(x)))
-        # A PReLU and the layer after it would each keep a copy, before and after the activation.
-        return self.activation(recomputed(self._join, self.transform(x)))
-
-    def _join(self, transformed: torch.Tensor) -> torch.Tensor:
-        """Average over the channels and concatenate, up to the last activation."""
-        transformed = self.activation(transformed)
+        transformed = self.activation(self.transform(x))
         average = self.activation(self.average(transformed.mean(dim=-2, keepdim=True)))
         # The linear layer of the concatenation, without a copy of the average for each channel.
         own, shared = self.concatenate.weight.chunk(2, dim=1)
-        return F.linear(average, shared) + F.linear(transformed, own, self.concatenate.bias)
+        joined = F.linear(transformed, own, self.concatenate.bias) + F.linear(average, shared)
+        return self.activation(joined)
 
     def _fused(self, kind: torch.dtype) -> Callable[[torch.Tensor], torch.Tensor]:
         """Return `_exchange` with fused activations and weights of type `kind`."""

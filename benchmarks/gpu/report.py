@@ -14,9 +14,9 @@ def training(rows: list[dict]) -> Iterable[str]:
     """Yield the lines of the training table."""
     yield (
         "| network and variant | batch | samples/s (lowest-highest) | x plain at batch 2 "
-        "| GiB a sample | peak GiB | J a sample |"
+        "| GiB a sample | counted | peak GiB | J a sample |"
     )
-    yield "|---|---|---|---|---|---|---|"
+    yield "|---|---|---|---|---|---|---|---|"
     plain = {
         row["name"].split(":")[0]: row.get("samples_a_second")
         for row in rows
@@ -24,14 +24,15 @@ def training(rows: list[dict]) -> Iterable[str]:
     }
     for row in sorted(rows, key=lambda row: list(REFERENCE).index(row["name"].split(":")[0])):
         if failure(row):
-            yield f"| {row['name']} | {failure(row)} | | | | | |"
+            yield f"| {row['name']} | {failure(row)} | | | | | | |"
             continue
         base = plain.get(row["name"].split(":")[0])
         ratio = row["samples_a_second"] / base if base else None
         yield (
             f"| {row['name']} | {row['batch']} | {number(row['samples_a_second'])} "
             f"({number(row['low'])}-{number(row['high'])}) | {number(ratio)} "
-            f"| {number(row['more_gib_a_sample'])} | {number(row['peak_gib'], 1)} "
+            f"| {number(row['more_gib_a_sample'])} | {number(row.get('counted_gib_a_sample'))} "
+            f"| {number(row['peak_gib'], 1)} "
             f"| {number(row['joules_a_sample'], 1)} |"
         )
 

@@ -11,7 +11,7 @@ import gc
 import torch
 from common import Section, repeated, spread
 from power import Meter
-from variants import NETWORKS, Variant
+from variants import NETWORKS, Variant, counted_gib
 
 from asteroid_bsrnn.losses import L1Loss
 
@@ -143,6 +143,7 @@ def measure(name: str, variant: Variant, section: Section, seconds: float) -> di
         "peak_gib": peak and peak / 2**30,
         "gib_a_sample": peak and peak / 2**30 / batch,
         "more_gib_a_sample": example / 2**30 if peak else None,
+        "counted_gib_a_sample": counted_gib(name, variant) if peak else None,
         "joules_a_sample": joules and joules / (batch * len(times)),
     }
 

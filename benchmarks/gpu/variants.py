@@ -14,6 +14,7 @@ from asteroid_bsrnn import kernels, presets
 from asteroid_bsrnn.masknn.separator import set_activation_checkpointing
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
+from memory import Form, needed_gib  # noqa: E402
 from plain import PlainBSRNN  # noqa: E402
 
 NETWORKS = {"obsrnn": "vocals", "obsrnn_simo": None, "bsrnn": "vocals"}
@@ -82,3 +83,12 @@ class Variant:
                 yield
         finally:
             products.allow_tf32, cudnn.allow_tf32 = before
+
+
+def counted_gib(name: str, variant: Variant) -> float | None:
+    """Return the GiB of an example by `memory.py`; None for LSTMs of cuDNN, which only it knows."""
+    if variant.lstm != "triton" or variant.plain:
+        return None
+    precision = variant.precision if variant.precision in ("bfloat16", "float16") else "float32"
+    mode = "block" if variant.checkpointing else "none"
+    return needed_gib(name, Form("cuda", precision=precision, checkpointing=mode))[1]
