@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -16,10 +17,14 @@ from asteroid_bsrnn.audio import AudioFile
 from asteroid_bsrnn.audio.tags import Tags, read_tags, write_tags
 
 from .audio_lossy_test import encode, music, picture, rate_of
-from .cli_test import PROGRAM, command, complaint, files_below, main, save_network
+from .cli_test import command, complaint, files_below, main, save_network
 from .sounds import RATE, decibels, noise, write
+from .warm_python import python
 
 __all__ = ["complaint"]
+
+# A process of its own, whose children are stopped with it.
+PROGRAM = [sys.executable, "-m", "asteroid_bsrnn"]
 
 
 @pytest.fixture(scope="module")
@@ -195,7 +200,7 @@ class TestProgress:
         write(tmp_path / "x.wav", noise(20 * RATE)).rename(tmp_path / name)
         run = ["separate", name, "--model", model, "--segment", "0.2", "--hop", "0.02"]
         process = subprocess.Popen(
-            [*PROGRAM, *map(str, run), "--progress", "json"],
+            [python(), *PROGRAM[1:], *map(str, run), "--progress", "json"],
             cwd=tmp_path,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -267,7 +272,7 @@ class TestShards:
         run = ["separate", library, "--model", model, "--name", "{track}-{stem}.{ext}"]
         jobs = [
             subprocess.Popen(
-                [*PROGRAM, *map(str, run), "-o", tmp_path / "out", "--shard", shard],
+                [python(), *PROGRAM[1:], *map(str, run), "-o", tmp_path / "out", "--shard", shard],
                 stderr=subprocess.PIPE,
             )
             for shard in ("1/2", "2/2")
