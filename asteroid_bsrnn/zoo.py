@@ -12,14 +12,17 @@ from pathlib import Path
 from .errors import UserError
 from .models import PerSourceSeparator, SourceModel
 from .options import DEFAULT_MODEL
-from .weights import checkpoint, install, reference
+from .weights import bag, checkpoint, install, reference
+from .weights.bag import Bag, Member
 from .weights.find import checkpoints_in, find_weights
 from .weights.registry import Pretrained, entry_of, registry
 
 DEFAULT = DEFAULT_MODEL
 
 __all__ = [
+    "Bag",
     "DEFAULT",
+    "Member",
     "Pretrained",
     "find",
     "from_reference",
@@ -31,7 +34,7 @@ __all__ = [
 
 
 def load(
-    name_or_path_or_url: str | os.PathLike = DEFAULT,
+    name_or_path_or_url: str | os.PathLike | Bag = DEFAULT,
     *,
     stems: str | Sequence[str] | None = None,
     **overrides,
@@ -42,11 +45,12 @@ def load(
         name_or_path_or_url: a name of the registry, whose weights are downloaded at first use; a
             file that this project published, converted or saved as a checkpoint of a training; the
             folder of a training run, or of published files with one network each; an http(s) URL of
-            a file, to which `#sha256=<checksum>` may be added; or `hf:user/name`, a repository of
-            the Hugging Face Hub (other forms: `weights.hub.parse`).
+            a file, to which `#sha256=<checksum>` may be added; `hf:user/name`, a repository of
+            the Hugging Face Hub (other forms: `weights.hub.parse`); or several models whose
+            estimates are averaged: a bag file (.yml, .yaml) or a `Bag`.
         stems: wanted sources; None means all. If each source has a network of its own, only those
             of the stems are downloaded and built.
-        **overrides: constructor arguments that replace the stored ones.
+        **overrides: constructor arguments that replace the stored ones; a bag takes none.
 
     Returns:
         The model, with its stored weights and never with others.
@@ -54,10 +58,23 @@ def load(
     Raises:
         UserError: there are no such weights, or they cannot be downloaded, verified or loaded.
     """
+    if isinstance(name_or_path_or_url, Bag):
+        return _load_bag(name_or_path_or_url, stems, overrides)
     weights = find_weights(name_or_path_or_url, stems)
+    if bag.is_bag(weights.path):
+        return _load_bag(bag.read_bag(weights.path), stems, overrides)
     # A user may overwrite files of their own at any time, so these are read at once.
     managed = weights.name is not None
     return checkpoint.load_model(weights.path, stems=stems, mmap=managed, **overrides)
+
+
+def _load_bag(models: Bag, stems: str | Sequence[str] | None, overrides: Mapping) -> SourceModel:
+    if overrides:
+        raise UserError(
+            f"{models.title}: a bag has no argument {next(iter(overrides))!r}; set it in the files "
+            "of its models"
+        )
+    return bag.load_bag(models, stems)
 
 
 def find(name_or_path_or_url: str | os.PathLike, stems: str | Sequence[str] | None = None) -> Path:

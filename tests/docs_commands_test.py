@@ -217,6 +217,7 @@ def material(tmp_path_factory) -> Path:
     make_tiny_recipe(folder, train=2, valid=1, test=1, seconds=6.5)
     shutil.copytree(folder / "data" / "test", folder / "demucs_stems")
     shutil.copy(zoo.find("small"), folder / "model.pth")
+    (folder / "bag.yml").write_text(blocks(ROOT / "docs" / "separate.md", "yaml")[0])
     for name in ("egs", "examples", "hubconf.py"):
         (folder / name).symlink_to(ROOT / name)
     return folder
@@ -257,7 +258,7 @@ def check_results(page: str, folder: Path) -> None:
         "separate.md": [
             "stems/song/drums.wav", "stems/one/bass.wav", "karaoke/song/no_vocals.wav",
             "stems/song/bass.flac", "stems/concert/vocals.wav", "stems/film/vocals.wav",
-            "flat/one-drums.mp3", "by_stem/other/song.opus",
+            "averaged_bag/song/vocals.wav", "flat/one-drums.mp3", "by_stem/other/song.opus",
         ],
         "clusters.md": ["stems/one/vocals.flac", "several/one/bass.wav"],
         "train.md": [

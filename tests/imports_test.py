@@ -265,7 +265,9 @@ def test_importing_needs_neither_ffmpeg_nor_an_extra(imported):
 
 
 def test_importing_registers_once(imported):
-    assert sorted(imported["once"]) == ["BSCNN", "BSRNN", "FFTSTFTFB", "PerSourceSeparator"]
+    assert sorted(imported["once"]) == [
+        "BSCNN", "BSRNN", "Ensemble", "FFTSTFTFB", "PerSourceSeparator"
+    ]  # fmt: skip
     assert imported["modules"]["bscnn"] == "asteroid_bsrnn.models.bscnn"
     assert imported["current"], "a fresh import's classes take the place of the earlier ones"
     assert imported["filterbank"] == "FFTSTFTFB"

@@ -59,7 +59,7 @@ before, registered = dict(vars(s)), set(vars(models))
 import asteroid_bsrnn
 from asteroid_bsrnn import Separator, zoo
 assert vars(s) == before
-assert set(vars(models)) - registered == {"BSRNN", "BSCNN", "PerSourceSeparator"}
+assert set(vars(models)) - registered == {"BSRNN", "BSCNN", "Ensemble", "PerSourceSeparator"}
 from asteroid_bsrnn import peers
 assert models.get("XUMXPeer") is peers.XUMXPeer
 assert vars(s) == before

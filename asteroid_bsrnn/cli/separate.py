@@ -10,11 +10,14 @@ from functools import partial
 from pathlib import Path
 
 from ..errors import UserError
+from ..files import list_files
 from ..options import CLIP, DEFAULT_MODEL, SUBTYPES, FileOptions
 from .devices import Devices, Work, device_names, separate_one
 from .options import add_chunks, add_computation, add_running, separator_options
 from .reporting import ForPeople, Song, reporting
-from .terminal import bitrate, count, name, seconds, warnings_in_one_line
+from .terminal import bitrate, count, name, number_within, seconds, warnings_in_one_line
+
+MODEL_SUFFIXES = (".pth", ".ckpt", ".yml", ".yaml")
 
 # Everything else is imported where it is used: it needs torch, which --help must not wait for.
 
@@ -48,10 +51,19 @@ def add_separate(commands) -> None:
     )
     parser.add_argument(
         "--model",
+        nargs="+",
         metavar="NAME|FILE|URL|hf:USER/NAME",
         help="pretrained weights, downloaded at first use: a name (see: asteroid-bsrnn models), a "
-        "file, a URL, or a repository of the Hugging Face Hub; default: "
-        f"{DEFAULT_MODEL}, which ships with the package",
+        "file, a URL, or a repository of the Hugging Face Hub; estimates of several models, or of "
+        f"those of a bag file (.yml), are averaged; default: {DEFAULT_MODEL}, which ships with the "
+        "package",
+    )
+    parser.add_argument(
+        "--model-weights",
+        nargs="+",
+        type=number_within(above=0),
+        metavar="WEIGHT",
+        help="weights of several models in the average; default: equal",
     )
     stems = parser.add_mutually_exclusive_group()
     stems.add_argument(
@@ -138,6 +150,7 @@ def _add_files(group: argparse._ArgumentGroup) -> None:
 
 def _separate_quietly(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     options.inputs, options.stems = _split_stems(options.inputs, options.stems)
+    options.inputs, options.model = _split_models(options.inputs, options.model)
     if not options.inputs:
         hint = "; name the inputs before --stems" if options.stems else ""
         parser.error(f"the following arguments are required: INPUT{hint}")
@@ -160,6 +173,43 @@ def _split_stems(inputs: list[str], stems: list[str] | None) -> tuple[list[str],
         swallowed = [text for text in stems[1:] if os.path.exists(text)]
     left = [text for text in stems if text not in swallowed]
     return inputs + swallowed, [name for text in left for name in text.split(",") if name]
+
+
+def _split_models(
+    inputs: list[str], models: list[str] | None
+) -> tuple[list[str], list[str] | None]:
+    """Return the inputs and the models, where `--model` took inputs that follow it for models.
+
+    Among the values of `--model` after the first, paths with another suffix than those of weights
+    and bags are inputs, and so are folders without weights.
+    """
+    if models is None:
+        return inputs, None
+    swallowed = [text for text in models[1:] if _is_input(text)]
+    return inputs + swallowed, [text for text in models if text not in swallowed]
+
+
+def _is_input(text: str) -> bool:
+    path = Path(text)
+    if path.is_dir():
+        return not (list_files(path, MODEL_SUFFIXES) or (path / "checkpoints").is_dir())
+    if text.startswith("hf:") or "://" in text:
+        return False
+    return path.suffix.lower() not in MODEL_SUFFIXES and bool(path.suffix or path.is_file())
+
+
+def _model(models: list[str] | None, weights: list[float] | None):
+    """Return the model of the arguments: None for the default, a name, or a bag of several."""
+    named = len(models or [DEFAULT_MODEL])
+    if weights is not None and len(weights) != named:
+        raise UserError(
+            f"--model-weights: {len(weights)} for {named} model(s); give one weight for each"
+        )
+    if models is None or named == 1:
+        return models and models[0]
+    from ..zoo import Bag, Member
+
+    return Bag(tuple(map(Member, models, weights or [1.0] * named)))
 
 
 def _separate(options: argparse.Namespace, reporter: ForPeople) -> int:
@@ -218,7 +268,8 @@ def _work(options: argparse.Namespace, inputs: list[Path]) -> Work:
         skip_existing=options.skip_existing,
         keep=inputs,
     )
-    separator = {"model": options.model, **separator_options(options), "stems": stems}
+    model = _model(options.model, options.model_weights)
+    separator = {"model": model, **separator_options(options), "stems": stems}
     return Work(separator, options.output, files)
 
 

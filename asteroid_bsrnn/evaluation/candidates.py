@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..weights import checkpoint
-from ..weights.cache import sha256_of
+from ..weights.bag import facts_of, files_of, sha256_of
 from ..weights.find import find_weights
 
 # The recipe's name of the ledger in the folder of a run.
@@ -23,9 +22,10 @@ class Candidate:
     Attributes:
         label: name in tables.
         name: of the registry, `hf:` reference or URL; None for a file.
-        path: file of its weights, or folder of such files with a network each.
+        path: file of its weights, folder of such files with a network each, or bag file.
         sha256: checksum of that file, or of the names and checksums of all.
         ledger: of the run that trained it; None if there is none beside the weights.
+        members: model, weights and checksum of each model of a bag; empty for others.
     """
 
     label: str
@@ -33,6 +33,7 @@ class Candidate:
     path: Path
     sha256: str
     ledger: Path | None = None
+    members: list[dict] = field(default_factory=list)
 
     def facts(self, folder: str | os.PathLike) -> dict:
         """Return plain types for records in `folder`, with paths relative to it."""
@@ -42,6 +43,7 @@ class Candidate:
             "path": None if self.name else _relative(self.path, folder),
             "sha256": self.sha256,
             "ledger": None if self.ledger is None else _relative(self.ledger, folder),
+            **({"members": self.members} if self.members else {}),
         }
 
 
@@ -56,7 +58,7 @@ def candidate(given: str | os.PathLike) -> Candidate:
     """
     label, name = split_label(os.fspath(given))
     weights = find_weights(name)
-    checkpoint.files_of(weights.path)  # refuses a folder without weights
+    files_of(weights.path)  # refuses a folder without weights
     ledger = None if weights.run is None else weights.run / LEDGER_OF_RUN
     return Candidate(
         safe_name(label or weights.label),
@@ -64,6 +66,7 @@ def candidate(given: str | os.PathLike) -> Candidate:
         weights.path,
         sha256_of(weights.path),
         ledger if ledger is not None and ledger.is_file() else None,
+        facts_of(weights.path),
     )
 
 

@@ -5,6 +5,7 @@ from ..registration import register_filterbank, register_models
 from .base import SourceModel
 from .bscnn import BSCNN
 from .bsrnn import BSRNN, BandSplitMasker, BandSplitModel
+from .ensemble import Ensemble
 from .per_source import PerSourceSeparator, build_network
 
 __all__ = [
@@ -12,10 +13,11 @@ __all__ = [
     "BSRNN",
     "BandSplitMasker",
     "BandSplitModel",
+    "Ensemble",
     "PerSourceSeparator",
     "SourceModel",
     "build_network",
 ]
 
-register_models(BSRNN, BSCNN, PerSourceSeparator)
+register_models(BSRNN, BSCNN, Ensemble, PerSourceSeparator)
 register_filterbank("fft_stft", FFTSTFTFB)

@@ -45,9 +45,9 @@ class Separator:
     replaces the network, and `to` moves it to another device.
 
     Args:
-        model: a model, the name of pretrained weights, or a file or URL of them. None means the
-            weights that ship with the package. A model is moved to the device and runs in
-            evaluation mode; afterwards it has the mode that it had before.
+        model: a model, the name of pretrained weights, a file or URL of them, or a bag of several
+            (`zoo.load`). None means the weights that ship with the package. A model is moved to the
+            device and runs in evaluation mode; afterwards it has the mode that it had before.
         segment: length of a chunk in seconds; None means the whole recording at once.
         overlap: length of the cross-fade between chunks, as a share of the segment.
         hop: distance between the starts of chunks in seconds. If given, chunks are averaged where
@@ -88,7 +88,7 @@ class Separator:
 
     def __init__(
         self,
-        model: nn.Module | str | os.PathLike | None = None,
+        model: nn.Module | str | os.PathLike | zoo.Bag | None = None,
         segment: float | None = 10.0,
         overlap: float = 0.1,
         hop: float | None = None,
@@ -127,7 +127,7 @@ class Separator:
         return self._model
 
     @model.setter
-    def model(self, model: nn.Module | str | os.PathLike | None) -> None:
+    def model(self, model: nn.Module | str | os.PathLike | zoo.Bag | None) -> None:
         """Replace the network, and what follows from it: sources, sample rate and precision."""
         self._adopt(_load(model, self._stems))
 
@@ -374,7 +374,7 @@ class Separator:
 
 
 def _load(
-    model: nn.Module | str | os.PathLike | None, stems: str | Sequence[str] | None
+    model: nn.Module | str | os.PathLike | zoo.Bag | None, stems: str | Sequence[str] | None
 ) -> nn.Module:
     """Return the model, loaded if need be, if it has what a separator needs."""
     name = type(model).__name__ if isinstance(model, nn.Module) else model

@@ -48,7 +48,8 @@ def find_weights(given: str | os.PathLike, stems: str | Sequence[str] | None = N
             - a file: published, converted, or a checkpoint of one of the recipes' trainings;
             - the folder of a training run, finished or not. Its `best_model.pth` is taken, or else
               its best checkpoint;
-            - a folder of published files, with one network each.
+            - a folder of published files, with one network each;
+            - a bag file (`weights.bag`), whose models are found when it is loaded.
         stems: wanted sources; only the networks that estimate them are downloaded. None means all.
 
     Raises:

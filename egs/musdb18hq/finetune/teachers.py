@@ -14,6 +14,7 @@ from asteroid_bsrnn.data import SOURCES
 from asteroid_bsrnn.evaluation.candidates import Candidate, candidate
 from asteroid_bsrnn.evaluation.running import settings_hash
 from asteroid_bsrnn.weights import checkpoint
+from asteroid_bsrnn.weights.bag import files_of
 
 KNOWN = "known"
 
@@ -102,7 +103,7 @@ def load(options: argparse.Namespace) -> list[Teacher]:
 def _licenses(path: Path) -> list[dict[str, Any]]:
     """Return the notices of the training data that the files of weights contain."""
     notices: list[dict[str, Any]] = []
-    for file in checkpoint.files_of(path):
+    for file in files_of(path):
         found = checkpoint.load_dict(file).get("infos", {}).get("licenses", [])
         notices += [notice for notice in found if notice not in notices]
     return notices
