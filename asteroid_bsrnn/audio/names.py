@@ -40,6 +40,11 @@ def unique_names(paths: Sequence[str | os.PathLike]) -> list[str]:
     return names
 
 
+def page_name(track: str) -> str:
+    """Return the file name of the page that plays the stems of a recording."""
+    return _shorten(track, _LONGEST_NAME - len(".html")) + ".html"
+
+
 def check_pattern(pattern: str, format: str, several: bool = False) -> None:
     """Refuse a pattern that is not valid, or whose files would replace each other.
 

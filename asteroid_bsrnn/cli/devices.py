@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import signal
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from multiprocessing import connection, get_context
+from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
@@ -28,11 +29,13 @@ class Work:
         separator: arguments of `Separator`.
         output: folder of the stems.
         files: options of every song.
+        page: whether each song gets a page that plays its stems.
     """
 
     separator: dict[str, Any]
     output: str
     files: FileOptions
+    page: bool = False
 
 
 def separate_one(separator, work: Work, song: Song, reporter: ForPeople) -> bool:
@@ -41,7 +44,12 @@ def separate_one(separator, work: Work, song: Song, reporter: ForPeople) -> bool
         with quiet_libraries(), reporter.song(song) as progress:
             job = separator.plan(song.path, work.output, replace(work.files, track=song.track))
             rate = job.audio.sample_rate
+            page = _page(work, song, job.paths)
             paths = separator.run(job, lambda done, total: progress(done / rate, total / rate))
+            if page is not None:
+                from ..report.listening import write_page
+
+                write_page(page, song.track, paths)
     except (UserError, MemoryError, RuntimeError) as error:
         # The other songs are separated all the same.
         if not isinstance(error, UserError) and not is_out_of_memory(error):
@@ -49,8 +57,17 @@ def separate_one(separator, work: Work, song: Song, reporter: ForPeople) -> bool
         known = isinstance(error, UserError)
         reporter.failed(song, error if known else f"{song.path}: {OUT_OF_MEMORY}")
         return False
-    reporter.written(song, paths, job.is_finished)
+    reporter.written(song, paths, job.is_finished, page)
     return True
+
+
+def _page(work: Work, song: Song, stems: Mapping[str, Path]) -> Path | None:
+    """Return the path of a song's page, or None if no page is wanted."""
+    if not work.page:
+        return None
+    from ..report.listening import page_path
+
+    return page_path(song.track, stems, work.files.overwrite)
 
 
 class Devices:
@@ -155,8 +172,8 @@ class _Sender(ForPeople):
     def song(self, song: Song):
         yield lambda done, total: self._there.send(("progress", done, total))
 
-    def written(self, song: Song, paths, finished: bool) -> None:
-        self._there.send(("written", paths, finished))
+    def written(self, song: Song, paths, finished: bool, page: Path | None = None) -> None:
+        self._there.send(("written", paths, finished, page))
 
     def failed(self, song: Song | None, message: Exception | str) -> None:
         self._there.send(("failed", str(message)))

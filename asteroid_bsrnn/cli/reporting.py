@@ -67,10 +67,14 @@ class ForPeople:
     def scored(self, model: str, path: Path) -> None:
         """Tell the file with the scores of a model; a table shows them."""
 
-    def written(self, song: Song, paths: Mapping[str, Path], finished: bool) -> None:
-        """Name the stems of a song; `finished` if they existed."""
+    def written(
+        self, song: Song, paths: Mapping[str, Path], finished: bool, page: Path | None = None
+    ) -> None:
+        """Name the stems of a song, `finished` if they existed, and its page."""
         what = "skipped, exists" if finished else ", ".join(paths)
         show(f"{song.path} -> {next(iter(paths.values())).parent} ({what})")
+        if page is not None:
+            show(f"page: {page}")
 
     def failed(self, song: Song | None, message: Exception | str) -> None:
         """Say why an input fails."""
@@ -131,12 +135,16 @@ class ForPrograms(ForPeople):
         """Print the number of tracks that a model is scored on, and of all."""
         yield lambda done, total: self.event("progress", model=model, tracks=done, total=total)
 
-    def written(self, song: Song, paths: Mapping[str, Path], finished: bool) -> None:
-        """Print each file of a song."""
+    def written(
+        self, song: Song, paths: Mapping[str, Path], finished: bool, page: Path | None = None
+    ) -> None:
+        """Print each file of a song, and its page."""
         self._counts["skipped" if finished else "written"] += 1
         for stem, path in paths.items():
             facts = {"input": str(song.path), "track": song.track, "stem": stem}
             self.event("skipped" if finished else "written", **facts, path=str(path))
+        if page is not None:
+            self.event("page", input=str(song.path), track=song.track, path=str(page))
 
     def failed(self, song: Song | None, message: Exception | str) -> None:
         """Print why an input fails, on stderr too."""

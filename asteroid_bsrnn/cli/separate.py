@@ -139,6 +139,11 @@ def _add_files(group: argparse._ArgumentGroup) -> None:
         help="audio track of a video or .stem.mp4 to separate, from 1; default: the one that the "
         "file flags as default, or else the first",
     )
+    group.add_argument(
+        "--page",
+        action="store_true",
+        help="write <track>.html beside the stems of each song, which plays them in a browser",
+    )
     group.add_argument("--overwrite", action="store_true", help="replace existing stems")
     group.add_argument(
         "--skip-existing",
@@ -270,7 +275,7 @@ def _work(options: argparse.Namespace, inputs: list[Path]) -> Work:
     )
     model = _model(options.model, options.model_weights)
     separator = {"model": model, **separator_options(options), "stems": stems}
-    return Work(separator, options.output, files)
+    return Work(separator, options.output, files, options.page)
 
 
 def _check_collisions(sources: Sequence[str], tracks: Sequence[str], options: FileOptions) -> None:

@@ -1,0 +1,96 @@
+"""A page that plays the stems of a song together, opened from disk.
+
+The page refers to the stems by relative links and holds everything else itself. It plays them with
+`<audio>` elements, because a page opened from disk may not read the samples of other files.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import quote
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from .._version import __version__
+from ..audio.names import page_name
+from ..errors import UserError
+from ..files import write_text
+
+_HERE = Path(__file__).parent
+
+_MARK = '<meta name="generator" content="asteroid-bsrnn separate '
+"""Beginning of a line of every page; only a file with it is replaced without being asked for."""
+
+
+def page_path(track: str, stems: Mapping[str, Path], overwrite: bool = False) -> Path:
+    """Return the path of a song's page: `<track>.html` in the folder that holds all its stems.
+
+    Args:
+        track: name of the song.
+        stems: from the name of each stem to its path.
+        overwrite: whether the page may replace a file that is no such page.
+
+    Raises:
+        UserError: something else than a page is in its place.
+    """
+    folder = os.path.commonpath([path.parent for path in stems.values()])
+    path = Path(folder, page_name(track))
+    if path.is_dir():
+        raise UserError(f"{path}: a folder is in the place of the page; move it away")
+    if path.exists() and not overwrite and not _is_page(path):
+        raise UserError(
+            f"{path}: exists and is no page of this program; use --overwrite to replace it"
+        )
+    return path
+
+
+def write_page(path: Path, track: str, stems: Mapping[str, Path]) -> None:
+    """Write the page of a song.
+
+    Args:
+        path: of the page, as `page_path` returns it.
+        track: name of the song.
+        stems: from the name of each stem to its path, in the order of the page.
+
+    Raises:
+        UserError: the page cannot be written.
+    """
+    environment = Environment(
+        loader=FileSystemLoader(_HERE / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    static = {name: _HERE / "static" / name for name in ("report.css", "theme.js")}
+    text = environment.get_template("listening.html").render(
+        # Names of files need not be valid Unicode, but a page must be.
+        track=os.fsencode(track).decode("utf-8", "replace"),
+        stems={name: _link(stem, path.parent) for name, stem in stems.items()},
+        mark=Markup(_MARK),
+        version=__version__,
+        **{
+            name.replace(".", "_"): Markup(file.read_text(encoding="utf-8"))
+            for name, file in static.items()
+        },
+    )
+    try:
+        write_text(path, text)
+    except OSError as error:
+        raise UserError(f"{path}: the page cannot be written ({error.strerror})") from error
+
+
+def _link(stem: Path, folder: Path) -> str:
+    """Return the address of a stem relative to a folder that holds it."""
+    return quote(os.fsencode(stem.relative_to(folder).as_posix()))
+
+
+def _is_page(path: Path) -> bool:
+    try:
+        with path.open(encoding="utf-8", errors="replace") as file:
+            return _MARK in file.read(1000)
+    except OSError:
+        return False
