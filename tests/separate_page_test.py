@@ -119,6 +119,7 @@ class TestFiles:
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this system")
 class TestBrowser:
+    @pytest.mark.slow  # a busy processor delays the sounds
     def test_all_stems_play_at_the_same_instant(self, browser, address):
         with opened(browser, address) as page:
             assert page.locator("h1").inner_text() == HOSTILE and page.title() == HOSTILE
