@@ -746,7 +746,7 @@ def test_separator_is_public():
 
 
 OUT_OF_MEMORY = """
-import json, resource, sys, warnings
+import json, os, resource, warnings
 from pathlib import Path
 import torch
 from asteroid_bsrnn import Separator, presets
@@ -759,9 +759,8 @@ separator = Separator(network, device="cpu", precision="32", batch_size=2)
 separator.separate(mixture[:, :44100])
 
 
-def attempt(mebibytes):
+def separate(mebibytes):
     "Separate with so much more memory than the process holds now."
-    separator.to("cpu")  # starts from the arguments again
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     limit = pages * resource.getpagesize() + mebibytes * 2**20
     resource.setrlimit(resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
@@ -775,17 +774,40 @@ def attempt(mebibytes):
         resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     found = {"done": stems is not None, "segment": separator.settings["segment"],
              "batch_size": separator.batch_size, "warnings": [str(w.message) for w in caught]}
-    return stems, found
+    if found["done"] and found["segment"] < 10:
+        wanted = Separator(network, found["segment"], device="cpu", precision="32")
+        wanted = wanted.separate(mixture)
+        found["error"] = float((stems["vocals"] - wanted["vocals"]).abs().max())
+    return found
 
 
-_, nothing_fits = attempt(8)
-# Where the whole begins to fit differs from machine to machine; just below, chunks shrink.
-for mebibytes in (*range(220, 40, -20), *range(40, 8, -4)):
-    stems, found = attempt(mebibytes)
-    if found["segment"] < 10 or not found["done"]:
+def attempt(mebibytes):
+    "Call `separate` in a fork: what an attempt leaves behind would change the next one."
+    here, there = os.pipe()
+    child = os.fork()
+    if child == 0:
+        with os.fdopen(there, "w") as file:
+            json.dump(separate(mebibytes), file)
+        os._exit(0)
+    os.close(there)
+    with os.fdopen(here) as file:
+        found = json.load(file)
+    os.waitpid(child, 0)
+    return found
+
+
+nothing_fits = attempt(8)
+# Whole chunks fit in `high`, nothing in `low`; chunks shrink in between.
+low, high = 8, 400
+while high - low > 1:
+    middle = (low + high) // 2
+    found = attempt(middle)
+    if not found["done"]:
+        low = middle
+    elif found["segment"] == 10:
+        high = middle
+    else:
         break
-wanted = Separator(network, found["segment"], device="cpu", precision="32").separate(mixture)
-found["error"] = float((stems["vocals"] - wanted["vocals"]).abs().max())
 print(json.dumps([nothing_fits, found]))
 """
 
