@@ -1,4 +1,4 @@
-"""Listing folders, and writing files whole or not at all."""
+"""Listing folders, reading YAML, and writing files whole or not at all."""
 
 from __future__ import annotations
 
@@ -140,6 +140,22 @@ def remove_unfinished(path: str | os.PathLike) -> None:
     for left in path.parent.iterdir():
         if re.fullmatch(form, left.name):
             left.unlink(missing_ok=True)
+
+
+def read_yaml(path: str | os.PathLike) -> Any:
+    """Return the content of a YAML file, of plain types only.
+
+    Raises:
+        UserError: the file cannot be read, or is not YAML in UTF-8.
+    """
+    import yaml
+
+    try:
+        return yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:

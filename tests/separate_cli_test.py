@@ -17,14 +17,10 @@ from asteroid_bsrnn.audio import AudioFile
 from asteroid_bsrnn.audio.tags import Tags, read_tags, write_tags
 
 from .audio_lossy_test import encode, music, picture, rate_of
-from .cli_test import command, complaint, files_below, main, save_network
+from .cli_test import command, complaint, files_below, main, program, save_network
 from .sounds import RATE, decibels, noise, write
-from .warm_python import python
 
 __all__ = ["complaint"]
-
-# A process of its own, whose children are stopped with it.
-PROGRAM = [sys.executable, "-m", "asteroid_bsrnn"]
 
 
 @pytest.fixture(scope="module")
@@ -200,7 +196,7 @@ class TestProgress:
         write(tmp_path / "x.wav", noise(20 * RATE)).rename(tmp_path / name)
         run = ["separate", name, "--model", model, "--segment", "0.2", "--hop", "0.02"]
         process = subprocess.Popen(
-            [python(), *PROGRAM[1:], *map(str, run), "--progress", "json"],
+            program(*run, "--progress", "json"),
             cwd=tmp_path,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -272,7 +268,7 @@ class TestShards:
         run = ["separate", library, "--model", model, "--name", "{track}-{stem}.{ext}"]
         jobs = [
             subprocess.Popen(
-                [python(), *PROGRAM[1:], *map(str, run), "-o", tmp_path / "out", "--shard", shard],
+                program(*run, "-o", tmp_path / "out", "--shard", shard),
                 stderr=subprocess.PIPE,
             )
             for shard in ("1/2", "2/2")
@@ -322,7 +318,8 @@ class TestDevices:
             write(tmp_path / f"{name}.wav", noise(30 * RATE))
         slowly = ["--segment", "0.2", "--hop", "0.01", "--device", "cpu,cpu"]
         run = ["separate", tmp_path, "-o", tmp_path / "out", "--model", model, *slowly]
-        process = subprocess.Popen([*PROGRAM, *map(str, run)], stderr=-1, start_new_session=True)
+        own = program(*run, interpreter=sys.executable)  # its children are stopped with it
+        process = subprocess.Popen(own, stderr=-1, start_new_session=True)
         deadline = time.monotonic() + 120
         while len(list(tmp_path.glob("out/*/.incomplete*/*"))) < 4:
             assert process.poll() is None and time.monotonic() < deadline
@@ -341,7 +338,11 @@ class TestDevices:
         slowly = ["--segment", "0.2", "--hop", "0.01", "--device", "cpu,cpu"]
         run = ["separate", tmp_path, "-o", tmp_path / "out", "--model", model, *slowly]
         process = subprocess.Popen(
-            [*PROGRAM, *map(str, run)], stdout=-1, stderr=-1, text=True, start_new_session=True
+            program(*run, interpreter=sys.executable),
+            stdout=-1,
+            stderr=-1,
+            text=True,
+            start_new_session=True,
         )
         deadline = time.monotonic() + 120
         while not list(tmp_path.glob("out/*/.incomplete*/*")):

@@ -220,14 +220,19 @@ def _write(job: Job, estimates: Iterable[np.ndarray], sample_rate: int) -> None:
 
 def _finished(paths: Mapping[str, Path], audio: AudioFile, rate: int) -> frozenset[str]:
     """Return the names of the stems that exist and are as long as the recording at `rate`."""
+    existing = {name: path for name, path in paths.items() if path.is_file()}
+    if not existing:
+        return frozenset()
+    try:
+        # Once for all stems: the whole recording is decoded where its length is not known.
+        frames = resampled_length(count_frames(audio), audio.sample_rate, rate)
+    except UserError:  # reported when it is separated
+        return frozenset()
+    wanted = (rate, audio.channels, frames)
     finished = set()
-    for name, path in paths.items():
+    for name, path in existing.items():
         try:
-            if not path.is_file():
-                continue
             stem = AudioFile(path)
-            frames = resampled_length(count_frames(audio), audio.sample_rate, rate)
-            wanted = (rate, audio.channels, frames)
             if (stem.sample_rate, stem.channels, count_frames(stem)) == wanted:
                 finished.add(name)
         except UserError:  # damaged, or no audio

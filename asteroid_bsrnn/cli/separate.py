@@ -219,11 +219,12 @@ def _model(models: list[str] | None, weights: list[float] | None):
 
 def _separate(options: argparse.Namespace, reporter: ForPeople) -> int:
     from ..audio import check_output
+    from ..audio.lossy import opus_sample_rate
     from ..audio.names import check_pattern
     from ..audio.stems import check_directory
 
     # Errors that would stop every file are found before the network is loaded.
-    rate = 48000 if options.format == "opus" else 44100
+    rate = opus_sample_rate(44100) if options.format == "opus" else 44100
     check_output(options.format, options.subtype, rate, 2, options.bitrate)
     check_pattern(options.name, options.format)
     check_directory(options.output)

@@ -14,6 +14,7 @@ from typing import Any
 
 from ..bands import SOURCES
 from ..errors import UserError
+from ..files import read_yaml
 
 GROUP = "layout"
 MIXTURE = "mixture"
@@ -167,14 +168,7 @@ def read_layout(path: str | os.PathLike) -> Layout:
     Raises:
         UserError: the file cannot be read, or has no such group.
     """
-    import yaml
-
-    try:
-        groups = yaml.safe_load(Path(path).expanduser().read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    groups = read_yaml(Path(path).expanduser())
     found = groups.get(GROUP) if isinstance(groups, dict) else None
     if not isinstance(found, dict):
         raise UserError(

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..weights.bag import facts_of, files_of, sha256_of
+from ..weights.bag import facts_of, files_of, sha256_of, sha256_of_members
 from ..weights.find import find_weights
 
 # The recipe's name of the ledger in the folder of a run.
@@ -59,14 +59,15 @@ def candidate(given: str | os.PathLike) -> Candidate:
     label, name = split_label(os.fspath(given))
     weights = find_weights(name)
     files_of(weights.path)  # refuses a folder without weights
+    members = facts_of(weights.path)
     ledger = None if weights.run is None else weights.run / LEDGER_OF_RUN
     return Candidate(
         safe_name(label or weights.label),
         weights.name,
         weights.path,
-        sha256_of(weights.path),
+        sha256_of_members(members) if members else sha256_of(weights.path),
         ledger if ledger is not None and ledger.is_file() else None,
-        facts_of(weights.path),
+        members,
     )
 
 

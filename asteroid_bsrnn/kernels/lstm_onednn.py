@@ -17,6 +17,7 @@ concatenating the states of both directions would cost as much as the layer itse
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 
 import torch
 from torch import nn
@@ -26,6 +27,9 @@ from .cpu import has_bfloat16, observed, serves
 
 TILE = 16
 """Rows of a matrix tile."""
+PARAMETERS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+LSTM = 2
+"""The number of this kind of layer in oneDNN."""
 FEWEST, FEW = 2 * TILE, 8 * TILE
 """Up to `FEWEST` sequences there is no padding, up to `FEW` it is to half a tile."""
 
@@ -101,23 +105,54 @@ def _both_directions(x: torch.Tensor, module: nn.LSTM, linear: nn.Linear) -> tor
     """Apply `linear` to the states without concatenating them, in the type of `x`."""
     kind, n_hidden = x.dtype, module.hidden_size
     x = x.contiguous()  # the layer assumes it
-    start = x.new_zeros(x.shape[1], n_hidden)
     columns = linear.weight.to(kind).split(n_hidden, dim=1)
     result = linear.bias.to(kind)
     for reverse, suffix in enumerate(("", "_reverse")):
-        weights = [
-            getattr(module, f"{name}_l0{suffix}").to(kind)
-            for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-        ]
-        # The operation that `nn.LSTM` calls for each direction; 2 means LSTM.
-        states, *_ = torch.mkldnn_rnn_layer(
-            x, *weights, start, start, bool(reverse), [], 2, n_hidden, 1, True, False, False, False
-        )
+        weights = [getattr(module, f"{name}_l0{suffix}") for name in PARAMETERS]
+        states, *_ = Direction(weights, reverse, kind).forward(x, train=False)
         # In place for the second direction. Torch's counter of operations knows `addmm`.
         out = result if reverse else None
         result = torch.addmm(result, states.flatten(0, 1), columns[reverse].mT, out=out)
         del states  # before the other direction allocates its own
     return result.view(*x.shape[:2], -1)
+
+
+class Direction:
+    """One direction of an LSTM in oneDNN, in one type.
+
+    Args:
+        weights: the parameters of the direction, in the order of `PARAMETERS`.
+        reverse: whether the sequences are read backwards.
+        kind: the type in which it is computed.
+    """
+
+    def __init__(self, weights: Sequence[torch.Tensor], reverse: int, kind: torch.dtype):
+        self.weights = [weight.detach().to(kind) for weight in weights]
+        self.reverse, self.n_hidden = bool(reverse), weights[1].shape[1]
+
+    def forward(self, inputs: torch.Tensor, *, train: bool) -> list[torch.Tensor]:
+        """Return the states of all steps, the last state and cell, and the workspace."""
+        start = self._zeros(inputs)
+        # Without gradients oneDNN returns no workspace.
+        with torch.set_grad_enabled(train):
+            return torch.mkldnn_rnn_layer(
+                inputs, *self.weights, start, start, self.reverse, [], LSTM, self.n_hidden, 1,
+                True, False, False, train,
+            )  # fmt: skip
+
+    def backward(
+        self, inputs: torch.Tensor, results: list[torch.Tensor], d_states: torch.Tensor
+    ) -> list[torch.Tensor]:
+        """Return the gradients of the inputs and of the weights."""
+        start = self._zeros(inputs)
+        states, last, cell, workspace = results
+        return torch.ops.aten.mkldnn_rnn_layer_backward(
+            inputs, *self.weights, start, start, states, last, cell, d_states, start, start,
+            self.reverse, LSTM, self.n_hidden, 1, True, True, False, [], False, workspace,
+        )[:5]  # fmt: skip
+
+    def _zeros(self, inputs: torch.Tensor) -> torch.Tensor:
+        return inputs.new_zeros(inputs.shape[1], self.n_hidden)
 
 
 def sequences_missing(x: torch.Tensor) -> int:

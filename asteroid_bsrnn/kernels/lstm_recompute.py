@@ -14,11 +14,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from .cpu import has_bfloat16, observed
-from .lstm_onednn import is_one_bidirectional_layer, sequences_missing
-
-NAMES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-LSTM = 2
-"""The number of this kind of layer in oneDNN."""
+from .lstm_onednn import PARAMETERS, Direction, is_one_bidirectional_layer, sequences_missing
 
 
 def keeps_little(x: torch.Tensor, module: nn.LSTM, linear: nn.Linear) -> bool:
@@ -63,7 +59,7 @@ def normalised_lstm(
     Raises:
         RuntimeError: on a second backward: the gradient has no derivative.
     """
-    weights = [getattr(module, name + end) for end in ("_l0", "_l0_reverse") for name in NAMES]
+    weights = [getattr(module, name + end) for end in ("_l0", "_l0_reverse") for name in PARAMETERS]
     return _NormalisedLSTM.apply(
         x, scale, shift, *linear.parameters(), *weights, _types(x), recompute
     )
@@ -89,7 +85,7 @@ class _NormalisedLSTM(torch.autograd.Function):
             inputs = _normalised(x, scale, shift, kind)
             result, kept = bias.to(result_kind), []
             for reverse, columns in enumerate(matrix.to(result_kind).chunk(2, dim=1)):
-                layer = _Direction(weights, reverse, kind)
+                layer = Direction(weights[4 * reverse : 4 * reverse + 4], reverse, kind)
                 states, *others = layer.forward(inputs, train=not recompute)
                 rows = states.flatten(0, 1).to(result_kind)
                 result = torch.addmm(result, rows, columns.mT)
@@ -114,7 +110,7 @@ class _NormalisedLSTM(torch.autograd.Function):
             d_bias = rows.sum(dim=0, dtype=wide).to(bias.dtype)
             d_inputs, d_columns, d_weights = None, [], []
             for reverse, columns in enumerate(matrix.to(result_kind).chunk(2, dim=1)):
-                layer = _Direction(weights, reverse, kind)
+                layer = Direction(weights[4 * reverse : 4 * reverse + 4], reverse, kind)
                 # The states and the workspace of a direction are freed before those of the next.
                 results = kept[4 * reverse : 4 * reverse + 4] or layer.forward(inputs, train=True)
                 states = results[0].flatten(0, 1).to(result_kind)
@@ -131,38 +127,6 @@ class _NormalisedLSTM(torch.autograd.Function):
         return (
             d_input, d_scale, d_shift, torch.cat(d_columns, dim=1), d_bias, *d_weights, None, None
         )  # fmt: skip
-
-
-class _Direction:
-    """One direction of an LSTM in oneDNN, in one type."""
-
-    def __init__(self, weights: list[torch.Tensor], reverse: int, kind: torch.dtype):
-        self.weights = [w.detach().to(kind) for w in weights[4 * reverse : 4 * reverse + 4]]
-        self.reverse, self.n_hidden = bool(reverse), weights[1].shape[1]
-
-    def forward(self, inputs: torch.Tensor, *, train: bool) -> list[torch.Tensor]:
-        """Return the states of all steps, the last state and cell, and the workspace."""
-        start = self._zeros(inputs)
-        # Without gradients oneDNN returns no workspace.
-        with torch.set_grad_enabled(train):
-            return torch.mkldnn_rnn_layer(
-                inputs, *self.weights, start, start, self.reverse, [], LSTM, self.n_hidden, 1,
-                True, False, False, train,
-            )  # fmt: skip
-
-    def backward(
-        self, inputs: torch.Tensor, results: list[torch.Tensor], d_states: torch.Tensor
-    ) -> list[torch.Tensor]:
-        """Return the gradients of the inputs and of the weights."""
-        start = self._zeros(inputs)
-        states, last, cell, workspace = results
-        return torch.ops.aten.mkldnn_rnn_layer_backward(
-            inputs, *self.weights, start, start, states, last, cell, d_states, start, start,
-            self.reverse, LSTM, self.n_hidden, 1, True, True, False, [], False, workspace,
-        )[:5]  # fmt: skip
-
-    def _zeros(self, inputs: torch.Tensor) -> torch.Tensor:
-        return inputs.new_zeros(inputs.shape[1], self.n_hidden)
 
 
 def _normalised(

@@ -11,15 +11,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import quote
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from .._version import __version__
 from ..audio.names import page_name
 from ..errors import UserError
 from ..files import write_text
-
-_HERE = Path(__file__).parent
+from .rendering import STATIC, environment
 
 _MARK = '<meta name="generator" content="asteroid-bsrnn separate '
 """Beginning of a line of every page; only a file with it is replaced without being asked for."""
@@ -58,24 +56,21 @@ def write_page(path: Path, track: str, stems: Mapping[str, Path]) -> None:
     Raises:
         UserError: the page cannot be written.
     """
-    environment = Environment(
-        loader=FileSystemLoader(_HERE / "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    static = {name: _HERE / "static" / name for name in ("report.css", "theme.js")}
-    text = environment.get_template("listening.html").render(
-        # Names of files need not be valid Unicode, but a page must be.
-        track=os.fsencode(track).decode("utf-8", "replace"),
-        stems={name: _link(stem, path.parent) for name, stem in stems.items()},
-        mark=Markup(_MARK),
-        version=__version__,
-        **{
-            name.replace(".", "_"): Markup(file.read_text(encoding="utf-8"))
-            for name, file in static.items()
-        },
+    static = {name: STATIC / name for name in ("report.css", "theme.js")}
+    text = (
+        environment()
+        .get_template("listening.html")
+        .render(
+            # Names of files need not be valid Unicode, but a page must be.
+            track=os.fsencode(track).decode("utf-8", "replace"),
+            stems={name: _link(stem, path.parent) for name, stem in stems.items()},
+            mark=Markup(_MARK),
+            version=__version__,
+            **{
+                name.replace(".", "_"): Markup(file.read_text(encoding="utf-8"))
+                for name, file in static.items()
+            },
+        )
     )
     try:
         write_text(path, text)

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from .._version import __version__
@@ -22,9 +21,8 @@ from ..tables import Column, rounded
 from .clips import Player
 from .drawing import Chart
 from .inputs import Group
+from .rendering import STATIC, environment
 from .tables import Sheet
-
-_HERE = Path(__file__).parent
 
 
 @dataclass(frozen=True)
@@ -96,15 +94,8 @@ class Page:
 
 def write_page(path: Path, page: Page) -> None:
     """Write the page, with its style sheet and scripts beside it."""
-    environment = Environment(
-        loader=FileSystemLoader(_HERE / "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(clock=_clock, db=_decibels, markup=Markup, minus=_minus)
-    text = environment.get_template("page.html").render(
+    pages = environment(clock=_clock, db=_decibels, markup=Markup, minus=_minus)
+    text = pages.get_template("page.html").render(
         page=page,
         comparisons=comparison_table,
         decibels=Column("", decimals=2),
@@ -112,7 +103,7 @@ def write_page(path: Path, page: Page) -> None:
         day=datetime.now(timezone.utc).date().isoformat(),
     )
     path.write_text(text, encoding="utf-8")
-    for file in sorted((_HERE / "static").iterdir()):
+    for file in sorted(STATIC.iterdir()):
         if file.is_file():
             shutil.copy(file, path.parent / file.name)
 

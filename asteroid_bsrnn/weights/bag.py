@@ -13,6 +13,7 @@ from typing import Any
 
 from ..audio.stems import choose_stems
 from ..errors import UserError
+from ..files import read_yaml
 from ..models import Ensemble, PerSourceSeparator, SourceModel
 from . import cache, checkpoint, hub
 from .find import Weights, find_weights
@@ -120,15 +121,8 @@ def read_bag(path: str | os.PathLike) -> Bag:
     Raises:
         UserError: the file cannot be read or has another form; the message names the key.
     """
-    import yaml
-
     path = Path(path)
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    content = read_yaml(path)
     entries = content.get("models") if isinstance(content, dict) else None
     if not isinstance(entries, list) or not entries:
         raise UserError(f"{path}: not a bag: it needs a list 'models', such as models: [a, b]")
@@ -192,9 +186,14 @@ def sha256_of(path: str | os.PathLike) -> str:
     """
     if not is_bag(path):
         return cache.sha256_of(path)
+    return sha256_of_members(facts_of(path))
+
+
+def sha256_of_members(members: Sequence[Mapping]) -> str:
+    """Return the SHA-256 of a bag from what `facts_of` returned for it, without reading files."""
     lines = [
-        f"{model['sha256']}  {json.dumps(model['weights'], sort_keys=True)}\n"
-        for model in facts_of(path)
+        f"{member['sha256']}  {json.dumps(member['weights'], sort_keys=True)}\n"
+        for member in members
     ]
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
