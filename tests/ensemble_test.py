@@ -1,4 +1,4 @@
-"""Models whose estimates are averaged: `--model a b`, bag files, and their scores."""
+"""Models that work together: `--model a b`, bag files, and their scores."""
 
 import json
 import pickle
@@ -112,6 +112,44 @@ class TestAverage:
             assert torch.equal(again(mixture[None]), ensemble(mixture[None]))
 
 
+class TestResidual:
+    TEXT = (
+        "models:\n"
+        "  - model: a.pth\n"
+        "    weights: {vocals: 1}\n"
+        "  - model: c.pth\n"
+        "    input: residual\n"
+        "  - model: b.pth\n"
+        "    weights: {drums: 1}\n"
+        "    input: residual\n"
+    )
+
+    def test_a_model_separates_what_those_before_it_leave(self, folder, mixture, tmp_path):
+        path = bag_file(folder, self.TEXT, "residual.yml")
+        found = separate(path, mixture)
+        vocals = separate(folder / "a.pth", mixture)["vocals"]
+        bass = separate(folder / "c.pth", mixture - vocals)["bass"]
+        drums = separate(folder / "b.pth", mixture - vocals - bass)["drums"]
+        for stem, expected in {"vocals": vocals, "bass": bass, "drums": drums}.items():
+            assert_close(found[stem], expected)
+        again = zoo.load(checkpoint.save_model(zoo.load(path), tmp_path / "one.pth"))
+        assert again.residual == [False, True, True]
+        assert_close(separate(again, mixture)["drums"], drums)
+
+    def test_stems_keep_the_models_before_a_residual(self, folder, mixture):
+        path = bag_file(folder, self.TEXT, "residual.yml")
+        whole = separate(path, mixture)
+        for stem, count in (("vocals", 1), ("bass", 2), ("drums", 3)):
+            assert len(zoo.load(path, stems=stem).networks) == count
+            assert torch.equal(separate(path, mixture, stems=stem)[stem], whole[stem])
+
+    def test_the_input_is_in_the_checksum(self, folder):
+        path = bag_file(folder, self.TEXT, "residual.yml")
+        assert [fact.get("input") for fact in bag.facts_of(path)] == [None, "residual", "residual"]
+        other = bag_file(folder, self.TEXT.replace("residual", "mixture"), "other.yml")
+        assert bag.sha256_of(path) != bag.sha256_of(other)
+
+
 class TestRefused:
     @pytest.mark.parametrize(
         "text, words",
@@ -130,6 +168,9 @@ class TestRefused:
             ("models: [a.pth, gone]", ["'gone'", "relative to the bag file", "obsrnn"]),
             ("models: [a.pth, fast.pth]", ["a.pth has 44100 Hz", "fast.pth has 48000 Hz"]),
             ("models: [a.pth, inner.yml]", ["inner.yml", "itself"]),
+            ("models: [a.pth, {model: c.pth, input: rest}]", ["'rest'", "mixture or residual"]),
+            ("models: [{model: a.pth, input: residual}]", ["first network"]),
+            ("models: [a.pth, {model: b.pth, input: residual}]", ["drums, vocals", "lacks"]),
         ],
     )
     def test_a_bag_file(self, folder, text, words):

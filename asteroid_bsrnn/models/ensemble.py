@@ -20,27 +20,32 @@ class Ensemble(SourceModel):
 
     Each source is the weighted mean of its estimates by the networks that serve it. Networks may
     have any sources, numbers of channels and filterbanks. All of them stay in memory, and each
-    chunk passes through one after the other.
+    chunk passes through one after the other. The input of a network is the mixture, or the
+    residual: the mixture minus the sources that the networks before it serve.
 
     Args:
         networks: for each network a mapping with `model_name` and `model_args`, as returned by
             `serialize`.
         weights: for each network a mapping from source to weight. A network does not serve a source
             whose weight is 0 or absent.
+        residual: for each network whether its input is the residual; None means that of all
+            networks is the mixture.
         sample_rate: in hertz; None means that of the networks, which any other value must equal.
 
     Attributes:
         sources: all sources that are served, in the order of their first appearance.
         weights: for each network its share of each source that it serves. The shares of a source
             add up to 1.
+        residual: for each network whether its input is the residual.
 
     Shape:
         (B, C, L) -> (B, S, C, L)
 
     Raises:
         ValueError: if there is no network, one is not a model of this project, they differ in
-            sample rate, one serves no source or lacks a source that it is to serve, or a weight is
-            not a finite number of at least 0.
+            sample rate, one serves no source or lacks a source that it is to serve, a weight is not
+            a finite number of at least 0, the input of the first network is the residual, or a
+            source that a residual lacks is served again.
     """
 
     @records_arguments
@@ -49,6 +54,7 @@ class Ensemble(SourceModel):
         *,
         networks: Sequence[Mapping],
         weights: Sequence[Mapping[str, float]],
+        residual: Sequence[bool] | None = None,
         sample_rate: float | None = None,
     ):
         built = [build_network(conf) for conf in networks]
@@ -68,6 +74,8 @@ class Ensemble(SourceModel):
         ]
         sources = list(dict.fromkeys(source for given in served for source in given))
         super().__init__(sources, rates[0], None)
+        self.residual = [False] * len(built) if residual is None else list(residual)
+        _check_residual(self.residual, served)
         totals = {source: sum(given.get(source, 0.0) for given in served) for source in sources}
         self.weights = [
             {source: weight / totals[source] for source, weight in given.items()}
@@ -77,7 +85,10 @@ class Ensemble(SourceModel):
 
     @classmethod
     def of(
-        cls, networks: Sequence[SourceModel], weights: Sequence[Mapping[str, float]]
+        cls,
+        networks: Sequence[SourceModel],
+        weights: Sequence[Mapping[str, float]],
+        residual: Sequence[bool] | None = None,
     ) -> Ensemble:
         """Return the ensemble of existing networks, which are not copied."""
         confs = [
@@ -85,7 +96,7 @@ class Ensemble(SourceModel):
             for network in networks
         ]
         with torch.device("meta"):  # no weights are made only to be replaced
-            ensemble = cls(networks=confs, weights=weights)
+            ensemble = cls(networks=confs, weights=weights, residual=residual)
         ensemble.networks = nn.ModuleList(networks)
         return ensemble
 
@@ -98,8 +109,11 @@ class Ensemble(SourceModel):
         """Estimate the sources of a mixture; shapes and errors as in `SourceModel`."""
         mixture = as_mixture(wav, self.in_channels)  # (B, C, L)
         means: dict[str, torch.Tensor] = {}
-        for network, shares in zip(self.networks, self.weights, strict=True):
-            estimates = any_channels(network, network.in_channels)(mixture)  # (B, S, C, L)
+        for network, shares, residual in zip(
+            self.networks, self.weights, self.residual, strict=True
+        ):
+            heard = mixture - sum(means.values()) if residual else mixture
+            estimates = any_channels(network, network.in_channels)(heard)  # (B, S, C, L)
             for source, share in shares.items():
                 part = share * estimates[:, network.sources.index(source)]
                 means[source] = means[source] + part if source in means else part
@@ -123,3 +137,20 @@ def _served(sources: Sequence[str], weights: Mapping[str, float]) -> dict[str, f
     if not served:
         raise ValueError("a network of the Ensemble serves no source; leave it out")
     return served
+
+
+def _check_residual(residual: Sequence[bool], served: Sequence[Mapping[str, float]]) -> None:
+    """Raise if a residual is not defined, or lacks a source that is served later."""
+    if len(residual) != len(served) or any(residual[:1]):
+        raise ValueError(
+            "residual must have a value for each network, and the first network has no networks "
+            f"before it: {list(residual)}"
+        )
+    for number in (number for number, given in enumerate(residual) if given):
+        before = {source for sources in served[:number] for source in sources}
+        again = before & {source for sources in served[number:] for source in sources}
+        if again:
+            raise ValueError(
+                f"the residual of network {number + 1} of the Ensemble lacks "
+                f"{', '.join(sorted(again))}, which it or a later network is to serve"
+            )

@@ -1,4 +1,4 @@
-"""Bags: models whose estimates are averaged, from the YAML file that lists them to one network."""
+"""Bags: models that work together, from the YAML file that lists them to one network."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from .find import Weights, find_weights
 from .registry import registry
 
 SUFFIXES = (".yml", ".yaml")
+INPUTS = ("mixture", "residual")
 
 
 @dataclass(frozen=True)
@@ -31,15 +32,20 @@ class Member:
         weights: the weight of its estimates in the mean: a number above 0 for all of its stems, or
             a mapping from stem to number. Stems with 0, or that the mapping does not have, are not
             taken from this model.
+        input: what the model separates: "mixture", or "residual", the mixture minus the stems of
+            the models before it.
 
     Raises:
-        UserError: a weight is not a number of this range, or all are 0.
+        UserError: a weight is not a number of this range, all are 0, or there is no such input.
     """
 
     model: str
     weights: float | Mapping[str, float] = 1.0
+    input: str = "mixture"
 
     def __post_init__(self):
+        if self.input not in INPUTS:
+            raise UserError(f"input of {self.model}: must be {' or '.join(INPUTS)}: {self.input!r}")
         given = self.weights
         values = list(given.values()) if isinstance(given, Mapping) else [given]
         if not all(_is_weight(value) for value in values) or not any(values):
@@ -69,7 +75,7 @@ class Member:
 
 @dataclass(frozen=True)
 class Bag:
-    """Models whose estimates are averaged.
+    """Models whose estimates are averaged, or that separate what those before them leave.
 
     Attributes:
         members: the models, in order.
@@ -116,7 +122,7 @@ def read_bag(path: str | os.PathLike) -> Bag:
 
     Args:
         path: YAML file with the list `models`. An entry is the name of a model, or a mapping of
-            `model` and `weights` (see `Member`).
+            `model`, `weights` and `input` (see `Member`).
 
     Raises:
         UserError: the file cannot be read or has another form; the message names the key.
@@ -133,9 +139,9 @@ def read_bag(path: str | os.PathLike) -> Bag:
         entry = {"model": entry} if isinstance(entry, str) else entry
         if not isinstance(entry, dict) or not isinstance(entry.get("model"), str):
             raise UserError(f"{where}: must be a name, or have a 'model' that is one: {entry!r}")
-        _check_keys(entry, ("model", "weights"), where)
+        _check_keys(entry, ("model", "weights", "input"), where)
         try:
-            members.append(Member(entry["model"], entry.get("weights", 1.0)))
+            members.append(Member(**entry))
         except UserError as error:
             raise UserError(f"{where}: {error}") from None
     return Bag(tuple(members), path)
@@ -146,43 +152,48 @@ def load_bag(bag: Bag, stems: str | Sequence[str] | None = None) -> Ensemble:
 
     Args:
         bag: the models.
-        stems: wanted sources. Models that serve none of them are left out. None means all.
+        stems: wanted sources. Models that neither serve one of them nor leave a residual to one
+            that does are left out. None means all.
 
     Raises:
         UserError: a model cannot be found or loaded, lacks a stem that it is to serve, or has
-            another sample rate; or no model serves one of the wanted stems.
+            another sample rate; no model serves one of the wanted stems; or a stem is served again
+            after a model whose input is the residual.
     """
     wanted = [stems] if isinstance(stems, str) else stems
-    networks, weights = [], []
-    served: dict[str, None] = {}  # in order
-    rates: dict[str, float] = {}
-    for member in bag.members:
+    used, served, rates = [], [], {}
+    needed = wanted
+    for member in reversed(bag.members):
         try:
-            network = _load_member(bag, member, wanted)
+            network = _load_member(bag, member, needed)
         except UserError as error:
             raise UserError(f"{bag.title}: {error}") from error
-        taken = member.weights_of((member.stems or ()) if network is None else network.sources)
-        served.update(dict.fromkeys(taken))
-        taken = {stem: weight for stem, weight in taken.items() if stem in (wanted or taken)}
+        given = member.weights_of((member.stems or ()) if network is None else network.sources)
+        served = [*given, *served]
+        taken = {stem: weight for stem, weight in given.items() if stem in (needed or given)}
         if network is not None and taken:
-            networks.append(network)
-            weights.append(taken)
+            used.append((network, taken, member.input == "residual"))
             rates[member.model] = network.sample_rate
+            # A residual needs all stems of the models before it.
+            needed = None if member.input == "residual" else needed
     if wanted is not None:
-        choose_stems(list(served), wanted)
+        choose_stems(list(dict.fromkeys(served)), wanted)
     if len(set(rates.values())) > 1:
-        found = ", ".join(f"{model} has {rate:g} Hz" for model, rate in rates.items())
+        found = ", ".join(f"{model} has {rate:g} Hz" for model, rate in reversed(rates.items()))
         raise UserError(
             f"{bag.title}: models of one bag must have one sample rate: {found}; leave some out"
         )
-    return Ensemble.of(networks, weights).eval()
+    try:
+        return Ensemble.of(*zip(*reversed(used), strict=True)).eval()
+    except ValueError as error:
+        raise UserError(f"{bag.title}: {error}") from None
 
 
 def sha256_of(path: str | os.PathLike) -> str:
     """Return the SHA-256 of a model's file or folder; for a bag that of its models and weights.
 
     The SHA-256 of a bag is that of a text with one line for each model: its checksum, or those of
-    the files that the bag uses, and its weights as JSON.
+    the files that the bag uses, its weights as JSON, and its input if that is the residual.
     """
     if not is_bag(path):
         return cache.sha256_of(path)
@@ -192,14 +203,21 @@ def sha256_of(path: str | os.PathLike) -> str:
 def sha256_of_members(members: Sequence[Mapping]) -> str:
     """Return the SHA-256 of a bag from what `facts_of` returned for it, without reading files."""
     lines = [
-        f"{member['sha256']}  {json.dumps(member['weights'], sort_keys=True)}\n"
+        "  ".join(
+            [
+                member["sha256"],
+                json.dumps(member["weights"], sort_keys=True),
+                *([member["input"]] if "input" in member else []),
+            ]
+        )
+        + "\n"
         for member in members
     ]
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def facts_of(path: str | os.PathLike) -> list[dict]:
-    """Return `model`, `weights` and `sha256` of each model of a bag, for records.
+    """Return `model`, `weights`, `sha256` of each model of a bag, and a residual `input`.
 
     Args:
         path: a bag file. The list is empty for other files and folders.
@@ -211,7 +229,12 @@ def facts_of(path: str | os.PathLike) -> list[dict]:
     for member in bag.members:
         checksums = [cache.sha256_of(file) for file in _paths(bag, member)]
         facts.append(
-            {"model": member.model, "weights": member.weights, "sha256": " ".join(checksums)}
+            {
+                "model": member.model,
+                "weights": member.weights,
+                "sha256": " ".join(checksums),
+                **({"input": member.input} if member.input != "mixture" else {}),
+            }
         )
     return facts
 
