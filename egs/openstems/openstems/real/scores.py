@@ -79,7 +79,7 @@ def measure(
         if group == "instrumentals":
             record = _levels(model, data, output / group, separator)
             columns = {FALSE_VOCALS: record.scores("level", "vocals")}
-        elif group == "teacher" and model.label == TEACHER:
+        elif group == "teacher" and TEACHER in (model.name, *(m["model"] for m in model.members)):
             columns = {}  # Its own estimates are the references.
         else:
             record = evaluate_model(model, data, output / group, separator=separator)
