@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def build(options: argparse.Namespace) -> int:
-    """Make the set."""
+    """Build the validation set."""
     from openstems.materials.fetch import fetch
     from openstems.real.folder import build as build_set
     from openstems.real.songs import real_songs
@@ -53,7 +53,7 @@ def build(options: argparse.Namespace) -> int:
 
 
 def evaluate(options: argparse.Namespace) -> int:
-    """Print the tables, and write them beside the records."""
+    """Print the tables and write them beside the records."""
     from asteroid_bsrnn.evaluation.candidates import candidate
     from openstems.real import tables
     from openstems.real.folder import MANIFEST
@@ -113,7 +113,7 @@ def _progress(line: str) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    text = "Make the set from downloaded songs and recordings."
+    text = "Build the set from downloaded songs and recordings."
     command = commands.add_parser("build", help=text, description=text)
     command.add_argument("root", metavar="DIR", type=Path, help="a new folder")
     command.add_argument(
@@ -135,7 +135,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--root", metavar="DIR", type=Path, required=True, help="the set")
     command.add_argument(
-        "--against", metavar="MODEL", default="small", help="for the tests; default: %(default)s"
+        "--against",
+        metavar="MODEL",
+        default="small",
+        help="model to compare with; default: %(default)s",
     )
     command.add_argument(
         "--output",

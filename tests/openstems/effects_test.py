@@ -1,4 +1,4 @@
-"""Effects against what theory says about them."""
+"""Effects compared with theory."""
 
 import numpy as np
 import pytest
@@ -156,7 +156,7 @@ def test_asymmetry_adds_even_harmonics():
 def test_an_amplifier_ends_where_its_loudspeaker_does():
     driven = saturation.amplify(noise(2.0), drive=20, cabinet=4000)
     spectrum = np.abs(np.fft.rfft(driven[0])) ** 2
-    # Half a Hz a bin: the second octave above the edge against the first below it.
+    # Bins of half a hertz: the second octave above the edge relative to the first below it.
     assert spectrum[24000:32000].mean() < 1e-3 * spectrum[4000:8000].mean()
 
 
@@ -178,7 +178,7 @@ def test_ping_pong_echoes_change_sides():
 def test_a_room_has_unit_energy_and_its_decay():
     room = space.impulse_response(seed=3, decay=1.0, damping=0.0, early=0.0, predelay=0.0)
     np.testing.assert_allclose((room.astype(np.float64) ** 2).sum(axis=1), 1, rtol=1e-5)
-    # Energy that is still to come; a straight line in dB from -5 to -35 dB.
+    # The remaining energy falls linearly in dB from -5 to -35 dB.
     left = np.cumsum(room[0, ::-1].astype(np.float64) ** 2)[::-1]
     level = 10 * np.log10(left / left[0])
     start, end = (np.argmax(level < -depth) for depth in (5, 35))
@@ -286,5 +286,5 @@ def test_every_effect_keeps_shape_type_and_silence(name):
         assert changed.shape == sound.shape and changed.dtype == np.float32
         assert np.isfinite(changed).all()
         if not sound.any():
-            # Far below half a step of 16 bits.
+            # Far below half a quantisation step of 16 bits.
             assert np.abs(changed).max() < 1e-9

@@ -1,4 +1,4 @@
-"""The score: what it tells about itself."""
+"""Queries of scores."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""Mixing: what is drawn is plain and is done; the form of a production is kept."""
+"""Mixing: settings are plain types and take effect; pauses are silent."""
 
 import functools
 import json

@@ -1,4 +1,4 @@
-"""The validation set of real recordings: made of small made-up recordings, and its figures."""
+"""The validation set of real recordings, made of small synthetic recordings, and its figures."""
 
 import json
 import subprocess
@@ -32,7 +32,7 @@ def noise(path, seed):
 
 @pytest.fixture(scope="module")
 def parts(recordings, tmp_path_factory):  # noqa: F811
-    """Copies of all recordings, a few seconds each."""
+    """Make copies of all recordings, of a few seconds each."""
     for number in range(3):
         name = f"ETV Phrase - 00{number} - 136 BPM - A Minor.wav"
         noise(recordings / "producer-space-vocals" / "etv_am_136_phrase" / name, number)
@@ -47,7 +47,7 @@ def parts(recordings, tmp_path_factory):  # noqa: F811
 
 @pytest.fixture
 def some_songs(parts, tmp_path):
-    """A song of each group but the teacher's."""
+    """Return a song of each group except the teacher's."""
     piece = {"path": str(noise(tmp_path / "piece.ogg", 4)), "title": "apt: piece"}
     piece |= {"licence": "CC-BY-3.0", "author": "someone", "link": "apt 1", "vocals": "silent"}
     collections = [one for one in sets("valid", parts) if len(one.paths) == 3]
@@ -115,7 +115,7 @@ def test_a_model_is_measured_and_compared(some_songs, tmp_path):
 
 
 def figures(label, mean, worse=None, by=0.0):
-    """A model that is `mean` dB above the scaled mixture on eight songs, but for one column."""
+    """Return figures `mean` dB above the scaled mixture on eight songs, except in one column."""
     spread = np.linspace(-0.01, 0.01, 8)
     scores = dict.fromkeys((*STEMS, MEAN), mean + spread)
     scores[FALSE_VOCALS] = spread - 10 - mean
@@ -131,7 +131,7 @@ def figures(label, mean, worse=None, by=0.0):
         (figures("new", 1.0), [MEAN]),
         (figures("new", 2.0, "bass", -1.5), ["bass"]),
         (figures("new", 2.0, FALSE_VOCALS, 1.5), [FALSE_VOCALS]),
-        (figures("new", 2.0, "bass", -1.05), ["bass"]),  # a little lower in every song
+        (figures("new", 2.0, "bass", -1.05), ["bass"]),  # slightly lower in every song
     ],
 )
 def test_the_rule_wants_a_better_mean_and_no_stem_worse(challenger, problems):

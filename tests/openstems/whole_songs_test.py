@@ -1,4 +1,4 @@
-"""The list of whole songs, of materials as apt unpacks them."""
+"""The list of whole songs, from materials as apt unpacks them."""
 
 import json
 import zipfile
@@ -17,7 +17,7 @@ NAMES = ("marsshooter-data", "ufoai-music", "performous")
 
 @pytest.fixture
 def songs(tmp_path):
-    """Materials with a file for each pattern."""
+    """Make materials with a file for each pattern."""
     for name in NAMES:
         unpack_by_hand(tmp_path, name)
     return only(tmp_path, *NAMES, kinds=("songs",))

@@ -1,4 +1,4 @@
-"""CREDITS.md and the licences of everything that a data set's songs are made from."""
+"""Credits and licences of the materials of a data set."""
 
 from __future__ import annotations
 
@@ -29,14 +29,13 @@ _OWN = "| openstems | its own band, drums and synthesizers | MIT | asteroid-bsrn
 def write_credits(root: Path, materials: Materials, entries: Sequence[Mapping[str, Any]]) -> None:
     """Write `CREDITS.md` and `infos.json`, and copy the licence texts to `licences/`.
 
-    `infos.json` says the same as `CREDITS.md` in the form of Asteroid's data sets, of which the
-    cards of models are made.
+    `infos.json` has the contents of `CREDITS.md` in the form of Asteroid's data sets, from which
+    model cards are made.
 
     Args:
-        root: the data set's folder.
-        materials: what its songs may be made from; of these, those that any entry names are
-            credited.
-        entries: of the manifest.
+        root: folder of the data set.
+        materials: materials of the build; those that an entry names are credited.
+        entries: entries of the manifest.
     """
     used = Counter(name for entry in entries for name in entry.get("materials", ()))
     named = [find(name) for name in materials.names if name in used]
@@ -78,11 +77,11 @@ def _rows(named: Sequence[Material], materials: Materials) -> list[str]:
 
 
 def _pieces(entries: Sequence[Mapping[str, Any]]) -> str:
-    """Return the pieces of music that songs are arranged from, and how often."""
+    """Return Markdown with the pieces that songs are arranged from, and how often."""
     counts = Counter(piece for entry in entries for piece in entry["uses"].get("piece", ()))
     if not counts:
         return "\nAll music was composed by openstems.\n"
-    # The piece's own authors are those of its material, in the table above.
+    # The authors of a piece are those of its material, in the table above.
     lines = [f"- {piece}: {count} song(s)" for piece, count in sorted(counts.items())]
     head = "\n## Pieces\n\nSongs that are not named here were composed by openstems.\n\n"
     return head + "\n".join(lines) + "\n"
@@ -90,7 +89,7 @@ def _pieces(entries: Sequence[Mapping[str, Any]]) -> str:
 
 def _copy_licences(folder: Path, materials: Materials, material: Material) -> None:
     files = materials.licence_files(material.name)
-    # A package may hold several files of one name, such as COPYING.
+    # A package may have several files of one name, such as COPYING.
     counts = Counter(file.name for file in files)
     for file in files:
         name = file.name if counts[file.name] == 1 else f"{file.parent.name}-{file.name}"

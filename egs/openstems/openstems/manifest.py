@@ -1,4 +1,4 @@
-"""The files that describe a data set: dataset.json, manifest.json, validation_tracks.txt."""
+"""Files that describe a data set: dataset.json, manifest.json, validation_tracks.txt."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def describe(settings: Mapping[str, Any], materials: Materials) -> dict[str, Any
     """Return the description of a new data set.
 
     Args:
-        settings: all that decides its songs, in plain types.
-        materials: what they are made from.
+        settings: settings of the songs, in plain types.
+        materials: materials of the songs.
     """
     return {
         "format": FORMAT,
@@ -40,10 +40,10 @@ def describe(settings: Mapping[str, Any], materials: Materials) -> dict[str, Any
 
 
 def claim(root: Path, description: Mapping[str, Any]) -> None:
-    """Make the folder a data set of this description, or check that it is one.
+    """Start a data set with this description in a folder, or check that it is one.
 
     Raises:
-        UserError: it holds something else, or a data set of other settings or materials.
+        UserError: if the folder has other contents, or a data set of other settings or materials.
     """
     path = root / DATASET
     if not path.exists():
@@ -52,7 +52,7 @@ def claim(root: Path, description: Mapping[str, Any]) -> None:
         )
         if foreign:
             raise UserError(
-                f"{root}: holds other files ({min(foreign)}); choose a new or empty folder"
+                f"{root}: contains other files ({min(foreign)}); choose a new or empty folder"
             )
         write_json(path, description)
         return
@@ -61,13 +61,13 @@ def claim(root: Path, description: Mapping[str, Any]) -> None:
         difference = _difference(existing.get(group), description[group])
         if difference:
             raise UserError(
-                f"{root}: a data set begun with other {group}: {difference}; choose another folder,"
-                " or the same ones"
+                f"{root}: a data set with other {group}: {difference}; choose another folder,"
+                " or the same settings"
             )
 
 
 def write_manifest(root: Path, entries: Sequence[Mapping[str, Any]]) -> None:
-    """Write all songs' entries, and the names of the validation songs."""
+    """Write the entries of all songs, and the names of the validation songs."""
     ordered = sorted(entries, key=lambda entry: (entry["split"], entry["number"]))
     write_json(root / MANIFEST, {"format": FORMAT, "songs": ordered})
     names = [entry["name"] for entry in ordered if entry["split"] == "valid"]
@@ -78,7 +78,7 @@ def read_manifest(root: Path) -> list[dict[str, Any]]:
     """Return the entries of a data set's songs.
 
     Raises:
-        UserError: it has no manifest, or a damaged one.
+        UserError: if the manifest is missing or damaged.
     """
     content = read_json(root / MANIFEST)
     if not isinstance(content.get("songs"), list):
@@ -87,10 +87,10 @@ def read_manifest(root: Path) -> list[dict[str, Any]]:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Return the content of a JSON file.
+    """Return the contents of a JSON file.
 
     Raises:
-        UserError: it is missing or damaged.
+        UserError: if it is missing or damaged.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -109,7 +109,7 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replace a file in one step: readers never see a partial file."""
+    """Write a file in one step, so that readers never see a partial file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, part = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
     try:
@@ -123,7 +123,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def _difference(existing: object, wanted: Mapping[str, Any]) -> str:
-    """Return the first setting that differs, with both values; nothing where all are the same."""
+    """Return the first setting that differs, with both values; "" if there is none."""
     existing = existing if isinstance(existing, dict) else {}
     for name in sorted({*existing, *wanted}):
         if existing.get(name) != wanted.get(name):

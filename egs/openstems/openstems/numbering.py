@@ -1,4 +1,4 @@
-"""Which songs there are. Each split counts its own: none depends on how many there are."""
+"""Numbering of songs within splits, independent of the number of songs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .splits import SPLITS
 
 @dataclass(frozen=True)
 class SongId:
-    """A song of the data set.
+    """Song of the data set.
 
     Args:
         split: "train", "valid" or "test".
@@ -29,22 +29,22 @@ class SongId:
 
     @property
     def path(self) -> str:
-        """Its folder, relative to the data set's: validation songs lie in train, as MUSDB's do."""
+        """Folder relative to the data set's; validation songs are in train, as in MUSDB18."""
         return f"{'test' if self.split == 'test' else 'train'}/{self.name}"
 
 
 def first_songs(n_songs: int, shares: Sequence[int]) -> list[SongId]:
     """Return the songs of a data set of `n_songs`.
 
-    The songs of a smaller data set are among those of a larger one, and from three songs on every
-    split has one.
+    A larger data set contains the songs of a smaller one. With three songs or more, every split has
+    one.
 
     Args:
-        n_songs: how many.
-        shares: of train, valid and test, as integers of any sum.
+        n_songs: number of songs.
+        shares: proportions of train, valid and test, as integers.
 
     Raises:
-        UserError: the shares are not three numbers from 0, one of them above.
+        UserError: unless the shares are three numbers from 0, with one above 0.
     """
     if len(shares) != len(SPLITS) or min(shares) < 0 or sum(shares) == 0:
         raise UserError(f"shares must be three numbers (train valid test), got {list(shares)}")
@@ -52,7 +52,7 @@ def first_songs(n_songs: int, shares: Sequence[int]) -> list[SongId]:
 
 
 def _sequence(shares: Sequence[int]) -> Iterator[SongId]:
-    """Yield all songs, in an order in which every beginning has the shares as well as can be."""
+    """Yield all songs in an order whose beginnings have the shares as closely as possible."""
     counts = dict.fromkeys(SPLITS, 0)
     waiting = [split for split, share in zip(SPLITS, shares, strict=True) if share]
     while True:

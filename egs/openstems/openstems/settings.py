@@ -1,4 +1,4 @@
-"""What decides how a song sounds, besides its number."""
+"""Settings of songs."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from .materials import Materials
 from .splits import SPLITS
 
 VOICE_PHRASES = 48
-"""Phrases that a voice is learnt from, ordinarily."""
+"""Default number of phrases from which a voice is built."""
 
 
 @dataclass(frozen=True)
 class SongSettings:
-    """Settings of the songs of one split; with a song's number they decide every sample of it.
+    """Settings of the songs of a split, which determine a song together with its number.
 
     Args:
-        split: "train", "valid" or "test": which pieces, instruments and voices may be used.
+        split: "train", "valid" or "test", which have different pieces, instruments and voices.
         seconds: length of a song.
-        seed: of all choices.
-        materials: what songs may be made from.
-        voice_phrases: phrases that each voice is learnt from, once; a few make a quick trial.
+        seed: seed of all random choices.
+        materials: materials of the songs.
+        voice_phrases: phrases from which each voice is built; a few are enough for a trial.
     """
 
     split: str = "train"

@@ -1,4 +1,4 @@
-"""What belongs to which split: nothing that is heard in one is heard in another."""
+"""Splits, which share no sounds."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping
 
 SPLITS = ("train", "valid", "test")
 
-# What a song is made of and no two splits may share. A manifest entry lists, under "uses", the
-# names of each kind that it was made of.
+# Kinds of ingredients that splits may not share. An entry of the manifest lists, under "uses", the
+# names of each kind that the song is made of.
 KINDS = ("piece", "soundfont_family", "kit_family", "speaker", "synthesizer_mode", "recording")
 
 
 def split_of_digest(digest: str) -> str:
-    """Return the split of a piece, by the hash of its content: 3/5 train, 1/5 valid, 1/5 test.
+    """Return the split of a piece by its hash: 3/5 train, 1/5 valid, 1/5 test.
 
     Args:
         digest: hexadecimal, at least 8 digits.
@@ -22,14 +22,13 @@ def split_of_digest(digest: str) -> str:
 
 
 def check(entries: Iterable[Mapping]) -> list[str]:
-    """Find what is used in more than one split.
+    """Find names that several splits use.
 
     Args:
-        entries: of the manifest, each with its `split` and under `uses` the names of what it is
-            made of, by kind.
+        entries: entries of the manifest, each with `split` and, under `uses`, names by kind.
 
     Returns:
-        One line for each name that two splits share; none where all is well.
+        One line for each name that splits share; empty if all is well.
     """
     seen: dict[tuple[str, str], dict[str, str]] = {}
     problems = []

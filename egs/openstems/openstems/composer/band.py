@@ -1,4 +1,4 @@
-"""A band that writes its own songs."""
+"""Composition of a whole song."""
 
 from __future__ import annotations
 
@@ -15,24 +15,25 @@ from .styles import STYLES
 def compose(seconds: float, rng: np.random.Generator, style: str | None = None) -> Score:
     """Write a song.
 
-    From 75 seconds on it has a whole form with intro and outro; a shorter one is cut out of the
-    verses and choruses of a longer song, so that drums, bass, chords and voice mostly play.
+    A song of 75 seconds or more has a complete form with intro and outro. A shorter one is a window
+    of the verses and choruses of a longer song, where most instruments play.
 
     Args:
-        seconds: its length, at least 1.
-        rng: source of all choices; the same state gives the same song.
-        style: a name in `styles.STYLES`; drawn when not given.
+        seconds: length of the song, at least 1.
+        rng: random generator; the same state gives the same song.
+        style: a name in `styles.STYLES`; drawn at random if not given.
 
     Raises:
         ValueError: for a length below one second or an unknown style.
     """
     if not seconds >= 1:
-        raise ValueError(f"a song lasts at least one second, got {seconds}")
+        raise ValueError(f"a song must last at least one second, got {seconds}")
     if style is not None and style not in STYLES:
         raise ValueError(f"unknown style {style!r}; valid names: {', '.join(STYLES)}")
     seconds = float(seconds)
     name = style or weighted(rng, {key: entry.weight for key, entry in STYLES.items()})
-    # Each player draws from a stream of its own, so that one can change without the others.
+    # Each player has a random stream of its own, so that a change of one leaves the others as they
+    # are.
     seed = int(rng.integers(2**62))
     song = Outline.draw(name, seconds, generator(seed, "song"))
     players = Players(song, seed)
@@ -62,7 +63,7 @@ def compose(seconds: float, rng: np.random.Generator, style: str | None = None) 
 
 
 def _cropped(part: Part, seconds: float) -> Part:
-    """Return the part within the song; notes that would barely begin are dropped."""
+    """Return the part cut to the song's length, without notes that would be too short."""
     notes = [
         Note(note.start, min(note.end, seconds), note.pitch, note.velocity)
         for note in part.notes

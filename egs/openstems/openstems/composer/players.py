@@ -1,4 +1,4 @@
-"""The players of the band, each with a stream of random numbers of its own."""
+"""Players of the band, each with its own stream of random numbers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .styles import Layer
 
 
 class Players:
-    """Lets everybody play and notes down what they chose."""
+    """Generates all parts and records their choices."""
 
     def __init__(self, song: Outline, seed: int):
         self.song = song
@@ -40,7 +40,7 @@ class Players:
         song = self.song
         rng = generator(self._seed, "drums")
         events = drum_events(self._drums, song.sections, song.style.meter, rng)
-        # One drum is struck once at a time: the louder stroke stays.
+        # Of simultaneous strokes on one drum, the louder one is kept.
         loudest: dict[tuple[int, int], Event] = {}
         for event in events:
             place = (round(event.beat * 48), event.pitch)
@@ -100,7 +100,7 @@ class Players:
     def _plays(section: SectionPlan, threshold: float, rng: np.random.Generator) -> bool:
         if section.name == "break" and threshold == 0:
             return rng.random() < 0.7
-        # Now and then somebody sits out a section, but the first layer holds the song together.
+        # A layer sometimes rests for a section, but never the first one.
         return section.energy >= threshold and (threshold == 0 or rng.random() < 0.92)
 
     def vocals(self) -> Part:

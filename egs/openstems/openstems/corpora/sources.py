@@ -1,4 +1,4 @@
-"""Which materials hold MIDI pieces, and where."""
+"""Materials with MIDI pieces, and readers for them."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from .wad import lumps
 
 
 class Materials(Protocol):
-    """What a build may use; see `openstems.materials`."""
+    """Materials of a build; see `openstems.materials`."""
 
     names: object
 
     def path(self, name: str) -> Path:
-        """Return root of an unpacked material."""
+        """Return the root of an unpacked material."""
         ...
 
 
 Entry = tuple[str, Path, str, bytes]
-"""Name of a piece, the file that holds it, the lump inside (or ""), and its content."""
+"""Name of a piece, its file, the lump inside (or ""), and its content."""
 
 
 def _midi_files(folder: str, unwanted: str = "") -> Callable[[Path], Iterator[Entry]]:
@@ -47,8 +47,8 @@ CORPORA: dict[str, Callable[[Path], Iterator[Entry]]] = {
     "simutrans-data": _midi_files("usr/share/games/simutrans/music"),
     "freedoom": _wads("usr/share/games/doom"),
     "pianobooster": _midi_files("usr/share/doc/pianobooster/courses"),
-    # Its readme calls the tune left out here inspired by a song that is under copyright.
+    # Its readme says that this tune is inspired by a song under copyright.
     "openttd-openmsx": _midi_files("usr/share/games/openttd/baseset/openmsx", "moo.?moo.?boogie.*"),
     "planetblupi-music-midi": _midi_files("usr/share/planetblupi/music"),
 }
-"""Reader of each material's pieces, given the root of the unpacked package."""
+"""Readers of each material's pieces, which take the root of the unpacked package."""

@@ -1,4 +1,4 @@
-"""Lumps of a WAD file, the archive that Doom and Freedoom keep their music in."""
+"""Reader of WAD files, the archives with the music of Doom and Freedoom."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ _ENTRY = struct.Struct("<II8s")
 
 
 def lumps(path: Path) -> Iterator[tuple[str, bytes]]:
-    """Yield name and content of every lump, in the order of the directory.
+    """Yield the name and content of every lump, in the order of the directory.
 
-    A WAD begins with its kind, the number of lumps and the directory's offset; the directory has
+    A WAD begins with its kind, the number of lumps and the offset of the directory, which has the
     offset, size and name of each lump.
 
     Args:
         path: the file.
 
     Raises:
-        ValueError: for a file that is no WAD or ends too early.
+        ValueError: if the file is no WAD, or is truncated.
     """
     data = path.read_bytes()
     if len(data) < _HEADER.size or data[:4] not in (b"IWAD", b"PWAD"):

@@ -1,4 +1,4 @@
-"""Levels: decibels, and how loud a sound is where it sounds."""
+"""Levels: decibels, and the level of the active parts of a sound."""
 
 import numpy as np
 
@@ -10,21 +10,21 @@ _FLOOR = 1e-10
 
 
 def amplitude(decibels: float) -> float:
-    """Return the factor of a gain in dB."""
+    """Return the amplitude factor of a gain in dB."""
     return float(10 ** (decibels / 20))
 
 
 def decibels(value: float) -> float:
-    """Return an amplitude in dB; -200 dB for silence."""
+    """Return an amplitude in dB, at least -200."""
     return float(20 * np.log10(max(float(value), _FLOOR)))
 
 
 def frame_levels(sound: np.ndarray) -> np.ndarray:
-    """Return root mean square of frames of 100 ms, over all channels.
+    """Return the root mean square of frames of 100 ms over all channels.
 
     Args:
-        sound: shape (C, L); what is left after the last whole frame is dropped unless the sound
-            is shorter than a frame.
+        sound: shape (C, L); samples after the last whole frame are dropped, unless the sound is
+            shorter than a frame.
 
     Returns:
         Shape (T,), linear.
@@ -35,11 +35,11 @@ def frame_levels(sound: np.ndarray) -> np.ndarray:
 
 
 def active_level(sound: np.ndarray, depth: float = 26.0) -> float:
-    """Return level of the parts of a sound that are not pauses.
+    """Return the level of a sound without its pauses.
 
     Args:
         sound: shape (C, L).
-        depth: frames this many dB below the loudest one are pauses.
+        depth: frames that are this many dB below the loudest one are pauses.
 
     Returns:
         Root mean square of the other frames in dBFS; -200 for silence.
@@ -50,6 +50,6 @@ def active_level(sound: np.ndarray, depth: float = 26.0) -> float:
 
 
 def set_active_level(sound: np.ndarray, level: float) -> np.ndarray:
-    """Return the sound at an active level in dBFS; silence stays silence."""
+    """Return the sound scaled to an active level in dBFS; silence stays silent."""
     now = active_level(sound)
     return sound if now <= -120 else sound * np.float32(amplitude(level - now))

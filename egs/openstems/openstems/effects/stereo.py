@@ -6,14 +6,14 @@ from .filters import equalize, high_pass
 
 
 def pan(sound: np.ndarray, position: float) -> np.ndarray:
-    """Move a sound with constant power.
+    """Pan a sound with constant power.
 
     Args:
         sound: shape (2, L).
-        position: -1 left, 0 where it is, 1 right.
+        position: -1 is left, 0 unchanged, 1 right.
 
     Returns:
-        Shape (2, L), float32; in the middle it is the sound itself.
+        Shape (2, L), float32; the sound itself at position 0.
     """
     angle = (position + 1) * np.pi / 4
     gains = np.sqrt(2) * np.array([[np.cos(angle)], [np.sin(angle)]])
@@ -25,7 +25,7 @@ def widen(sound: np.ndarray, factor: float) -> np.ndarray:
 
     Args:
         sound: shape (2, L).
-        factor: 0 gives mono, 1 the sound itself, above 1 a wider one.
+        factor: 0 gives mono, 1 the sound itself, larger values a wider one.
 
     Returns:
         Shape (2, L), float32.
@@ -36,7 +36,7 @@ def widen(sound: np.ndarray, factor: float) -> np.ndarray:
 
 
 def mono_below(sound: np.ndarray, frequency: float) -> np.ndarray:
-    """Make a sound mono below a frequency in Hz, so that the bass stays in the middle."""
+    """Make a sound mono below a frequency in Hz."""
     middle = 0.5 * (sound[0] + sound[1])
     side = equalize(0.5 * (sound[:1] - sound[1:]), high_pass(frequency, 2))[0]
     return np.stack([middle + side, middle - side])
@@ -48,7 +48,7 @@ def split_pan(sound: np.ndarray, take: np.ndarray, position: float) -> np.ndarra
     Args:
         sound: shape (2, L).
         take: shape (2, L).
-        position: 0 to 1: how far the takes are from the middle.
+        position: distance of the takes from the middle, 0 to 1.
 
     Returns:
         Shape (2, L), float32.

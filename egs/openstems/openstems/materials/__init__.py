@@ -1,4 +1,4 @@
-"""Which packages songs are made from, under which licences, and how to get them."""
+"""Packages that songs are made from: their licences, and how to download them."""
 
 from .available import Materials, default_directory
 from .catalogue import CATALOGUE, CLIENTS, DEFAULT_CLIENTS, KINDS, PROFILES, Item, Material, find

@@ -1,4 +1,4 @@
-"""Every material, as data."""
+"""Catalogue of all materials."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def find(name: str) -> Material:
     """Return the material of a name.
 
     Raises:
-        UserError: there is none.
+        UserError: if there is none.
     """
     if name not in CATALOGUE:
         raise UserError(f"there is no material {name!r}; there are {', '.join(CATALOGUE)}")

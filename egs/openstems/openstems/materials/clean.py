@@ -1,4 +1,4 @@
-"""Materials of the profile "clean": permissive licences, or a licence that frees what is made."""
+"""Materials of the profile "clean": permissive licences, or ones that do not bind the output."""
 
 from .material import Item, Material
 

@@ -1,4 +1,4 @@
-"""Recordings of people, for the client git: sung phrases, electric basses and a guitar."""
+"""Materials of the client git: recorded phrases of singers, electric basses and a guitar."""
 
 from .material import Item, Material
 
@@ -6,7 +6,7 @@ _KARORYFER = "D. Smolken (Karoryfer Lecolds)"
 
 
 def _karoryfer(name: str, version: str, holds: str, *folders: str, megabytes: float) -> Material:
-    """Return a sample library of sfzinstruments, of which the notes are used."""
+    """Return a sample library of sfzinstruments whose notes are used."""
     return Material(
         name=f"karoryfer.{name}",
         client="git",

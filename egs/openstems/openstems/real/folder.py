@@ -25,15 +25,15 @@ def build(root: Path, songs: Iterable[RealSong], report: Callable[[str], None]) 
     """Write the set: `<root>/<group>/<song>/<stem>.wav`, and `manifest.json` last.
 
     Args:
-        root: a folder that does not exist yet.
-        songs: what `songs.real_songs` yields.
+        root: a new folder.
+        songs: the songs, from `songs.real_songs`.
         report: called with a line for each song.
 
     Returns:
         The manifest.
 
     Raises:
-        UserError: the folder is there, a material is missing, or nothing can be written.
+        UserError: if the folder exists, a material is missing, or nothing can be written.
     """
     if root.exists():
         raise UserError(f"{root}: exists already; name a new folder")
@@ -54,7 +54,7 @@ def build(root: Path, songs: Iterable[RealSong], report: Callable[[str], None]) 
 
 
 def _write_song(folder: Path, song: RealSong) -> dict[str, Any]:
-    """Write the stems in 16 bits, and return the song's entry of the manifest."""
+    """Write the stems in 16 bits and return the song's entry of the manifest."""
     folder.mkdir(parents=True)
     signals = {name: sound.samples for name, sound in song.stems.items()}
     peak = max(float(np.abs(signal).max()) for signal in [*signals.values(), sum(signals.values())])

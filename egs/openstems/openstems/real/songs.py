@@ -8,9 +8,9 @@
 | `teacher` | songs whose vocals Spleeter estimated | vocals, bass+drums+other |
 | `instrumentals` | instrumental pieces | silent vocals, bass+drums+other |
 
-No training song has anything of them: the catalogue gives singers, instruments and songs to one
-split each. The songs are the same for the same materials, except for what the teacher's
-arithmetic changes from machine to machine.
+Training songs have nothing in common with them, because each singer, instrument and song belongs to
+one split. The songs depend on the materials alone, apart from rounding of the teacher's estimates,
+which differs between machines.
 """
 
 from __future__ import annotations
@@ -51,12 +51,12 @@ _N_BANDS = 6
 
 
 class RealSong(NamedTuple):
-    """A song of the set.
+    """Song of the set.
 
     Attributes:
         group: one of `GROUPS`.
         name: of its folder.
-        stems: from the name of a stem, or of a sum of stems, to the sound.
+        stems: from the name of a stem, or of a sum of stems, to its sound.
     """
 
     group: str
@@ -65,14 +65,14 @@ class RealSong(NamedTuple):
 
 
 def real_songs(parts: Materials, whole: Materials) -> Iterator[RealSong]:
-    """Make all songs, one by one.
+    """Yield all songs.
 
     Args:
-        parts: materials of the kind "parts", with recordings: its folder holds everythingisfree.
+        parts: materials of the kind "parts", whose folder of recordings contains everythingisfree.
         whole: materials of the kind "songs".
 
     Raises:
-        UserError: a material is missing or cannot be read.
+        UserError: if a material is missing or cannot be read.
     """
     collections = [one for one in sets("valid", parts) if len(one.paths) >= 3]
     if not collections:
@@ -92,10 +92,10 @@ def real_songs(parts: Materials, whole: Materials) -> Iterator[RealSong]:
 
 
 def multitracks(parts: Materials) -> Iterator[RealSong]:
-    """Yield songs whose stems are known.
+    """Yield the songs with known stems.
 
     Raises:
-        UserError: there is no copy of them.
+        UserError: if there is no copy of them.
     """
     for folder in _multitrack_folders(parts):
         stems = {
@@ -109,7 +109,7 @@ def multitracks(parts: Materials) -> Iterator[RealSong]:
 
 
 def band(number: int, collections: list, parts: Materials) -> RealSong:
-    """Return a song of a recorded voice, bass, guitar and drums that never met."""
+    """Return a song made of unrelated recordings of voice, bass, guitar and drums."""
     rng = generator("real validation", "band", number)
     folders = _multitrack_folders(parts)
     folder = folders[number % len(folders)]
@@ -130,7 +130,7 @@ def band(number: int, collections: list, parts: Materials) -> RealSong:
 
 
 def with_phrases(number: int, song: dict[str, Any], collections: list) -> RealSong:
-    """Return an instrumental piece with a recorded voice, not in its key."""
+    """Return an instrumental piece with an unrelated recorded voice."""
     rng = generator("real validation", "phrases", song["title"])
     rest = levelled(read_excerpt(Path(song["path"]), 0.25, SECONDS))
     stems = {
@@ -141,7 +141,7 @@ def with_phrases(number: int, song: dict[str, Any], collections: list) -> RealSo
 
 
 def by_teacher(song: dict[str, Any]) -> RealSong:
-    """Return where the teacher finds most vocals in the middle of a song."""
+    """Return the part in the middle of a song with the most vocals according to the teacher."""
     import torch
 
     from asteroid_bsrnn import Separator
@@ -162,7 +162,7 @@ def by_teacher(song: dict[str, Any]) -> RealSong:
 
 
 def without_vocals(song: dict[str, Any]) -> RealSong:
-    """Return an instrumental piece, elsewhere than in `with_phrases`."""
+    """Return another part of an instrumental piece than `with_phrases`."""
     rest = read_excerpt(Path(song["path"]), 0.65, SECONDS)
     silence = Sound(np.zeros_like(rest), {"material": "silence"})
     return RealSong(
@@ -177,7 +177,7 @@ def _multitrack_folders(parts: Materials) -> list[Path]:
     if not folders:
         raise UserError(
             f"no copies of the multitracks in {root or 'a folder of recordings'}: name a folder "
-            f"with --recordings that holds {MULTITRACKS}/<song>/vocals.ogg, drums.ogg and rest.ogg"
+            f"with --recordings that has {MULTITRACKS}/<song>/vocals.ogg, drums.ogg and rest.ogg"
         )
     return folders
 

@@ -1,4 +1,4 @@
-"""The validation's tables in Markdown."""
+"""Tables of the validation in Markdown."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def figures_table(models: Sequence[Figures]) -> str:
 
 
 def groups_table(models: Sequence[Figures]) -> str:
-    """Return the table of the vocals, and of the mean over all stems, group by group."""
+    """Return the table of the vocals and of the mean over all stems by group."""
     groups = [group for group in GROUPS if group != "instrumentals"]
     head = ["model"] + [f"{group}: {column}" for group in groups for column in ("vocals", MEAN)]
     rows = [
@@ -41,7 +41,7 @@ def differences_table(models: Sequence[Figures], against: Figures) -> str:
         cells = []
         for column in COLUMNS:
             found, p = difference(model, against, column)
-            # Fewer than six songs cannot show a difference.
+            # Fewer than six songs cannot show a significant difference.
             cells.append(_cell(found) + (f", p = {p:.2g}" if found.n > 5 else ""))
         rows.append([f"`{model.label}` - `{against.label}`", *cells])
     return _table(["difference", *COLUMNS], rows)

@@ -1,4 +1,4 @@
-"""What is recorded beside the lead: doubles, stacks, pads, ornaments and answers."""
+"""Additional voices: doubles, stacks, pads, ornaments and answers."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from .width import add
 
 
 class Studio:
-    """Records takes onto a stereo mix; each addition returns its record.
+    """Renderer of takes into a stereo mix; each addition returns a record.
 
     Args:
-        mix: (2, L), added to in place.
-        who: the lead's voice.
-        manner: the lead's character.
+        mix: (2, L), changed in place.
+        who: performer of the lead.
+        manner: character of the lead.
         lead: phrases of the melody.
-        learnt: what the voice knows of each phrase.
-        chords: harmony of the song.
-        rng: decides every take.
+        learnt: phrases learnt by the performer.
+        chords: chords of the song.
+        rng: random generator.
     """
 
     def __init__(
@@ -42,13 +42,13 @@ class Studio:
         self.lead, self.learnt, self.chords, self.rng = lead, learnt, chords, rng
 
     def take(self, numbers, lines, learnt, manner, pan, decibels, who=None):
-        """Sing some phrases once."""
+        """Add one take of some phrases."""
         for number in numbers:
             chunk = (who or self.who).sing(learnt[number], lines[number], manner, self.rng)
             add(self.mix, chunk, pan, decibels)
 
     def doubles(self, numbers):
-        """The lead twice more, far left and right, or once more in the middle."""
+        """Add two more takes of the lead, left and right, or one in the middle."""
         wide = self.rng.random() < 0.75
         decibels = float(self.rng.uniform(-11, -4))
         pan = float(self.rng.uniform(0.55, 1.0))
@@ -63,7 +63,7 @@ class Studio:
         }
 
     def stacks(self, numbers):
-        """Thirds, sixths or octaves with the words of the lead."""
+        """Add thirds, sixths or octaves with the words of the lead."""
         choices = ((4,), (-4,), (4, -4), (-5, 12), (8,), (-12,), (4, 8))
         intervals = choices[int(self.rng.integers(len(choices)))]
         decibels = float(self.rng.uniform(-12, -5))
@@ -81,7 +81,7 @@ class Studio:
         }
 
     def pads(self, span):
-        """Chords on one vowel, spread over the sides."""
+        """Add chords on one vowel, spread over the stereo field."""
         count = int(self.rng.integers(2, 4))
         decibels = float(self.rng.uniform(-15, -9))
         centre = self.who.centre(self.manner)
@@ -98,7 +98,7 @@ class Studio:
         }
 
     def ornaments(self, seconds):
-        """Short runs in some rests."""
+        """Add short runs in some rests."""
         phrases = [
             harmony.ornament(self.chords, a, b, self.lead[0][0].pitch + 5, self.rng)
             for a, b in harmony.rests(self.lead, 0.8, seconds)
@@ -113,7 +113,7 @@ class Studio:
         return {"kind": "ornaments", "count": len(phrases), "pan": pan, "decibels": decibels}
 
     def answers(self, seconds, voice, who):
-        """Another singer repeats the ends of phrases in the rests behind them."""
+        """Add another singer who repeats the ends of phrases in the rests after them."""
         manner = character_of(voice)
         phrases = []
         for start, end in harmony.rests(self.lead, 1.0, seconds):

@@ -1,4 +1,4 @@
-"""Where voices stand between left and right."""
+"""Panning and widening of voices."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from ..music import RATE
 from .delivery import Chunk
 
 SPREADS = {"none": 0.4, "micro": 0.6}
-"""Share of the songs whose voice is left as it is, or widened by slightly detuned copies."""
+"""Shares of songs with an unchanged voice, and with one widened by detuned copies."""
 
 
 def add(mix: np.ndarray, chunk: Chunk, pan: float, decibels: float) -> None:
-    """Add a take to a mix, in place; what lies outside the song is cut off.
+    """Add a take to a mix in place, except for samples outside of the song.
 
     Args:
         mix: (2, L).
         chunk: the take.
-        pan: -1 (left) to 1 (right), at equal power; 0 leaves both channels at full level.
+        pan: -1 (left) to 1 (right), at constant power; 0 leaves both channels at full level.
         decibels: gain.
     """
     first, last = max(chunk.start, 0), min(chunk.start + len(chunk.audio), mix.shape[1])
@@ -33,15 +33,15 @@ def add(mix: np.ndarray, chunk: Chunk, pan: float, decibels: float) -> None:
 def spread(
     mix: np.ndarray, layered: bool, rng: np.random.Generator
 ) -> tuple[np.ndarray, dict[str, Any]]:
-    """Widen some songs by a detuned, delayed copy on each side.
+    """Widen the voice of some songs by a detuned, delayed copy on each side.
 
     Args:
         mix: (2, L).
-        layered: whether there are other voices beside the lead already.
-        rng: decides.
+        layered: whether there are other voices beside the lead.
+        rng: random generator.
 
     Returns:
-        (2, L) and a record of what was done.
+        (2, L) and a record of the change.
     """
     if rng.random() < SPREADS["none"] * (1.3 if layered else 1.0):
         return mix, {"kind": "none"}
@@ -51,7 +51,7 @@ def spread(
     sides, delays = [], []
     for _ in range(2):
         delay, rate = float(rng.uniform(0.011, 0.028)), float(rng.uniform(0.15, 0.9))
-        # A delay that grows and shrinks by the slope s detunes by s: 4 to 12 cents.
+        # A delay with slope s changes the pitch by the factor 1 - s: 4 to 12 cents.
         depth = float(rng.uniform(4, 12)) / 1731 / (2 * np.pi * rate)
         phase = float(rng.uniform(0, 2 * np.pi))
         moving = delay + min(depth, 0.6 * delay) * np.sin(2 * np.pi * rate * samples / RATE + phase)
