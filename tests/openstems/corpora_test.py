@@ -12,7 +12,7 @@ import pytest
 from openstems import corpora
 from openstems.composer import compose
 from openstems.corpora import analysis, midi, mma, roles
-from openstems.corpora.wad import lumps
+from openstems.corpora.sources import lumps
 from openstems.materials import default_directory
 from openstems.music import Note, Part
 from openstems.randomness import generator

@@ -17,8 +17,7 @@ from asteroid_bsrnn.data import verify
 from openstems.dataset import build, default_workers
 from openstems.errors import UserError
 from openstems.manifest import read_manifest
-from openstems.numbering import SongId, first_songs
-from openstems.splits import check, split_of_digest
+from openstems.splits import SongId, check, first_songs, split_of_digest
 from openstems.writing import sha256_of
 
 from . import tones

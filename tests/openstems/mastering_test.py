@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from openstems import mastering
-from openstems.effects.levels import active_level
+from openstems.effects.dynamics import active_level
 from openstems.music import RATE
 from openstems.randomness import generator
 

@@ -8,7 +8,7 @@ from types import MappingProxyType
 import pytest
 
 from openstems.errors import UserError
-from openstems.materials import CATALOGUE, available, catalogue, clients, fetch
+from openstems.materials import CATALOGUE, available, clients, fetch
 
 from .materials_test import needs, only, unpack_by_hand
 
@@ -50,7 +50,6 @@ def declare(repository, monkeypatch):
             CATALOGUE[NAME], package=repository.as_uri(), version=version or commit, **changes
         )
         changed = MappingProxyType({**CATALOGUE, NAME: entry})
-        monkeypatch.setattr(catalogue, "CATALOGUE", changed)
         monkeypatch.setattr(available, "CATALOGUE", changed)
         return commit
 

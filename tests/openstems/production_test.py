@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from openstems import production
-from openstems.effects.levels import active_level
+from openstems.effects.dynamics import active_level
 from openstems.music import RATE, STEMS, Note, Part, Score, Section
 from openstems.production import bass, draws, drums, form, other, vocals
 from openstems.randomness import generator

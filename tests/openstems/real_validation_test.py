@@ -10,9 +10,16 @@ import soundfile
 from openstems.errors import UserError
 from openstems.materials import CLIENTS, Materials
 from openstems.music import RATE
-from openstems.real import songs, tables
-from openstems.real.folder import MANIFEST, build
-from openstems.real.scores import COLUMNS, FALSE_VOCALS, MEAN, STEMS, Figures, obstacles
+from openstems.real import songs
+from openstems.real.scores import (
+    COLUMNS,
+    FALSE_VOCALS,
+    MEAN,
+    STEMS,
+    Figures,
+    differences_table,
+    obstacles,
+)
 from openstems.voices.phrases import sets
 
 from ..warm_python import python
@@ -61,8 +68,8 @@ def some_songs(parts, tmp_path):
 
 def test_songs_have_origins_and_do_not_clip(some_songs, tmp_path):
     root = tmp_path / "set"
-    manifest = build(root, iter(some_songs), lambda line: None)
-    assert json.loads((root / MANIFEST).read_text()) == manifest
+    manifest = songs.write_set(root, iter(some_songs), lambda line: None)
+    assert json.loads((root / songs.MANIFEST).read_text()) == manifest
     assert [song["group"] for song in manifest["songs"]] == [song.group for song in some_songs]
     for entry in manifest["songs"]:
         folder = root / entry["group"] / entry["name"]
@@ -74,7 +81,7 @@ def test_songs_have_origins_and_do_not_clip(some_songs, tmp_path):
             silent = origin["material"] == "silence"
             assert silent == (not stems[name].any()) and (silent or origin["licence"])
     with pytest.raises(UserError, match="exists already"):
-        build(root, iter(some_songs), lambda line: None)
+        songs.write_set(root, iter(some_songs), lambda line: None)
 
 
 def test_songs_are_the_same_again(parts, some_songs):
@@ -97,7 +104,7 @@ def test_multitracks_need_a_copy(tmp_path):
 def test_a_model_is_measured_and_compared(some_songs, tmp_path):
     root, output = tmp_path / "set", tmp_path / "out"
     teacher = songs.RealSong("teacher", "song", some_songs[2].stems)
-    build(root, iter([*some_songs, teacher]), lambda line: None)
+    songs.write_set(root, iter([*some_songs, teacher]), lambda line: None)
     command = [python(), RECIPE / "real_validation.py", "evaluate", "small", "again=small"]
     command += ["--root", root, "--output", output, "--device", "cpu"]
     run = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=120)
@@ -137,4 +144,4 @@ def figures(label, mean, worse=None, by=0.0):
 def test_the_rule_wants_a_better_mean_and_no_stem_worse(challenger, problems):
     found = obstacles(challenger, figures("old", 1.0))
     assert [line.partition(":")[0] for line in found] == problems
-    assert "| `new` - `old` |" in tables.differences_table([challenger], figures("old", 1.0))
+    assert "| `new` - `old` |" in differences_table([challenger], figures("old", 1.0))

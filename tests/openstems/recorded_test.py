@@ -12,8 +12,8 @@ from openstems.instruments import note_libraries, palette
 from openstems.materials import CATALOGUE, Materials
 from openstems.music import RATE, Note, Part, Score
 from openstems.randomness import generator
-from openstems.settings import SongSettings
 from openstems.song import render_song
+from openstems.splits import SongSettings
 from openstems.voices import phrases
 from tests.openstems.instruments_own_test import cents_off, check_sound, level
 

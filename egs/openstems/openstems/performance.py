@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from .effects import stereo
+from .effects import space
 from .instruments import palette, recordings
 from .materials import Materials
 from .music import Part, Score
 from .production import Track, silence
-from .settings import VOICE_PHRASES
+from .splits import VOICE_PHRASES
 from .voices import arrangement, phrases
 
 MOST_PLAYERS = 6
@@ -147,7 +147,7 @@ def _track(
     own_takes = parameters.get("takes", 1) > 1
     if doubled and not own_takes:
         takes = [palette.render(choice, side, samples, rng, materials) for side in sides]
-        sound = stereo.split_pan(*takes, position=float(rng.uniform(0.6, 1.0)))
+        sound = space.split_pan(*takes, position=float(rng.uniform(0.6, 1.0)))
     else:
         # Some instruments render two takes themselves.
         sound = palette.render(choice, sides[0] if doubled else parts, samples, rng, materials)

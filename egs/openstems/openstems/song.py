@@ -19,7 +19,7 @@ from .materials import Materials, find
 from .music import RATE, Score
 from .performance import Streams, play, sing
 from .randomness import generator
-from .settings import SongSettings
+from .splits import SongSettings
 
 OWN_BAND = 60
 """Weight of composed songs, as a number of pieces beside those of the corpora."""

@@ -14,7 +14,7 @@ import numpy as np
 import soundfile
 from scipy import signal
 
-from .effects.levels import FRAME, decibels, frame_levels
+from .effects.dynamics import FRAME, decibels, frame_levels
 from .errors import UserError
 from .music import RATE
 

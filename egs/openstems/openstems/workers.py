@@ -11,8 +11,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from .numbering import SongId
-from .settings import SongSettings
+from .splits import SongId, SongSettings
 from .writing import write_song
 
 Render = Callable[[int, SongSettings], Any]

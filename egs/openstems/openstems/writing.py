@@ -15,7 +15,7 @@ import soundfile
 
 from .errors import UserError
 from .music import RATE, STEMS
-from .numbering import SongId
+from .splits import SongId
 
 ENTRY = "song.json"
 

@@ -19,8 +19,7 @@ from . import mma
 from .excerpt import excerpt_of
 from .midi import MidiSong, read
 from .roles import assign
-from .sources import CORPORA, Materials
-from .wad import lumps
+from .sources import CORPORA, Materials, lumps
 
 __all__ = ["Piece", "all_pieces", "broken", "excerpt", "pieces"]
 

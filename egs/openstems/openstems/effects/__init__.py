@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from . import dynamics, filters, modulation, saturation, space, stereo
+from . import dynamics, filters, modulation, saturation, space
 
 _FILTERS = {
     name: getattr(filters, name)
@@ -27,9 +27,9 @@ _EFFECTS = {
     "wow": modulation.wow,
     "delay": space.delay,
     "reverberate": space.reverberate,
-    "pan": stereo.pan,
-    "widen": stereo.widen,
-    "mono_below": stereo.mono_below,
+    "pan": space.pan,
+    "widen": space.widen,
+    "mono_below": space.mono_below,
 }
 NAMES = tuple(sorted({**_FILTERS, **_EFFECTS}))
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from .dynamics import amplitude
 from .filters import equalize, high_pass, high_shelf, low_pass, peak
-from .levels import amplitude
 
 
 def saturate(

@@ -1,4 +1,4 @@
-"""Materials that a build may use, and their places."""
+"""The catalogue of materials, those that a build may use, and their places."""
 
 from __future__ import annotations
 
@@ -9,12 +9,31 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from ..errors import UserError
-from .catalogue import CATALOGUE, CLIENTS, DEFAULT_CLIENTS, KINDS, PROFILES, Material, find
+from .clean import CLEAN, RECORDED
+from .full import FULL
+from .material import CLIENTS, DEFAULT_CLIENTS, KINDS, PROFILES, Material
+from .whole_songs import WHOLE_SONGS
 
+CATALOGUE = MappingProxyType(
+    {material.name: material for material in (*CLEAN, *FULL, *RECORDED, *WHOLE_SONGS)}
+)
+"""All materials by name."""
 STAMP = ".openstems.json"
 """File in the folder of each downloaded material, with package, client and version."""
+
+
+def find(name: str) -> Material:
+    """Return the material of a name.
+
+    Raises:
+        UserError: if there is none.
+    """
+    if name not in CATALOGUE:
+        raise UserError(f"there is no material {name!r}; there are {', '.join(CATALOGUE)}")
+    return CATALOGUE[name]
 
 
 def default_directory() -> Path:

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from ..errors import UserError
-from .catalogue import Material
+from .material import Material
 
 PROGRAMS = MappingProxyType({"npm": ("npm",), "apt": ("apt-get", "dpkg-deb"), "git": ("git",)})
 INSTALL = MappingProxyType(

@@ -14,7 +14,7 @@ from pathlib import Path
 from ..errors import UserError
 from . import clients
 from .available import STAMP, Materials, how_to_get
-from .catalogue import DEFAULT_CLIENTS, Material
+from .material import DEFAULT_CLIENTS, Material
 
 Report = Callable[[str], None]
 

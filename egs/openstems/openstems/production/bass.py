@@ -3,7 +3,7 @@
 import numpy as np
 
 from ..effects import process
-from ..effects.levels import set_active_level
+from ..effects.dynamics import set_active_level
 from . import draws
 from .draws import Link, chance, link, spread, uniform
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from ..effects import process
-from ..effects.levels import set_active_level
+from ..effects.dynamics import set_active_level
 from ..music import RATE, Note
 from . import draws
 from .draws import Link, chance, link, spread, uniform

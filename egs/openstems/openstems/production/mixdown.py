@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..effects import dynamics, process
-from ..effects.levels import set_active_level
+from ..effects.dynamics import set_active_level
 from ..music import STEMS, Note, Score
 from . import bass, draws, drums, form, other, vocals
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..effects import dynamics, process
-from ..effects.levels import amplitude, set_active_level
+from ..effects.dynamics import amplitude, set_active_level
 from . import draws
 from .draws import Link, chance, link, spread, uniform
 

@@ -16,8 +16,7 @@ from . import bank, character, melody
 from .choice import choose_voice, record
 from .performer import at_octave, character_of, performer
 from .speakers import Materials, available
-from .studio import Studio
-from .width import spread
+from .studio import Studio, spread
 
 __all__ = ["choose_voice", "sing"]
 
