@@ -71,7 +71,7 @@ def hardware() -> dict[str, Any]:
     gpus = [torch.cuda.get_device_properties(index) for index in range(count)]
     return {
         "platform": platform.platform(),
-        "cpu_model": _cpu_model(),
+        "cpu_model": cpu_model(),
         "cpu_cores": min(psutil.cpu_count(logical=False) or usable, usable),
         "cpu_socket_cores": _socket_cores(),
         "cpu_threads": threads,
@@ -85,6 +85,11 @@ def hardware() -> dict[str, Any]:
             for gpu in gpus
         ],
     }
+
+
+def cpu_model() -> str | None:
+    """Return the name of the CPU; None if it is unknown."""
+    return _cpu_info().get("model name") or platform.processor() or None
 
 
 def peak_memory() -> dict[str, float | None]:
@@ -126,10 +131,6 @@ def _git(*arguments: str) -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip()
-
-
-def _cpu_model() -> str | None:
-    return _cpu_info().get("model name") or platform.processor() or None
 
 
 def _socket_cores() -> int | None:

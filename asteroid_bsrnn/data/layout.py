@@ -119,12 +119,6 @@ class Layout:
         needed = {part for name in names for part in self.parts(name)}
         return tuple(stem for stem in self.stems if stem in needed)
 
-    def with_stems(self, stems: Iterable[str]) -> Layout:
-        """Return the layout with some of its stems, and without sums."""
-        kept = {stem: self.stems[stem] for stem in stems}
-        values = {one.name: getattr(self, one.name) for one in fields(self)}
-        return Layout(**{**values, "stems": kept, "sums": {}})
-
     def settings(self) -> dict[str, Any]:
         """Return the description in plain types, as configurations and records store it."""
         return {

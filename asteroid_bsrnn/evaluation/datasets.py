@@ -76,7 +76,8 @@ class EvaluationTracks:
         in_layout = any((root / name).is_dir() for name in names)
         self.split = split if in_layout else "folders"
         if layout is None:
-            folders = _track_folders(root, split) if in_layout else _stem_folders(root)
+            subset = "test" if split == "test" else "train"
+            folders = track_folders(root, subset) if in_layout else _stem_folders(root)
             self.sources = tuple(sources) if sources else _stems_of(folders[0])
             self.layout, self._given = Layout(stems=self.sources), None
         else:
@@ -146,12 +147,6 @@ class EvaluationTracks:
         parts = [[place[stem] for stem in self.layout.parts(name)] for name in self.sources]
         sources = torch.stack([stems[indices].sum(dim=0) for indices in parts])
         return {**item, "sources": sources, "stems": stems}
-
-
-def _track_folders(root: Path, split: str) -> list[Path]:
-    """Return folders of tracks, the first of which shows the names of the stems."""
-    subset = "test" if split == "test" else "train"
-    return track_folders(root, subset)
 
 
 def _stem_folders(root: Path) -> list[Path]:

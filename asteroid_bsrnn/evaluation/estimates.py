@@ -15,7 +15,7 @@ from ..audio.reader import READABLE_SUFFIXES
 from ..errors import UserError
 from ..files import list_files, list_folders
 from ..weights.cache import sha256_of
-from .candidates import safe_name
+from .records import safe_name
 from .scores import Sums
 
 TOLERANCE = 0.1

@@ -26,11 +26,19 @@ from ..errors import UserError
 from ..options import Shard
 from ..progress import Progress
 from ..separation.separator import SCORING, Separator
-from .candidates import Candidate, safe_name
 from .datasets import EvaluationTracks
 from .estimates import Estimates
 from .oracles import Oracle, description
-from .records import Record, aggregate, finished_track, read_record, write_summary, write_track
+from .records import (
+    Candidate,
+    Record,
+    aggregate,
+    finished_track,
+    read_record,
+    safe_name,
+    write_summary,
+    write_track,
+)
 from .scores import (
     MEASURES,
     MoreScores,

@@ -17,11 +17,11 @@ LOSS = "loss"
 
 @dataclass(frozen=True)
 class Curve:
-    """A measure over a training.
+    """Measure over the time of a training.
 
     Attributes:
-        hours: since the start, without pauses.
-        values: of the measure.
+        hours: hours since the start, without pauses.
+        values: values of the measure.
     """
 
     hours: Sequence[float]
@@ -30,13 +30,13 @@ class Curve:
 
 @dataclass(frozen=True)
 class Training:
-    """A run and its learning curves.
+    """Run with its learning curves.
 
     Attributes:
         label: unique name of the run.
-        run: its ledger.
-        validation: mean uSDR in dB of each validation; None where it is unknown.
-        loss: training loss; None where it is unknown.
+        run: the run.
+        validation: mean uSDR in dB of each validation; None if it is unknown.
+        loss: training loss; None if it is unknown.
     """
 
     label: str

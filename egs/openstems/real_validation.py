@@ -53,7 +53,7 @@ def build(options: argparse.Namespace) -> int:
 
 def evaluate(options: argparse.Namespace) -> int:
     """Print the tables and write them beside the records."""
-    from asteroid_bsrnn.evaluation.candidates import candidate
+    from asteroid_bsrnn.evaluation.records import candidate
     from openstems.real import scores as validation
     from openstems.real.songs import MANIFEST
 

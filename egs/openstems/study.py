@@ -31,7 +31,7 @@ from asteroid_bsrnn.costs.environment import hardware
 from asteroid_bsrnn.evaluation.datasets import EvaluationTracks
 from asteroid_bsrnn.evaluation.running import evaluate_oracle
 from asteroid_bsrnn.evaluation.speed import count_macs
-from asteroid_bsrnn.files import list_folders
+from asteroid_bsrnn.files import list_folders, read_names
 from openstems.music import STEMS
 
 HERE = Path(__file__).resolve().parent
@@ -148,13 +148,11 @@ def validation_names(root: Path) -> set[str]:
     Raises:
         UserError: if there is no such data set.
     """
-    path = root / "validation_tracks.txt"
     try:
-        return set(path.read_text(encoding="utf-8").splitlines())
-    except OSError as error:
+        return set(read_names(root / "validation_tracks.txt"))
+    except UserError as error:
         raise UserError(
-            f"{path}: cannot be read ({error.strerror}); build the data set first: "
-            f"python generate.py build --root {root}"
+            f"{error}; build the data set first: python generate.py build --root {root}"
         ) from error
 
 

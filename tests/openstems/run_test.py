@@ -49,7 +49,10 @@ def test_all_stages(quick_data, tmp_path):
         (["--rowe", "x"], "unknown option --rowe"),
         (["--hours"], "needs a value"),
         (["--stop_stage", "0", "--clients", "pip", "--songs", "0", "--root", "x"], "got 0"),
-        (["--stage", "1", "--root", "/nowhere"], "/nowhere/validation_tracks.txt: No such file"),
+        (
+            ["--stage", "1", "--root", "/nowhere"],
+            "/nowhere/validation_tracks.txt: cannot be read: No such file",
+        ),
         (["--stage", "1", "--root", "/nowhere", "--row", "smal"], "unknown row 'smal'"),
     ],
 )

@@ -10,8 +10,8 @@ import data_layout
 import recipe
 from asteroid_bsrnn import UserError, presets
 from asteroid_bsrnn.evaluation import evaluate_model
-from asteroid_bsrnn.evaluation.candidates import candidate
 from asteroid_bsrnn.evaluation.datasets import EvaluationTracks
+from asteroid_bsrnn.evaluation.records import candidate
 from asteroid_bsrnn.memory import keep_freed_memory
 from asteroid_bsrnn.progress import progress_bar
 

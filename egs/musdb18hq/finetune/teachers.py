@@ -11,7 +11,7 @@ from typing import Any
 
 from asteroid_bsrnn import Separator, UserError, zoo
 from asteroid_bsrnn.data import SOURCES
-from asteroid_bsrnn.evaluation.candidates import Candidate, candidate
+from asteroid_bsrnn.evaluation.records import Candidate, candidate
 from asteroid_bsrnn.evaluation.running import settings_hash
 from asteroid_bsrnn.weights import checkpoint
 from asteroid_bsrnn.weights.bag import files_of

@@ -161,12 +161,6 @@ class Score:
         """Return the chord at `time` seconds, or None if it is unknown."""
         return next((chord for chord in self.chords if chord.start <= time < chord.end), None)
 
-    def section_at(self, time: float) -> Section | None:
-        """Return the section at `time` seconds, or None outside of the form."""
-        return next(
-            (section for section in self.sections if section.start <= time < section.end), None
-        )
-
 
 def by_start(notes: Iterable[Note]) -> tuple[Note, ...]:
     """Return notes sorted by start, then by pitch, as in a `Part`."""

@@ -13,9 +13,8 @@ import torch
 
 from asteroid_bsrnn import Separator
 from asteroid_bsrnn.evaluation import evaluate
-from asteroid_bsrnn.evaluation.candidates import Candidate
 from asteroid_bsrnn.evaluation.datasets import EvaluationTracks
-from asteroid_bsrnn.evaluation.records import read_record
+from asteroid_bsrnn.evaluation.records import Candidate, read_record
 from asteroid_bsrnn.evaluation.running import evaluate_model
 from asteroid_bsrnn.evaluation.statistics import Interval, interval, paired_test
 

@@ -77,11 +77,6 @@ class Speaker:
     credit: str
     detail: dict[str, Any] = field(default_factory=dict)
 
-    @property
-    def is_recording(self) -> bool:
-        """Return whether a person, not a program, was recorded."""
-        return self.kind in ("festvox", "recordings")
-
 
 def _language_split(language: str) -> str:
     if language in VALID_LANGUAGES:
