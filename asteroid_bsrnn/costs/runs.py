@@ -1,4 +1,4 @@
-"""A run as the paper's table reads it, and which runs may share a row."""
+"""Runs for the paper's table, and the check which runs may share a row."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any
 from ..errors import UserError
 from .record import read
 
-# Keys that may differ between runs of a row: they name the run or its folders, or affect neither
-# scores nor kWh.
+# Keys that may differ between runs of a row, because they name the run or its folders, or affect
+# neither scores nor kWh.
 PER_RUN_KEYS = (
     "seed",
     "source",
@@ -30,7 +30,7 @@ PER_SOURCE_KEYS = ("sources", "bands")
 
 @dataclass(frozen=True)
 class Value:
-    """A number of a run.
+    """Number of a run.
 
     Attributes:
         number: the number.

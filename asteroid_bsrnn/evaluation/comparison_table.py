@@ -1,7 +1,7 @@
-"""The table of a comparison: values with units, and its written forms.
+"""The table of a comparison, and its written forms.
 
-Each figure names the file that it comes from: Markdown and LaTeX link to it, CSV has columns for
-it, and the terminal lists the files below the table.
+The forms name the file of each figure: Markdown and LaTeX have links, CSV has columns of paths, and
+the terminal lists the files below the table.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ SIGNIFICANT = 0.05
 
 @dataclass(frozen=True)
 class Column(tables.Column):
-    """A column of the table.
+    """Column of the table.
 
     Attributes:
         group: "usdr", "csdr" or "cost".
-        path: key in `Row.paths` of the file that the values come from.
-        cell: returns the cell of a row.
-        best: whether the highest (`max`) or the lowest (`min`) value is the best; None for neither.
+        path: key in `Row.paths` of the file with the values.
+        cell: function from a row to the cell.
+        best: `max` if the highest value is the best, `min` for the lowest; None for neither.
     """
 
     group: str = ""
@@ -72,9 +72,10 @@ def table_of(
     """Return the table of values.
 
     Args:
-        comparison: to show.
-        columns: of `columns_of`.
-        folder: of the table's file, from which links lead to the records; None for no links.
+        comparison: comparison to show.
+        columns: columns from `columns_of`.
+        folder: folder of the
+        table's file, for relative links to the records; None for no links.
     """
 
     def cell(row: Row, column: Column) -> Cell:
@@ -156,7 +157,7 @@ def to_csv(comparison: Comparison, folder: str | os.PathLike = ".") -> str:
 
 
 def to_json(comparison: Comparison, folder: str | os.PathLike = ".") -> str:
-    """Return everything as JSON, with the tests of all sources; paths are relative to `folder`.
+    """Return the comparison as JSON, with the tests of all sources; paths are relative to `folder`.
 
     Values that are unknown or not finite are null.
     """
@@ -225,7 +226,7 @@ def tests_title(comparison: Comparison) -> str:
 
 
 def test_lines(comparison: Comparison) -> list[str]:
-    """Return the tests on the mean over the common sources, a line each."""
+    """Return a line for each test on the mean over the common sources."""
     lines = []
     for measure in MEASURES:
         for pair in comparison.tests[measure][MEAN]:

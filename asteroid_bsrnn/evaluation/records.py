@@ -21,21 +21,21 @@ from .scores import is_mean
 
 SUMMARY = "final_metrics.json"
 SCORES = "all_metrics.csv"
-# The recipe's name of the ledger in the folder of a run.
+# Name of the ledger in the folder of a run, as in the recipe.
 LEDGER_OF_RUN = "ledger.json"
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A model to be evaluated.
+    """Model to evaluate.
 
     Attributes:
         label: name in tables.
-        name: of the registry, `hf:` reference or URL; None for a file.
+        name: name in the registry, `hf:` reference or URL; None for a file.
         path: file of its weights, folder of such files with a network each, or bag file.
         sha256: checksum of that file, or of the names and checksums of all.
-        ledger: of the run that trained it; None if there is none beside the weights.
-        members: model, weights and checksum of each model of a bag; empty for others.
+        ledger: ledger of the training run; None if there is none beside the weights.
+        members: model, weights and checksum of each model of a bag; empty for other models.
     """
 
     label: str
@@ -111,12 +111,12 @@ def split_label(given: str) -> tuple[str | None, str]:
 
 @dataclass(frozen=True)
 class Record:
-    """A model's results under one setting.
+    """Results of a model under one setting.
 
     Attributes:
-        folder: of the results.
-        summary: the content of `final_metrics.json`.
-        tracks: the records of all tracks, in order.
+        folder: folder of the results.
+        summary: contents of `final_metrics.json`.
+        tracks: records of all tracks, in order.
     """
 
     folder: Path
@@ -151,7 +151,7 @@ class Record:
 
     @property
     def is_reference_point(self) -> bool:
-        """Whether it is the mixture or an oracle rather than a model."""
+        """Whether the record is of the mixture or an oracle instead of a model."""
         return self.model["kind"] == "reference point"
 
     @property
@@ -164,16 +164,16 @@ class Record:
         return list(self.tracks[0]["scores"].get(measure, {}))
 
     def scores(self, measure: str, source: str) -> np.ndarray:
-        """Return (tracks,) in dB, NaN where a track has no score."""
+        """Return (tracks,) in dB, NaN for tracks without a score."""
         return np.array([float(track["scores"][measure][source]) for track in self.tracks])
 
     def table(self, measure: str, sources: Sequence[str]) -> np.ndarray:
-        """Return (tracks, sources) in dB, NaN where a track has no score."""
+        """Return (tracks, sources) in dB, NaN for tracks without a score."""
         return np.stack([self.scores(measure, source) for source in sources], axis=1)
 
 
 def read_record(folder: str | os.PathLike) -> Record:
-    """Read the results in a folder and check that they belong together.
+    """Read the results in a folder and check that they have the same settings.
 
     Raises:
         UserError: if they are missing, damaged, incomplete or of different settings.
@@ -196,8 +196,8 @@ def find_records(path: str | os.PathLike, *, recursive: bool = False) -> list[Pa
     """Find folders of results.
 
     Args:
-        path: a folder of results, its `final_metrics.json`, or a folder that holds such folders.
-        recursive: whether to search all folders below `path`, rather than those right in it.
+        path: a folder of results, its `final_metrics.json`, or a folder of such folders.
+        recursive: whether to search all folders below `path`, instead of only those in it.
 
     Returns:
         The folders, sorted; hidden ones are left out.
@@ -250,8 +250,8 @@ def aggregate(records: Sequence[Mapping]) -> dict:
         records: of the tracks.
 
     Returns:
-        For each measure a dict from source to dB, with their mean under "mean"; NaN where no track
-        has a score. Also `n_tracks` and `seconds_per_second`, the audio processed per second of
+        For each measure a dict from source to dB, with their mean under "mean"; NaN if no track has
+        a score. Also `n_tracks`, and `seconds_per_second`, the audio processed per second of
         computing.
     """
     summary: dict = {"n_tracks": len(records)}

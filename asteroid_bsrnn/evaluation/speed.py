@@ -30,7 +30,7 @@ from ..errors import UserError
 from ..models import SourceModel
 from ..separation.separator import SCORING, Separator
 
-# Slow networks are run fewer times than requested, but more than once.
+# Slow networks run fewer times than requested, but at least twice.
 _ENOUGH_SECONDS = 120.0
 
 
