@@ -46,7 +46,7 @@ def test_the_list_replaces_nothing_of_the_users(songs, tmp_path):
     assert len(json.loads(path.read_text())) == n_songs
     assert write_list(path, songs) == n_songs
     path.write_text("mine")
-    with pytest.raises(UserError, match="holds something else"):
+    with pytest.raises(UserError, match="other contents"):
         write_list(path, songs)
     assert path.read_text() == "mine"
     with pytest.raises(UserError, match="cannot be written"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -128,9 +127,3 @@ def choose_two_stems(label: str, estimated: Sequence[str], wanted: str | None) -
         f"{label}: estimates {', '.join(estimated)}, neither one of {', '.join(SOURCES)} nor all;"
         " choose one with --two_stems"
     )
-
-
-def fail(error: UserError) -> int:
-    """Print an error in one line, and return the exit code."""
-    print(f"error: {error}", file=sys.stderr)
-    return 2
