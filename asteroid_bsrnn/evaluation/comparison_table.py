@@ -56,9 +56,14 @@ def columns_of(comparison: Comparison) -> list[Column]:
     ]
     costs = [
         Column("M params", group="cost", cell=_parameters),
-        Column("GMAC/s", group="cost", path="costs", cell=_macs),
+        Column(
+            "GMAC/s",
+            group="cost",
+            path="costs",
+            cell=functools.partial(_cost, "macs_per_second", 1e9),
+        ),
         Column("RTF", group="cost", path="costs", cell=_speed, best=min),
-        Column("GiB", group="cost", path="costs", cell=_memory),
+        Column("GiB", group="cost", path="costs", cell=functools.partial(_cost, "memory_gb", 1)),
         Column("train h", group="cost", path="ledger", cell=functools.partial(_training, "hours")),
         Column("train kWh", group="cost", path="ledger", cell=functools.partial(_training, "kwh")),
     ]
@@ -292,13 +297,9 @@ def _parameters(row: Row) -> Cell:
     return EMPTY if row.parameters is None else Cell(row.parameters / 1e6)
 
 
-def _macs(row: Row) -> Cell:
-    value = (row.costs or {}).get("macs_per_second")
-    return EMPTY if value is None else Cell(value / 1e9)
-
-
-def _memory(row: Row) -> Cell:
-    return Cell(row.costs.get("memory_gb")) if row.costs else EMPTY
+def _cost(name: str, unit: float, row: Row) -> Cell:
+    value = (row.costs or {}).get(name)
+    return EMPTY if value is None else Cell(value / unit)
 
 
 def _speed(row: Row) -> Cell:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from .. import peers  # noqa: F401  so that their files load
 from ..data import Layout
@@ -131,7 +130,7 @@ def cut_excerpts(
         for part, found in zip(parts, estimates, strict=True):
             stems = separator.separate(part.mixture, part.sample_rate)
             wanted = [source for source in part.references if source in stems]
-            found[row.label] = {source: _array(stems[source]) for source in wanted}
+            found[row.label] = {source: stems[source] for source in wanted}
         if progress is not None:
             progress(index + 1, len(rows))
     return [
@@ -195,7 +194,3 @@ def _separator(row: Row, device: str) -> Separator:
     if path is None:
         raise UserError("its weights are gone")
     return Separator(path, device=device, **record.summary["settings"]["separator"])
-
-
-def _array(stem: torch.Tensor | np.ndarray) -> np.ndarray:
-    return stem.cpu().numpy() if isinstance(stem, torch.Tensor) else np.asarray(stem)

@@ -79,7 +79,9 @@ def draw_trainings(folder: Path, name: str, trainings: Sequence[Training]) -> Ch
             axes.set_title(title)
             axes.set_xlabel("hours of training")
             for training, curve in curves:
-                _draw_curve(axes, curve, colours[training.label], training.label)
+                look = {"color": colours[training.label], "markersize": 3.5}
+                look["marker"] = "o" if len(curve.values) < 30 else ""
+                axes.plot(curve.hours, curve.values, label=training.label, **look)
             if title == "training loss":
                 log_scale(axes.yaxis)
         handles, labels = grid.flat[0].get_legend_handles_labels()
@@ -89,11 +91,6 @@ def draw_trainings(folder: Path, name: str, trainings: Sequence[Training]) -> Ch
 
     best = [f"{t.label} {max(t.validation.values):.1f}" for t in trainings if t.validation]
     return draw(folder, name, plot, f"Learning curves; best validation uSDR: {'; '.join(best)}.")
-
-
-def _draw_curve(axes, curve: Curve, colour: str, label: str) -> None:
-    marker = "o" if len(curve.values) < 30 else ""
-    axes.plot(curve.hours, curve.values, marker=marker, color=colour, label=label, markersize=3.5)
 
 
 def _training(label: str, run: Run) -> Training:
