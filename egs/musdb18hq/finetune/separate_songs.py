@@ -23,7 +23,7 @@ from asteroid_bsrnn.files import write_json
 from asteroid_bsrnn.memory import keep_freed_memory
 from asteroid_bsrnn.options import Shard
 
-# The errors of estimates exceed those of rounding to 16 bits and of clamping peaks. A gain that
+# Rounding to 16 bits and clamping peaks cause smaller errors than the separation. A gain that
 # avoids clamping would differ between the teachers, which are compared.
 SUBTYPE = "PCM_16"
 CLIP = "clamp"
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     teachers.add_options(parser)
     parser.add_argument(
-        "--shard", metavar="K/N", help="the K-th of every N songs only, for one of N machines"
+        "--shard", metavar="K/N", help="take the K-th of every N songs only, for one of N machines"
     )
     options = parser.parse_args(arguments)
     songs = read_songs(options.songs, SOURCES)

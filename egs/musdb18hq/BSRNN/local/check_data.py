@@ -1,4 +1,4 @@
-"""Stage 0: name everything that is missing or wrong in the data."""
+"""Stage 0: list everything that is missing or wrong in the data."""
 
 import argparse
 import sys
