@@ -95,7 +95,7 @@ class EnergyMeter:
         check_pue(pue)
         self.enabled = enabled
         self._settings: dict[str, Any] = {
-            "country": check_country(country) if enabled else country,
+            "country": _check_country(country) if enabled else country,
             "pue": pue,
             "interval": interval,
             "directory": None if output_directory is None else Path(output_directory),
@@ -197,7 +197,7 @@ class EnergyMeter:
         )
 
 
-def check_country(country: str) -> str:
+def _check_country(country: str) -> str:
     """Return a country's code in capitals.
 
     Args:

@@ -17,11 +17,11 @@ from typing import Any
 
 from ..errors import UserError
 
-MEMORY_WATTS_PER_GB = 0.3725
+_MEMORY_WATTS_PER_GB = 0.3725
 # The paper's value; Green Algorithms uses 1.67 for an unknown one.
 DEFAULT_PUE = 1.5
 # Green Algorithms' value for any CPU.
-DEFAULT_CPU_WATTS_PER_CORE = 12.0
+_DEFAULT_CPU_WATTS_PER_CORE = 12.0
 
 # Cores of CPUs whose names do not state them. CodeCarbon's table has watts but no cores, and a
 # virtual machine does not reveal them.
@@ -148,7 +148,7 @@ def green_algorithms_kwh(
         raise UserError(f"gpu_watts is missing: the design power of each of the {n_gpus} GPUs")
     watts = n_cpu_cores * cpu_watts_per_core * cpu_usage
     watts += n_gpus * gpu_watts * gpu_usage
-    watts += memory_gb * MEMORY_WATTS_PER_GB
+    watts += memory_gb * _MEMORY_WATTS_PER_GB
     return hours * watts * pue / 1000
 
 
@@ -268,7 +268,7 @@ def cpu_power_per_core(model: str | None, cores: int | None = None) -> DesignPow
             watts / cores, f"CodeCarbon's figure for {name}: {watts:g} W; {cores} cores"
         )
     source = f"Green Algorithms' value for any CPU; no figure for {model or 'an unknown CPU'}"
-    return DesignPower(DEFAULT_CPU_WATTS_PER_CORE, source, assumed=True)
+    return DesignPower(_DEFAULT_CPU_WATTS_PER_CORE, source, assumed=True)
 
 
 def _cpu_name(model: str) -> str:

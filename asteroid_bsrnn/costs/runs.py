@@ -25,7 +25,7 @@ PER_RUN_KEYS = (
     "country",
 )
 # Keys that depend on the source, and differ between the networks of a row.
-PER_SOURCE_KEYS = ("sources", "bands")
+_PER_SOURCE_KEYS = ("sources", "bands")
 
 
 @dataclass(frozen=True)
@@ -198,7 +198,7 @@ def _check_setting(run: Run, other: Run, per_run_keys: Sequence[str], both: str)
     """Refuse runs whose data or configuration differ beyond seed and source."""
     if run.data_fingerprint != other.data_fingerprint:
         raise UserError(f"{both}: trained on different data; collect them apart")
-    aside = {*per_run_keys, *(PER_SOURCE_KEYS if run.source != other.source else ())}
+    aside = {*per_run_keys, *(_PER_SOURCE_KEYS if run.source != other.source else ())}
     for key, (one, two) in differing_settings(
         other.configuration, run.configuration, aside
     ).items():

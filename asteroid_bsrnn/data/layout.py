@@ -18,7 +18,7 @@ from ..files import read_yaml
 
 GROUP = "layout"
 MIXTURE = "mixture"
-MISSING = ("error", "silent")
+_MISSING = ("error", "silent")
 _FOLDERS = {"train": "train", "test": "test"}
 
 
@@ -76,8 +76,8 @@ class Layout:
             raise _refused("sample_rate", "a number of hertz, or null", self.sample_rate)
         if self.channels not in (None, 1, 2) or isinstance(self.channels, bool):
             raise _refused("channels", "1, 2 or null", self.channels)
-        if self.missing not in MISSING:
-            raise _refused("missing", " or ".join(MISSING), self.missing)
+        if self.missing not in _MISSING:
+            raise _refused("missing", " or ".join(_MISSING), self.missing)
 
     def _set(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)

@@ -21,7 +21,7 @@ from .comparison import MEAN, MEASURES, Comparison, Row
 
 JSON_FORMAT = "asteroid-bsrnn comparison"
 NAMES = {"usdr": "uSDR", "csdr": "cSDR"}
-SIGNIFICANT = 0.05
+_SIGNIFICANT = 0.05
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def columns_of(comparison: Comparison) -> list[Column]:
     return scores + known
 
 
-def table_of(
+def _table_of(
     comparison: Comparison, columns: Sequence[Column], folder: str | os.PathLike | None = None
 ) -> Table:
     """Return the table of values.
@@ -87,7 +87,7 @@ def table_of(
         found = column.cell(row)
         if folder is None or column.path not in row.paths:
             return found
-        link = relative_path(row.paths[column.path], folder)
+        link = _relative_path(row.paths[column.path], folder)
         return Cell(found.value, found.low, found.high, marks=found.marks, link=link)
 
     rows = [
@@ -103,8 +103,8 @@ def to_text(comparison: Comparison) -> str:
     for group in (*MEASURES, "cost"):
         block = [column for column in columns if column.group == group]
         if block:
-            parts.append(tables.to_text(table_of(comparison, block)))
-    tests = test_lines(comparison)
+            parts.append(tables.to_text(_table_of(comparison, block)))
+    tests = _test_lines(comparison)
     if tests:
         parts.append("\n".join([tests_title(comparison), *(f"  {line}" for line in tests)]))
     parts.append("\n".join(legend(comparison)))
@@ -114,8 +114,8 @@ def to_text(comparison: Comparison) -> str:
 
 def to_markdown(comparison: Comparison, folder: str | os.PathLike = ".") -> str:
     """Return the table as Markdown; figures link to their records, relative to `folder`."""
-    lines = [tables.to_markdown(table_of(comparison, columns_of(comparison), folder))]
-    tests = test_lines(comparison)
+    lines = [tables.to_markdown(_table_of(comparison, columns_of(comparison), folder))]
+    tests = _test_lines(comparison)
     if tests:
         lines += ["", tests_title(comparison), "", *(f"- {line}" for line in tests)]
     return "\n".join([*lines, "", *(f"{line}\n" for line in legend(comparison))]).rstrip() + "\n"
@@ -123,9 +123,9 @@ def to_markdown(comparison: Comparison, folder: str | os.PathLike = ".") -> str:
 
 def to_latex(comparison: Comparison, folder: str | os.PathLike = ".") -> str:
     """Return the table as LaTeX's `tabular`, for the packages booktabs and hyperref."""
-    tests = test_lines(comparison)
+    tests = _test_lines(comparison)
     comments = [*legend(comparison), *([tests_title(comparison), *tests] if tests else [])]
-    table = table_of(comparison, columns_of(comparison), folder)
+    table = _table_of(comparison, columns_of(comparison), folder)
     return tables.to_latex(table, comments) + "\n"
 
 
@@ -156,7 +156,7 @@ def to_csv(comparison: Comparison, folder: str | os.PathLike = ".") -> str:
         cells += [costs.get("memory_gb"), costs.get("device")]
         cells += [training.get(part) for part in ("hours", "kwh", "finished")]
         paths = [row.paths.get(name) for name in ("record", "costs", "ledger")]
-        cells += [None if path is None else relative_path(path, folder) for path in paths]
+        cells += [None if path is None else _relative_path(path, folder) for path in paths]
         rows.append(cells)
     return tables.to_csv(titles, rows)
 
@@ -178,7 +178,7 @@ def to_json(comparison: Comparison, folder: str | os.PathLike = ".") -> str:
             "parameters": row.parameters,
             "costs": row.costs,
             "training": row.training,
-            "paths": {name: relative_path(path, folder) for name, path in row.paths.items()},
+            "paths": {name: _relative_path(path, folder) for name, path in row.paths.items()},
         }
         for row in comparison.rows
     ]
@@ -230,7 +230,7 @@ def tests_title(comparison: Comparison) -> str:
     )
 
 
-def test_lines(comparison: Comparison) -> list[str]:
+def _test_lines(comparison: Comparison) -> list[str]:
     """Return a line for each test on the mean over the common sources."""
     lines = []
     for measure in MEASURES:
@@ -259,7 +259,7 @@ def p_value(p: float) -> str:
 
 def verdict(pair: Mapping) -> str:
     """Return the result of a paired test in words."""
-    return "differ" if pair["p_holm"] < SIGNIFICANT else "no difference shown"
+    return "differ" if pair["p_holm"] < _SIGNIFICANT else "no difference shown"
 
 
 def legend(comparison: Comparison) -> list[str]:
@@ -281,7 +281,7 @@ def legend(comparison: Comparison) -> list[str]:
     return [*lines, *comparison.notes]
 
 
-def relative_path(path: str | os.PathLike, folder: str | os.PathLike) -> str:
+def _relative_path(path: str | os.PathLike, folder: str | os.PathLike) -> str:
     """Return `path` relative to `folder`, with slashes on every system."""
     return Path(os.path.relpath(path, folder)).as_posix()
 

@@ -14,7 +14,7 @@ from ..errors import UserError
 LOWEST_HERTZ = 30.0
 RANGE_DB = 80.0  # below the loudest bin of the mixture, where the colours end
 COLUMNS = 1200  # of a waveform: more than a picture has pixels for
-WINDOW = 4096
+_WINDOW = 4096
 
 
 def draw_separation(
@@ -73,10 +73,10 @@ def draw_separation(
 
 def _decibels(signal: np.ndarray, sample_rate: float) -> np.ndarray:
     """Return the power (bins, frames) in dB, averaged over the channels."""
-    hop = max(WINDOW // 4, signal.shape[-1] // COLUMNS)
-    transform = ShortTimeFFT(hann(WINDOW, sym=False), hop, sample_rate)
-    if signal.shape[-1] < WINDOW:
-        signal = np.pad(signal, ((0, 0), (0, WINDOW - signal.shape[-1])))
+    hop = max(_WINDOW // 4, signal.shape[-1] // COLUMNS)
+    transform = ShortTimeFFT(hann(_WINDOW, sym=False), hop, sample_rate)
+    if signal.shape[-1] < _WINDOW:
+        signal = np.pad(signal, ((0, 0), (0, _WINDOW - signal.shape[-1])))
     power = sum(transform.spectrogram(channel.astype(np.float64)) for channel in signal)
     return 10 * np.log10(power / len(signal) + 1e-12)
 

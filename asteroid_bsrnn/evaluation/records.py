@@ -22,7 +22,7 @@ from .scores import is_mean
 SUMMARY = "final_metrics.json"
 SCORES = "all_metrics.csv"
 # Name of the ledger in the folder of a run, as in the recipe.
-LEDGER_OF_RUN = "ledger.json"
+_LEDGER_OF_RUN = "ledger.json"
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def candidate(given: str | os.PathLike) -> Candidate:
     weights = find_weights(name)
     files_of(weights.path)  # refuses a folder without weights
     members = facts_of(weights.path)
-    ledger = None if weights.run is None else weights.run / LEDGER_OF_RUN
+    ledger = None if weights.run is None else weights.run / _LEDGER_OF_RUN
     return Candidate(
         safe_name(label or weights.label),
         weights.name,
@@ -141,7 +141,7 @@ class Record:
             "label": folder.parent.name.removeprefix("train_") if of_run else folder.name,
             "path": f"../{BEST_OF_RUN}",
             "sha256": self.summary["settings"].get("weights_sha256"),
-            "ledger": f"../{LEDGER_OF_RUN}",
+            "ledger": f"../{_LEDGER_OF_RUN}",
         }
 
     @property

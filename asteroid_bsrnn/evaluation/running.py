@@ -213,7 +213,7 @@ def evaluate(
         raise UserError(
             f"{folder}: cannot be written ({error.strerror}); choose another folder with --output"
         ) from error
-    settings = resolve_settings(separator, settings, museval_processes)
+    settings = _resolve_settings(separator, settings, museval_processes)
     key = settings_hash(settings)
     facts = {"made_with": settings, **(facts or {})}
     numbers = range(len(tracks)) if shard is None else shard.of(range(len(tracks)))
@@ -249,7 +249,7 @@ def evaluate(
     return summary
 
 
-def resolve_settings(
+def _resolve_settings(
     separator: Separator | Oracle | Estimates, settings: Mapping, museval_processes: int = 0
 ) -> dict:
     """Return the settings that records must share, with versions."""
@@ -275,7 +275,7 @@ def _folder(
     museval_processes: int,
 ) -> Path:
     """Return a folder that only results of these settings have."""
-    key = settings_hash(resolve_settings(separator, settings, museval_processes))
+    key = settings_hash(_resolve_settings(separator, settings, museval_processes))
     return Path(output or ".") / f"{safe_name(label)}-{key[:8]}"
 
 

@@ -140,7 +140,7 @@ class SpectrogramPeer(Peer):
         self.analysis = Encoder(filterbank, as_conv1d=False)
         self.synthesis = Decoder(filterbank)
         shared = {"hidden_size": hidden_size, "nb_layers": n_layers, "nb_channels": in_channels}
-        shared["max_bin"] = bins_below(bandwidth, n_filters, sample_rate)
+        shared["max_bin"] = _bins_below(bandwidth, n_filters, sample_rate)
         self._add_network(filterbank, bidirectional, shared)
 
     def _add_network(
@@ -187,7 +187,7 @@ class SpectrogramPeer(Peer):
         self.set_statistics(mean.float(), deviation.float())
 
 
-def bins_below(bandwidth: float | None, n_filters: int, sample_rate: float) -> int:
+def _bins_below(bandwidth: float | None, n_filters: int, sample_rate: float) -> int:
     """Return the number of bins of an STFT up to a frequency in hertz; None means all."""
     n_bins = n_filters // 2 + 1
     if bandwidth is None:

@@ -31,9 +31,9 @@ from .page import (
 )
 
 PAGE = "index.html"
-ENERGY_AXIS = "training energy in kWh (CodeCarbon)"
+_ENERGY_AXIS = "training energy in kWh (CodeCarbon)"
 # Only a folder with this file is replaced.
-MARK = ".asteroid-bsrnn-report"
+_MARK = ".asteroid-bsrnn-report"
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def _write(
 ) -> list[str]:
     for name in ("figures", "tables", "records"):
         (folder / name).mkdir()
-    (folder / MARK).touch()
+    (folder / _MARK).touch()
     notes: list[str] = []
     sections = []
     for one in groups:
@@ -141,7 +141,7 @@ def _section(
     }
     score = "mean uSDR in dB"
     axes = {
-        "kwh": ENERGY_AXIS,
+        "kwh": _ENERGY_AXIS,
         "real_time_factor": "real-time factor",
     }
     figures = folder / "figures"
@@ -211,7 +211,7 @@ def _training_parts(folder: Path, trainings: Sequence[Training]) -> dict:
             figures,
             "paper_energy",
             charts.paper_points(tables["validation"]),
-            ENERGY_AXIS,
+            _ENERGY_AXIS,
             "mean uSDR in dB, validation tracks of MUSDB18-HQ",
         ),
         "reference": paper_table.paper_figures()["source"],
@@ -238,7 +238,7 @@ def _check_output(output: Path, overwrite: bool) -> None:
         raise UserError(f"{output}: a file; name a folder for the report")
     if not output.is_dir() or not any(output.iterdir()):
         return
-    if not (output / MARK).is_file():
+    if not (output / _MARK).is_file():
         raise UserError(f"{output}: holds other files than a report's; choose another folder")
     if not overwrite:
         raise UserError(f"{output}: exists already; use --overwrite to replace it")

@@ -11,8 +11,8 @@ from ..errors import UserError
 from .charts import log_scale
 from .drawing import INK, NARROW, PALETTE, Chart, draw, new_figure
 
-VALIDATION = "val_usdr"
-LOSS = "loss"
+_VALIDATION = "val_usdr"
+_LOSS = "loss"
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def _training(label: str, run: Run) -> Training:
         # Steps are numbered from 0, so step s ends the (s + 1)-th.
         return Curve([hours_a_step * (s + 1) for s, _ in events], [v for _, v in events])
 
-    return Training(label, run, curve(VALIDATION), curve(LOSS))
+    return Training(label, run, curve(_VALIDATION), curve(_LOSS))
 
 
 def _scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:

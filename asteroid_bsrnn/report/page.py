@@ -34,7 +34,7 @@ from .rendering import STATIC, environment
 Links = Mapping[str, Mapping[str, str]]
 
 # Folder of the results on the test tracks in the folder of a run.
-TEST_RESULTS = "evaluation_test"
+_TEST_RESULTS = "evaluation_test"
 
 
 @dataclass(frozen=True)
@@ -274,7 +274,7 @@ def on_musdb18hq(run: Run) -> bool:
 def _test_scores(folder: Path) -> dict[str, float] | None:
     """Return the cSDR by source of an evaluation on all test tracks."""
     try:
-        summary = json.loads((folder / TEST_RESULTS / SUMMARY).read_text(encoding="utf-8"))
+        summary = json.loads((folder / _TEST_RESULTS / SUMMARY).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     if summary["n_tracks"] != MUSDB18HQ_COUNTS["test"]:
