@@ -63,8 +63,8 @@ def master(
         loudness: active level of the mixture before the compressor and limiter in dBFS.
         ceiling: largest sample of the mixture and of the stems in dBFS, at most 0.
         chain: filters applied to every stem.
-        compressor: `threshold` in dB relative to the ceiling, `ratio`, and `attack` and `release`
-            in seconds of the bus compressor; None for no compressor.
+        compressor: `threshold` in dBFS, `ratio`, and `attack` and `release` in seconds of the bus
+            compressor; None for no compressor.
 
     Returns:
         Name to stem, int16 of shape (2, L). Their integer sum fits into int16 too.

@@ -99,5 +99,5 @@ def consonants(
     # Attenuates hisses that are louder than vowels, like a de-esser.
     over = gain + level - (LEVEL + HISS)
     gain = np.where(voiced, gain, gain - np.maximum(over, 0) * 0.8)
-    # The effort changes voiced sounds only: hisses arise in front of the throat.
+    # The effort mostly changes voiced sounds: hisses arise in front of the throat.
     return gain, np.where(voiced, effort, 0.3 * effort)
