@@ -1,4 +1,4 @@
-"""Listing folders, reading YAML, and writing files whole or not at all."""
+"""Listing folders, reading names and YAML, and writing files whole or not at all."""
 
 from __future__ import annotations
 
@@ -140,6 +140,21 @@ def remove_unfinished(path: str | os.PathLike) -> None:
     for left in path.parent.iterdir():
         if re.fullmatch(form, left.name):
             left.unlink(missing_ok=True)
+
+
+def read_names(path: str | os.PathLike | None) -> list[str] | None:
+    """Return the lines of a file of names, without empty ones; None without a file.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+    if path is None:
+        return None
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+    return [line.strip() for line in lines if line.strip()]
 
 
 def read_yaml(path: str | os.PathLike) -> Any:

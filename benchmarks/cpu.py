@@ -2,9 +2,9 @@
 
     python benchmarks/cpu.py [--repeats 5] [--output benchmarks/results/cpu_<name>.md]
 
-Each form runs in a process of its own: the plain one with PyTorch's defaults, the package's as its
-programs run. The forms take turns, so that other load affects all of them alike. Run it on an idle
-machine: a busy core makes every figure several times worse.
+Each form runs in its own process: the plain one with PyTorch's defaults, the package's as in its
+programs. The forms take turns, so that other load affects them equally. Run it on an idle machine:
+a busy core makes every figure several times worse.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from printing import print_and_write
 from asteroid_bsrnn import __version__, zoo
 from asteroid_bsrnn.costs.environment import GIGABYTE, hardware
 
-# The gain over the plain form for each network, and the seconds of audio per second of a separation
-# from file to files.
+# Targets: the gain of each network over the plain form, and seconds of audio per second from file
+# to files.
 TARGETS = {"bsrnn": 3.0, "obsrnn": 4.0}
 FILE_TARGET = 5.0
 FORMS = ("plain", "float32", "bfloat16")
@@ -33,12 +33,12 @@ SHARE = "time of"
 
 
 def measure(name: str, forms: tuple[str, ...], seconds: float, repeats: int, folder: Path):
-    """Times and peak memory by form, and where the fastest one's time goes."""
+    """Return times and peak memory by form, and a profile of the fastest one."""
     running: dict[str, Form] = {}
     try:
         for form in forms:
             running[form] = Form(name, form, seconds, folder)
-            running[form]("memory")  # answers when it is warm, before the next one begins
+            running[form]("memory")  # waits for the warm-up before the next one starts
         times: dict[str, list[float]] = {form: [] for form in forms}
         for _ in range(repeats):
             for form, process in running.items():
@@ -52,28 +52,28 @@ def measure(name: str, forms: tuple[str, ...], seconds: float, repeats: int, fol
 
 
 def error(folder: Path) -> float:
-    """Of the estimates in bfloat16, below those in float32, in dB."""
+    """Return the error of the estimates in bfloat16 relative to those in float32 in dB."""
     exact, rounded = (torch.load(folder / f"{form}.pt") for form in FORMS[1:])
     return 20 * torch.log10((rounded - exact).norm() / exact.norm()).item()
 
 
 def row(*cells: object) -> str:
-    """A line of a table."""
+    """Return a line of a table."""
     return "| " + " | ".join(str(cell) for cell in cells) + " |"
 
 
 def gigabytes(size: int | None) -> str:
-    """Bytes for people."""
+    """Return bytes as text in GiB."""
     return "" if size is None else f"{size / GIGABYTE:.2f}"
 
 
 def spread(times: list[float]) -> str:
-    """Median, lowest and highest."""
+    """Return the median, the lowest and the highest value as text."""
     return f"{median(times):.2f} ({min(times):.2f}-{max(times):.2f})"
 
 
 def network_rows(name: str, seconds: float, repeats: int) -> Iterator[str]:
-    """The lines of one network: its forms, and where time goes if its target is missed."""
+    """Return the lines of one network, and its profile if it misses its target."""
     with tempfile.TemporaryDirectory() as folder:
         times, memory, (fastest, spent) = measure(name, FORMS, seconds, repeats, Path(folder))
         decibels = error(Path(folder))
@@ -91,7 +91,7 @@ def network_rows(name: str, seconds: float, repeats: int) -> Iterator[str]:
 
 
 def shares(name: str, form: str, spent: dict[str, float]) -> Iterator[str]:
-    """A line of the second table: where the time of a form goes."""
+    """Return a line of the profile of a form."""
     total = sum(spent.values())
     yield row(SHARE, name, form, *(f"{100 * spent[kind] / total:.0f} %" for kind in spent))
 

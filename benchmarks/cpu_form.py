@@ -1,4 +1,4 @@
-"""Run one form of a network in a process of its own.
+"""Run one form of a network in its own process.
 
 Forms: "plain" is the plain network with PyTorch's defaults in float32; "float32" and "bfloat16" are
 the package's network as its programs run it, reusing freed memory.
@@ -19,7 +19,7 @@ from asteroid_bsrnn import Separator, presets, zoo
 from asteroid_bsrnn.memory import keep_freed_memory
 
 SOURCE = "vocals"
-# Kinds of operation by the prefixes of torch's names; the first match counts.
+# Kinds of operations by prefixes of torch's names; the first match counts.
 KINDS = {
     "LSTM": ("aten::mkldnn_rnn", "aten::lstm"),
     "matrix products": ("aten::addmm", "aten::mm", "aten::bmm", "aten::baddbmm", "aten::matmul"),
@@ -31,7 +31,7 @@ PRECISIONS = {"plain": "32", "float32": "32", "bfloat16": "bf16"}
 
 
 class Form:
-    """A process that runs one form, and computes only while a call waits for it.
+    """Process that runs one form, and computes only during a call.
 
     Args:
         name: a preset of one source, to separate a recording in memory; or the weights in the

@@ -3,7 +3,7 @@
     python benchmarks/export.py [--output benchmarks/results/export_<name>.md]
 
 The input is the spectrogram of six seconds of real music, which comes with the package `stempeg`.
-Each form runs in a process of its own, and the forms take turns, as in `cpu.py`.
+Each form runs in its own process, and the forms take turns, as in `cpu.py`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ FORMS = ("PyTorch", "ONNX", "ONNX, int8 weights")
 
 
 def network(name: str) -> torch.nn.Module:
-    """Trained weights by name, or a preset with random weights."""
+    """Return a network with trained weights, or a preset with random weights."""
     if name in zoo.registry():
         return zoo.load(name)
     torch.manual_seed(0)
@@ -72,7 +72,7 @@ def serve(pipe, path: Path, spectrogram: Path, n_threads: int) -> None:
 
 
 def measure(paths: dict[str, Path], spectrogram: Path, repeats: int) -> dict[str, tuple]:
-    """Times, peak memory and estimates by form."""
+    """Return times, peak memory and estimates by form."""
     context = multiprocessing.get_context("spawn")
     pipes = {}
     for form, path in paths.items():

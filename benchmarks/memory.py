@@ -95,7 +95,7 @@ class Form:
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
-        """Set the precision, and the implementation of LSTMs, which only a GPU can refuse."""
+        """Set the precision and the implementation of LSTMs."""
         autocast = torch.is_autocast_enabled(self.device), torch.get_autocast_dtype(self.device)
         torch.set_autocast_enabled(self.device, self.precision != "float32")
         half = torch.float16 if self.precision == "float16" else torch.bfloat16
@@ -127,7 +127,7 @@ def loss_of(form: Form, network: nn.Module, like: nn.Module, batch: int, seconds
 
 @contextlib.contextmanager
 def saved_bytes(parameters) -> Iterator[dict[str, int]]:
-    """Yield a dict that has, at the end of the block, the bytes saved in it by kind of module."""
+    """Yield a dict that has the saved bytes by kind of module at the end of the block."""
     running: list[nn.Module] = []
     own = {_key(parameter) for parameter in parameters}
     kept: dict[int, tuple[str, torch.Tensor]] = {}

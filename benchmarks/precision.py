@@ -28,13 +28,13 @@ LIMIT = -45.0
 
 
 def excerpt(seconds: float) -> np.ndarray:
-    """A mixture (2, time), without the click at the file's start."""
+    """Return a mixture (2, time), without the click at the start of the file."""
     streams, rate = stempeg.read_stems(stempeg.example_stem_path(), dtype=np.float32)
     return streams[1:, round(0.05 * rate) :][:, : round(seconds * rate)].sum(axis=0).T
 
 
 def networks(names: list[str], weights: list[str]) -> Iterator[tuple[str, str, nn.Module]]:
-    """Names, kinds of weights and networks, made one after the other."""
+    """Yield names, kinds of weights and networks."""
     for weight in (zoo.DEFAULT, PREVIEW, *weights):
         yield Path(weight).parent.name if Path(weight).is_file() else weight, "trained", zoo.load(
             weight
@@ -45,7 +45,7 @@ def networks(names: list[str], weights: list[str]) -> Iterator[tuple[str, str, n
 
 
 def errors(network: nn.Module, mixture: np.ndarray, device: str) -> dict[str, float]:
-    """By stem, the error in bfloat16 relative to the estimate in float32, in dB."""
+    """Return the error in bfloat16 relative to float32 in dB by stem."""
     exact, rounded = (
         Separator(network, device=device, precision=precision).separate(mixture)
         for precision in ("32", "bf16")
@@ -75,7 +75,7 @@ def report(options: argparse.Namespace) -> Iterator[str]:
 
 
 def main() -> None:
-    """Measure, print, and write where asked to."""
+    """Measure, print, and write the results to a file if one is named."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--networks", nargs="*", choices=presets.names(), default=list(PRESETS))
     parser.add_argument("--weights", nargs="*", default=[], help="names or files of more weights")

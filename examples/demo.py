@@ -16,7 +16,7 @@ from asteroid_bsrnn.evaluation.picture import draw_separation
 from asteroid_bsrnn.memory import keep_freed_memory
 from asteroid_bsrnn.metrics import usdr
 
-ORDER = ("drums", "bass", "other", "vocals")  # of the streams in the file, after the mixture
+ORDER = ("drums", "bass", "other", "vocals")  # order of the streams in the file, after the mixture
 FOLDER = Path("demo")
 
 
@@ -28,7 +28,7 @@ def read_excerpt() -> tuple[dict[str, np.ndarray], int]:
 
 
 def separate(separator: Separator, mixture: np.ndarray, rate: int, name: str) -> np.ndarray:
-    """Separate through files, as the command line does: (sources, channels, time)."""
+    """Separate files as the command line does, and return (sources, channels, time)."""
     FOLDER.mkdir(exist_ok=True)
     song = FOLDER / f"{name}.wav"
     soundfile.write(song, mixture.T, rate, subtype="FLOAT")

@@ -2,8 +2,8 @@
 
     python examples/ray_separate.py FOLDER... -o OUTPUT --actors 2
 
-Each actor holds a `Separator` and gets batches of songs. The folders and OUTPUT are on a drive that
-all machines see. Finished songs are left out, so that the same command goes on after a failure.
+Each actor has a `Separator` and gets batches of songs. All machines must have access to the folders
+and OUTPUT. Finished songs are left out, so that the same command resumes after a failure.
 """
 
 import argparse
@@ -31,7 +31,7 @@ class SeparateSongs:
         self.separator = Separator(**separator)
 
     def __call__(self, batch):
-        """Return the songs of a batch with the number of their stems, and what went wrong."""
+        """Return the songs of a batch with the numbers of their stems, and errors."""
         stems, errors = [], []
         for path, track in zip(batch["path"], batch["track"], strict=True):
             try:
@@ -70,7 +70,7 @@ def main(arguments=None):
         {"path": str(path.resolve()), "track": track}
         for path, track in zip(songs, unique_names(songs), strict=True)
     ]
-    # As many blocks as batches: an actor gets its next songs when it has finished some.
+    # One block per batch: an actor gets the next batch when it has finished one.
     blocks = -(-len(items) // options.batch)
     device = "cuda" if options.gpus else "cpu"
     done = ray.data.from_items(items, override_num_blocks=blocks).map_batches(

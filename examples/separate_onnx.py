@@ -59,7 +59,7 @@ class Masker:
         self.facts = {name: json.loads(value) for name, value in stored.items()}
 
     def __call__(self, mixture: np.ndarray) -> np.ndarray:
-        """Separate a mixture (channels, time): (sources, channels, time)."""
+        """Separate a mixture (channels, time) and return (sources, channels, time)."""
         n_fft, hop = self.facts["n_fft"], self.facts["hop"]
         n_channels, length = mixture.shape
         if n_channels == 1 and self.facts["channels"] == 2:

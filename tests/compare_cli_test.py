@@ -16,9 +16,8 @@ from asteroid_bsrnn import BSRNN, Separator, cli, peers
 from asteroid_bsrnn.bands import band_widths
 from asteroid_bsrnn.costs.ledger import Ledger
 from asteroid_bsrnn.evaluation import comparison, comparison_table, evaluate, statistics
-from asteroid_bsrnn.evaluation.candidates import weights_of
 from asteroid_bsrnn.evaluation.datasets import EvaluationTracks
-from asteroid_bsrnn.evaluation.records import read_record
+from asteroid_bsrnn.evaluation.records import read_record, weights_of
 from asteroid_bsrnn.evaluation.speed import count_macs, measure
 from asteroid_bsrnn.models import SourceModel
 from asteroid_bsrnn.weights import checkpoint

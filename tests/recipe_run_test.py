@@ -15,8 +15,9 @@ import torch
 from asteroid_bsrnn import BSRNN, UserError, kernels, zoo
 from asteroid_bsrnn.costs import ledger
 from asteroid_bsrnn.data import find_tracks
-from asteroid_bsrnn.engine.checkpoints import best_checkpoint, resumable
+from asteroid_bsrnn.engine.checkpoints import resumable
 from asteroid_bsrnn.engine.config import parse_changes
+from asteroid_bsrnn.weights.find import best_checkpoint
 
 from . import hub_server, processes
 from .recipe_rows_test import recipe
@@ -309,11 +310,6 @@ def test_ranks_share_the_validation_tracks(tiny, n_tracks, world_size, expected)
     ]
     assert [list(loader.sampler) for loader in loaders] == expected
     assert next(iter(loaders[-1]))["index"] == expected[-1][0]
-
-
-def test_no_best_checkpoint_is_said(tmp_path):
-    with pytest.raises(UserError, match="train first"):
-        best_checkpoint(tmp_path)
 
 
 def test_too_little_memory_names_the_settings_that_help(tiny, tmp_path):

@@ -11,8 +11,8 @@ from .report_test import HOSTILE, SECONDS, make_report
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this system")
 
-# What sounds now, and where in which clip it is: the latest samples of the output are looked for in
-# all clips of the track. A sample that comes in late is a player out of time.
+# The title and the delay of the sounding clip: the latest output is correlated with the clip around
+# its expected position.
 LISTEN = """
 async (wanted) => {
   const player = asteroidReport.players[0], context = asteroidReport.context();
@@ -57,7 +57,7 @@ def browser():
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as driver:
-        # The sandbox needs rights that containers do not have.
+        # The sandbox needs permissions that containers lack.
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield browser
         browser.close()
@@ -65,7 +65,7 @@ def browser():
 
 @contextmanager
 def opened(browser, address, **options):
-    """A page that must not complain and must not ask the network for anything."""
+    """Open a page, and check that it logs no error and makes no request."""
     context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
     page = context.new_page()
     complaints, requests = [], []
@@ -119,7 +119,7 @@ def test_tables_sort_by_click_and_by_key(browser, address):
         assert head.get_attribute("aria-sort") == "ascending"
         numbers = [float(text.replace("−", "-")) for text in column(page, 2)]
         assert numbers == sorted(numbers)
-        # Where there is no figure, the row comes last, whatever the direction.
+        # Rows without a figure come last in both directions.
         for _ in range(2):
             page.locator("#data1-table th[data-group=usdr]", has_text="bass").locator(
                 "button"
@@ -155,7 +155,7 @@ def test_it_plays_and_switches_in_time(browser, address):
             after = page.evaluate(
                 "[asteroidReport.players[0].position(), asteroidReport.context().currentTime]"
             )
-            # The place goes on with the clock, as if nothing had been switched.
+            # Switching does not change the position.
             went_on = (after[0] - before[0] - (after[1] - before[1])) % SECONDS
             assert min(went_on, SECONDS - went_on) < 1e-3
             page.wait_for_function(
@@ -166,7 +166,7 @@ def test_it_plays_and_switches_in_time(browser, address):
             heard.append(page.evaluate(LISTEN, switches.nth(index).get_attribute("data-clip")))
         for one in heard:
             assert one["likeness"] > 0.98 and abs(one["late"]) < 0.05, heard
-        # Whatever lies between the player and what is heard, it is the same for all clips.
+        # Constant delays of the output are the same for all clips.
         assert max(one["late"] for one in heard) - min(one["late"] for one in heard) < 0.05, heard
         player.get_by_role("button", name="Pause").click()
         stopped = page.evaluate("asteroidReport.players[0].position()")
@@ -199,7 +199,7 @@ def test_players_obey_keys(browser, address):
         page.wait_for_function(playing)
         page.keyboard.press("Space")
         page.wait_for_function(f"!{playing}")
-        # Another player takes over.
+        # Starting another player stops this one.
         page.keyboard.press("Space")
         page.wait_for_function(playing)
         page.locator(".player").nth(1).get_by_role("button", name="Play", exact=True).click()

@@ -1,4 +1,4 @@
-"""`asteroid-bsrnn report`: what it writes of real, small records and runs, and what it refuses."""
+"""`asteroid-bsrnn report`: reports of small real records and runs, and refused input."""
 
 import base64
 import csv
@@ -37,7 +37,7 @@ def main(*arguments):
 
 
 def make_run(folder, *, row, musdb18hq, sources=("vocals", "drums"), score=3.0, kwh=0.5, curve=()):
-    """A run's folder as the recipe leaves it: weights, ledger, TensorBoard's events."""
+    """Write a run's folder as the recipe does: weights, ledger, TensorBoard's events."""
     torch.manual_seed(len(folder.name))
     network = BSRNN(sources=sources, feature_dim=4, n_repeats=1)
     folder.mkdir(parents=True)
@@ -68,7 +68,7 @@ def make_run(folder, *, row, musdb18hq, sources=("vocals", "drums"), score=3.0, 
 
 
 def write_costs(folder, factor):
-    """Costs in the form that `speed.measure` gives them."""
+    """Write costs in the form of `speed.measure`."""
     speed = {"median": factor, "low": 0.9 * factor, "high": 1.1 * factor, "n": 3}
     costs = {
         "parameters": 12345,
@@ -85,7 +85,7 @@ def write_costs(folder, factor):
 
 
 def make_results(folder):
-    """A data set and the records of two models and the reference points on it."""
+    """Make a data set with the records of two models and the reference points."""
     data = make_tiny_musdb(
         folder / "data", train=1, valid=1, test=3, seconds=5.0, sample_rate=44100
     )
@@ -103,7 +103,7 @@ def make_results(folder):
 
 
 def make_report(folder):
-    """The results and their report, with players."""
+    """Make the results and their report, with players."""
     make_results(folder)
     given = [folder / "results", "-o", folder / "report", "--root", folder / "data"]
     assert main("report", *given, "--seconds", SECONDS, "--device", "cpu") == 0
@@ -111,7 +111,7 @@ def make_report(folder):
 
 
 class Page(HTMLParser):
-    """What a test wants to know of a page."""
+    """Contents of a page, parsed for tests."""
 
     def __init__(self, path):
         super().__init__()
@@ -141,7 +141,7 @@ def page(made):
 
 
 def table(made, name="data1-table"):
-    """Rows of a table: title -> the texts of its cells."""
+    """Return the rows of a table: from the title to the texts of the cells."""
     text = (made / "report" / "index.html").read_text(encoding="utf-8")
     (body,) = re.findall(rf'<table id="{name}".*?<tbody>(.*?)</tbody>', text, re.DOTALL)
     rows = {}
@@ -186,7 +186,7 @@ class TestPage:
             for start, measure in ((0, "usdr"), (5, "csdr")):
                 for index, source in enumerate(("vocals", "bass", "drums", "other", "mean")):
                     value = summary[measure].get(source)
-                    if source == "mean":  # over what both models estimate
+                    if source == "mean":  # over the sources that both models estimate
                         value = np.mean([summary[measure][s] for s in ("vocals", "drums")])
                     expected = "" if value is None else f"{value:.2f}".replace("-", "−")
                     assert cells[start + index] == expected, (record.label, measure, source)
@@ -200,7 +200,7 @@ class TestPage:
         (original,) = (made / "results").glob("small-*")
         for name in ("final_metrics.json", "all_metrics.csv", "costs.json"):
             assert (copy / name).read_text() == (original / name).read_text()
-        # The tables too, wherever the report is moved to.
+        # Links of tables are relative too.
         plain = json.loads((made / "report" / "tables" / "data1.json").read_text())
         for row in plain["rows"]:
             for path in row["paths"].values():
@@ -230,7 +230,7 @@ class TestPage:
 
 
 def only_small(made):
-    """Return the results of one model, of which a report is made more quickly."""
+    """Return the results of one model, for a fast report."""
     (folder,) = (made / "results").glob("small-*")
     return folder
 
@@ -238,7 +238,7 @@ def only_small(made):
 class TestPlayers:
     def test_sounds_are_those_of_the_tracks_and_their_pictures_lie_beside_them(self, made, page):
         switches = [a for tag, a in page.tags if tag == "button" and "data-clip" in a]
-        # Of each track the mixture, four true stems, and two and four estimates.
+        # For each track the mixture, four true stems, and two and four estimates.
         assert len(switches) == 3 * (1 + 4 + 2 + 4)
         for switch in switches:
             text = (made / "report" / switch["data-script"]).read_text()
@@ -252,7 +252,7 @@ class TestPlayers:
         assert [float(p["data-seconds"]) for p in players] == [SECONDS] * 3
 
     def test_stems_of_a_clip_are_in_time(self, made):
-        """The sum of the true stems is the mixture, as decoded, sample by sample."""
+        """The decoded true stems sum to the mixture, sample by sample."""
 
         def decode(number):
             text = (made / "report" / "sounds" / f"data1-0-{number}.js").read_text()
@@ -337,7 +337,7 @@ class TestPaper:
         shutil.copytree(made, run / "evaluation_test")
         assert main("report", run, "-o", tmp_path / "report") == 0
         assert not any(table(tmp_path, "paper-test")["oBSRNN"][1::2])
-        # Of fifty tracks they count.
+        # Fifty tracks make a result comparable with the paper.
         tracks = run / "evaluation_test" / "tracks"
         for number in range(1, 50):
             shutil.copy(tracks / "0000.json", tracks / f"{number:04d}.json")
@@ -356,13 +356,13 @@ class TestInputs:
         assert main("compare", made / "results", "--costs", "recorded", "-o", file) == 0
         found = inputs.find_inputs([file])
         assert {r.label for r in found.records} == set(table(made))
-        # The models' runs come along.
+        # Runs of the models are included.
         assert {run.folder.name for run in found.runs} == {"train_small", "train_all"}
 
     def test_results_on_different_data_stand_apart(self, made, tmp_path):
         options = ["--root", made / "data", "--split", "train", "--device", "cpu"]
         model = made / "exp" / "train_small"
-        # A split needs to know the validation tracks.
+        # A split of the train folder needs the validation tracks.
         (tmp_path / "valid.txt").write_text("Valid 1\n")
         options += ["--validation-tracks", tmp_path / "valid.txt", "--output", tmp_path / "other"]
         assert main("evaluate", model, *options) == 0

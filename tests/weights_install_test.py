@@ -18,7 +18,7 @@ import pytest
 import torch
 
 from asteroid_bsrnn import BSRNN, PerSourceSeparator, Separator, UserError, cli, presets, zoo
-from asteroid_bsrnn.evaluation.candidates import candidate, weights_of
+from asteroid_bsrnn.evaluation.records import candidate, weights_of
 from asteroid_bsrnn.weights import install, registry, transfer
 from asteroid_bsrnn.weights.cache import sha256_of
 

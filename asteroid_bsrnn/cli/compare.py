@@ -16,8 +16,7 @@ from .options import separator_options
 from .terminal import count, name, number_within, show
 
 if TYPE_CHECKING:
-    from ..evaluation.candidates import Candidate
-    from ..evaluation.records import Record
+    from ..evaluation.records import Candidate, Record
 
 # Everything else is imported where it is used: it needs torch, which --help must not wait for.
 
@@ -99,7 +98,7 @@ def _compare(options: argparse.Namespace) -> int:
 
 def _inputs(options: argparse.Namespace) -> tuple[list[Record], list[Candidate]]:
     """Return existing results, and models to evaluate."""
-    from ..evaluation import candidates, records
+    from ..evaluation import records
     from ..weights.find import file_of_run
 
     folders: list[Path] = []
@@ -111,11 +110,11 @@ def _inputs(options: argparse.Namespace) -> tuple[list[Record], list[Candidate]]
         if found and not (is_run and options.root):
             folders += found
         elif options.root:
-            models.append(candidates.candidate(given))
+            models.append(records.candidate(given))
         elif path.is_dir() and not is_run:
             raise UserError(f"{given}: holds no results; make them with asteroid-bsrnn evaluate")
         else:
-            candidates.candidate(given)  # reports a name that is no model either
+            records.candidate(given)  # reports a name that is no model either
             raise UserError(f"{given}: a model, not results; give --root to evaluate it first")
     if options.oracles and not options.root:
         raise UserError("--oracles needs the data: give --root")
@@ -140,11 +139,11 @@ def _costs(found: list[Record], options: argparse.Namespace) -> dict[Path, dict]
 
 def _measured(record: Record, options: argparse.Namespace, known: dict | None):
     """Measure the costs of a model; recorded operation counts are reused."""
-    from ..evaluation import candidates, comparison, speed
+    from ..evaluation import comparison, records, speed
 
     if record.model["kind"] == "estimates":
         return known  # no weights to measure
-    path = candidates.weights_of(record.model, record.folder)
+    path = records.weights_of(record.model, record.folder)
     if path is None:
         print(
             f"{record.label}: its weights are gone; nothing is measured",

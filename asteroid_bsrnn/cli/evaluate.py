@@ -11,17 +11,17 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ..errors import UserError
+from ..files import read_names
 from ..options import SPLITS
 from ..tables import check_format
-from .options import add_chunks, add_computation, add_running, read_names, separator_options
+from .options import add_chunks, add_computation, add_running, separator_options
 from .reporting import ForPeople, reporting
 from .terminal import count, name
 
 if TYPE_CHECKING:
-    from ..evaluation.candidates import Candidate
     from ..evaluation.datasets import EvaluationTracks
     from ..evaluation.estimates import Estimates
-    from ..evaluation.records import Record
+    from ..evaluation.records import Candidate, Record
 
 # Everything else is imported where it is used: it needs torch, which --help must not wait for.
 
@@ -228,16 +228,16 @@ def _evaluate(options: argparse.Namespace) -> int:
 def _report(options: argparse.Namespace, reporter: ForPeople) -> None:
     """Evaluate, and show the table."""
     from ..costs import paper_table
-    from ..evaluation import candidates, comparison, comparison_table, paper
+    from ..evaluation import comparison, comparison_table, paper, records
     from ..evaluation.estimates import Estimates
 
     if not (options.models or options.estimates or options.oracles):
         raise UserError("nothing to evaluate; name a model, or ask for --oracles or --estimates")
     data = open_data(options)
     with_paper = _with_paper(data, options)
-    models = [candidates.candidate(model) for model in options.models]
+    models = [records.candidate(model) for model in options.models]
     # All folders are checked before anything is computed.
-    given = [candidates.split_label(folder) for folder in options.estimates]
+    given = [records.split_label(folder) for folder in options.estimates]
     names = [track.name for track in data.tracks]
     estimates = [
         (label, Estimates(folder, names, data.sources, data.sums)) for label, folder in given
@@ -270,7 +270,7 @@ def _with_paper(data: EvaluationTracks, options: argparse.Namespace) -> bool:
         UserError: if they are asked for and cannot be shown.
     """
     from ..costs import paper_table
-    from ..evaluation import candidates, paper
+    from ..evaluation import paper, records
 
     asked = options.paper_table is not None or options.paper_any_data
     if options.paper_table is not None:
@@ -279,7 +279,7 @@ def _with_paper(data: EvaluationTracks, options: argparse.Namespace) -> bool:
         if asked:
             raise UserError("the paper's test rows need museval's cSDR; add --museval N")
         return False
-    names = {candidates.split_label(model)[1] for model in options.models}
+    names = {records.split_label(model)[1] for model in options.models}
     if not names & set(paper.rows()):
         if asked:
             raise UserError(

@@ -6,7 +6,6 @@ The module imports nothing heavy, so that `--help` is fast.
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from ..errors import UserError
 from ..options import PRECISIONS, Shard
@@ -116,18 +115,3 @@ def separator_options(options: argparse.Namespace) -> dict:
     """Return the arguments of `Separator` that `add_chunks` and `add_computation` set."""
     names = ("segment", "overlap", "hop", "batch_size", "device", "precision", "shifts")
     return {name: getattr(options, name) for name in names}
-
-
-def read_names(path: str | None) -> list[str] | None:
-    """Return the lines of a file of names; None without a file.
-
-    Raises:
-        UserError: the file cannot be read.
-    """
-    if path is None:
-        return None
-    try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
-    return [line.strip() for line in lines if line.strip()]

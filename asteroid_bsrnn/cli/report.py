@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 from ..errors import UserError
+from ..files import read_names
 from ..options import TESTS
-from .options import read_names
 from .terminal import name, number_within, show
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import math
 import os
 import re
@@ -10,8 +11,10 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr
+
+from ..errors import UserError
 
 OUT_OF_MEMORY = (
     "out of memory: use a smaller --segment or --batch-size, or --device cpu on a small GPU"
@@ -151,3 +154,17 @@ def bitrate(text: str) -> int:
     if value < 1000:
         raise argparse.ArgumentTypeError(f"must be a bit rate such as 192k, got {text!r}")
     return value
+
+
+def reports_mistakes(main: Callable[..., int]) -> Callable[..., int]:
+    """Decorate the `main` of a script: it prints a `UserError` in one line and returns 2."""
+
+    @functools.wraps(main)
+    def reporting(*arguments, **options) -> int:
+        try:
+            return main(*arguments, **options)
+        except UserError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 2
+
+    return reporting

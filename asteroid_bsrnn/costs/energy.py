@@ -1,9 +1,9 @@
 """Energy of a run, measured offline by CodeCarbon.
 
-CodeCarbon measures the whole machine: GPUs by their counters, the CPU by its counter or, where that
-cannot be read, by a model of its load and design power, the memory by a model. All its figures
-include the power usage effectiveness. Several runs on one machine each count the whole machine,
-except for GPUs hidden by CUDA_VISIBLE_DEVICES.
+CodeCarbon measures the whole machine: GPUs by their counters, the memory by a model, and the CPU by
+its counter or, if that is not readable, by a model of load and design power. All figures include
+the power usage effectiveness. Each of several runs on a machine counts the whole machine, except
+for GPUs hidden by CUDA_VISIBLE_DEVICES.
 
 CodeCarbon catches its own exceptions and logs them; this module raises them. Neither this module
 nor a user's settings of CodeCarbon make it send anything anywhere.
@@ -27,7 +27,7 @@ from .green_algorithms import DEFAULT_PUE, check_pue
 
 DEFAULT_COUNTRY = "FRA"
 
-# CodeCarbon's ways to read the power of a CPU from a meter; its others are models.
+# CodeCarbon's modes that read the power of a CPU from a meter; its other modes are models.
 _CPU_METERS = ("intel_rapl", "intel_power_gadget", "windows_emi")
 
 
@@ -36,9 +36,9 @@ class EnergyReading:
     """Energy used so far, including the power usage effectiveness.
 
     Attributes:
-        status: "measured"; "off" where nothing is measured; "unavailable" where CodeCarbon failed:
-            the figures, if any, are those from before.
-        reason: why it is unavailable.
+        status: "measured"; "off" if nothing is measured; "unavailable" after a failure of
+            CodeCarbon, with the figures before it, if any.
+        reason: reason of the failure.
         seconds: duration of the measurement.
         cpu_kwh: energy of the CPUs.
         gpu_kwh: energy of the GPUs.
@@ -56,7 +56,7 @@ class EnergyReading:
 
     @property
     def kwh(self) -> float | None:
-        """Sum of the three energies; None where nothing was measured."""
+        """Sum of the three energies; None if nothing was measured."""
         if self.cpu_kwh is None or self.gpu_kwh is None or self.ram_kwh is None:
             return None
         return self.cpu_kwh + self.gpu_kwh + self.ram_kwh
@@ -69,12 +69,12 @@ class EnergyMeter:
     the status "unavailable". A meter measures once.
 
     Args:
-        enabled: whether to measure. Of several processes on a machine only one may measure.
+        enabled: whether to measure; only one of several processes on a machine may.
         country: ISO 3166 code of three letters, for the emissions.
         pue: power usage effectiveness of the data centre.
         interval: seconds between two measurements.
         output_directory: folder for CodeCarbon's emissions.csv, made if need be; None writes none.
-        force_cpu_power: watts of the CPUs at full load; None for what CodeCarbon knows.
+        force_cpu_power: watts of the CPUs at full load; None for CodeCarbon's figure.
         force_ram_power: watts of the memory; None for CodeCarbon's model.
 
     Raises:
@@ -95,7 +95,7 @@ class EnergyMeter:
         check_pue(pue)
         self.enabled = enabled
         self._settings: dict[str, Any] = {
-            "country": check_country(country) if enabled else country,
+            "country": _check_country(country) if enabled else country,
             "pue": pue,
             "interval": interval,
             "directory": None if output_directory is None else Path(output_directory),
@@ -108,7 +108,7 @@ class EnergyMeter:
         self._methods: dict[str, str] | None = None
 
     def start(self) -> EnergyMeter:
-        """Begin to measure. CodeCarbon inspects the machine, which takes a second or two.
+        """Start measuring; CodeCarbon inspects the machine, which takes a second or two.
 
         Raises:
             RuntimeError: if the meter was started before.
@@ -145,12 +145,12 @@ class EnergyMeter:
         self.stop()
 
     def description(self) -> dict[str, Any]:
-        """Return how energy is measured, for a record.
+        """Return a description of the measurement for a record.
 
         Returns:
             `tracker` (CodeCarbon and its version), `scope` ("machine"), `country`, `pue`, and
-            `methods`: how the power of "cpu", "gpu" and "ram" is found, None before the start.
-            All are None where nothing is measured.
+            `methods`, the sources of the power of "cpu", "gpu" and "ram", None before the start.
+            All are None if nothing is measured.
         """
         if not self.enabled:
             return dict.fromkeys(("tracker", "scope", "country", "pue", "methods"))
@@ -168,16 +168,16 @@ class EnergyMeter:
         self._methods = self._tracker.methods()
 
     def _guarded(self, action: Callable[[], None]) -> None:
-        """Call CodeCarbon, and give up measuring where it fails."""
+        """Call CodeCarbon, and stop measuring after a failure."""
         try:
             action()
-        # No failure of the measurement is worth a training.
+        # A failure of the measurement must not end a training.
         except Exception as error:
             self._failure = str(error) or type(error).__name__
             self._running = False
             warnings.warn(f"energy is measured no longer: {self._failure}", stacklevel=3)
             if self._tracker is not None:
-                # Its background measurements would go on failing.
+                # Background measurements would keep failing.
                 with contextlib.suppress(Exception):
                     self._tracker.stop()
 
@@ -197,15 +197,15 @@ class EnergyMeter:
         )
 
 
-def check_country(country: str) -> str:
+def _check_country(country: str) -> str:
     """Return a country's code in capitals.
 
     Args:
         country: ISO 3166 code of three letters.
 
     Raises:
-        UserError: if CodeCarbon is missing or does not know the country: it would use the world's
-            average, with nothing but a line in its log.
+        UserError: if CodeCarbon is missing, or does not know the country, for which it would use
+            the world's average.
     """
     _import_codecarbon()
     from codecarbon.input import DataSource
@@ -225,7 +225,7 @@ def check_country(country: str) -> str:
 
 
 class _OfflineTracker:
-    """CodeCarbon's offline tracker; its failures are exceptions and its log is quiet."""
+    """CodeCarbon's offline tracker, with failures as exceptions and a quiet log."""
 
     def __init__(self, *, country, pue, interval, directory, force_cpu_power, force_ram_power):
         codecarbon = _import_codecarbon()
@@ -279,9 +279,9 @@ class _OfflineTracker:
             self._log.removeFilter(self._filter)
 
     def methods(self) -> dict[str, str]:
-        """Return how the power of "cpu", "gpu" and "ram" is found."""
+        """Return the sources of the power of "cpu", "gpu" and "ram"."""
         methods = {"cpu": "unknown", "gpu": "none", "ram": "unknown"}
-        # CodeCarbon has no public way to tell.
+        # CodeCarbon has no public interface for this.
         for part in getattr(self._tracker, "_hardware", []):
             kind = type(part).__name__
             if kind == "CPU":
@@ -303,7 +303,7 @@ class _OfflineTracker:
 
 
 class _Handler:
-    """Output of CodeCarbon that keeps the latest figures."""
+    """Output handler of CodeCarbon that keeps the latest figures."""
 
     def __init__(self):
         self.data: Any = None
@@ -321,7 +321,7 @@ class _Handler:
 
 
 class _LogFilter(logging.Filter):
-    """Pass errors only, and remember the exceptions that CodeCarbon caught."""
+    """Filter that passes errors only, and keeps the exceptions that CodeCarbon caught."""
 
     def __init__(self):
         super().__init__()

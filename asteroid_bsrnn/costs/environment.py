@@ -1,4 +1,4 @@
-"""Code, software and hardware that a run uses. Gigabytes are 2**30 bytes."""
+"""Code, software and hardware of a run. Gigabytes are 2**30 bytes."""
 
 from __future__ import annotations
 
@@ -24,9 +24,8 @@ def code_version() -> dict[str, Any]:
     """Return the version of this package.
 
     Returns:
-        `version`; `git_commit`, and `git_dirty` (whether tracked files are changed, or the package
-        has untracked ones). Both are None where the package is in no git checkout, or git is
-        missing.
+        `version`; `git_commit`; and `git_dirty`, whether tracked files are changed or the package
+        has untracked ones. Both are None without a git checkout or without git.
     """
     found: dict[str, Any] = {"version": _version(_DISTRIBUTION), "git_commit": None}
     found["git_dirty"] = None
@@ -60,10 +59,10 @@ def hardware() -> dict[str, Any]:
     """Describe the machine.
 
     Returns:
-        `platform`; `cpu_model` (None where unknown); `cpu_cores` that this process may use;
-        `cpu_socket_cores`, the cores of one CPU (None where unknown, as in a virtual machine, which
-        sees a share of them); `cpu_threads` of the machine; `memory_gb`; `gpus`, a list of `name`,
-        `memory_gb` and `watts`, the driver's power limit (None where unknown).
+        `platform`; `cpu_model` (None if unknown); `cpu_cores` that this process may use;
+        `cpu_socket_cores`, the cores of one CPU (None if unknown, as in a virtual machine);
+        `cpu_threads` of the machine; `memory_gb`; `gpus`, a list of `name`, `memory_gb` and
+        `watts`, the driver's power limit (None if unknown).
     """
     threads = psutil.cpu_count() or 1
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else threads
@@ -71,7 +70,7 @@ def hardware() -> dict[str, Any]:
     gpus = [torch.cuda.get_device_properties(index) for index in range(count)]
     return {
         "platform": platform.platform(),
-        "cpu_model": _cpu_model(),
+        "cpu_model": cpu_model(),
         "cpu_cores": min(psutil.cpu_count(logical=False) or usable, usable),
         "cpu_socket_cores": _socket_cores(),
         "cpu_threads": threads,
@@ -85,6 +84,11 @@ def hardware() -> dict[str, Any]:
             for gpu in gpus
         ],
     }
+
+
+def cpu_model() -> str | None:
+    """Return the name of the CPU; None if it is unknown."""
+    return _cpu_info().get("model name") or platform.processor() or None
 
 
 def peak_memory() -> dict[str, float | None]:
@@ -111,8 +115,8 @@ def _version(distribution: str) -> str | None:
 
 
 def _git(*arguments: str) -> str | None:
-    """Return the output of git in the package's folder; None where it fails."""
-    # git sets these for its hooks; they would point it to another repository.
+    """Return the output of git in the package's folder; None if it fails."""
+    # git sets these variables for hooks; they would select another repository.
     environment = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
     try:
         done = subprocess.run(
@@ -128,10 +132,6 @@ def _git(*arguments: str) -> str | None:
     return done.stdout.strip()
 
 
-def _cpu_model() -> str | None:
-    return _cpu_info().get("model name") or platform.processor() or None
-
-
 def _socket_cores() -> int | None:
     """Return the number of cores of one CPU; None in a virtual machine or where unknown."""
     info = _cpu_info()
@@ -141,7 +141,7 @@ def _socket_cores() -> int | None:
 
 
 def _cpu_info() -> dict[str, str]:
-    """Return what Linux tells about the first CPU; empty on other systems."""
+    """Return Linux's facts about the first CPU; empty on other systems."""
     try:
         first = Path("/proc/cpuinfo").read_text(encoding="utf-8").partition("\n\n")[0]
     except OSError:
@@ -151,7 +151,7 @@ def _cpu_info() -> dict[str, str]:
 
 
 def _power_limit(uuid: str) -> float | None:
-    """Return the power limit in watts that NVML enforces on a GPU; None where it cannot tell."""
+    """Return the power limit of a GPU in watts by NVML; None if it is unknown."""
     try:
         import pynvml
 
@@ -162,7 +162,7 @@ def _power_limit(uuid: str) -> float | None:
     try:
         handle = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{uuid}")
         return pynvml.nvmlDeviceGetEnforcedPowerLimit(handle) / 1000
-    # Not every GPU tells: a slice of one (MIG) has no limit of its own.
+    # Some devices have no limit, such as a slice of a GPU (MIG).
     except pynvml.NVMLError:
         return None
     finally:

@@ -1,4 +1,4 @@
-"""Energy by the formula of Green Algorithms: from the hours of a computation and its hardware.
+"""Energy by the formula of Green Algorithms, from the hours of a computation and its hardware.
 
 L. Lannelongue, J. Grealey, M. Inouye, "Green Algorithms: Quantifying the Carbon Footprint of
 Computation", Advanced Science, 2021, doi 10.1002/advs.202100707. A GPU counts as a core with the
@@ -17,14 +17,14 @@ from typing import Any
 
 from ..errors import UserError
 
-MEMORY_WATTS_PER_GB = 0.3725
-# Of the paper's runs; Green Algorithms itself uses 1.67 where nothing is known.
+_MEMORY_WATTS_PER_GB = 0.3725
+# The paper's value; Green Algorithms uses 1.67 for an unknown one.
 DEFAULT_PUE = 1.5
 # Green Algorithms' value for any CPU.
-DEFAULT_CPU_WATTS_PER_CORE = 12.0
+_DEFAULT_CPU_WATTS_PER_CORE = 12.0
 
-# Cores of CPUs that do not have them in their name. CodeCarbon's table has watts but no cores, and
-# a virtual machine does not tell them.
+# Cores of CPUs whose names do not state them. CodeCarbon's table has watts but no cores, and a
+# virtual machine does not reveal them.
 _CPU_CORES = {
     "Xeon E5-2680 v3": 12,
     "Xeon E5-2680 v4": 14,
@@ -113,18 +113,18 @@ def green_algorithms_kwh(
 ) -> float:
     """Return the energy of a computation in kWh.
 
-    hours x (cores x watts a core x usage + GPUs x watts x usage + GB x 0.3725) x PUE / 1000.
+    hours x (cores x watts per core x usage + GPUs x watts x usage + GB x 0.3725) x PUE / 1000.
 
     Args:
         hours: duration.
-        n_cpu_cores: number of cores that it could use.
+        n_cpu_cores: number of available cores.
         cpu_watts_per_core: design power of a core.
-        cpu_usage: share of the cores that was busy, from 0 to 1.
-        n_gpus: number of GPUs that it used.
+        cpu_usage: share of busy cores, from 0 to 1.
+        n_gpus: number of used GPUs.
         gpu_watts: design power of a GPU.
         gpu_usage: share of the time that the GPUs were busy, from 0 to 1.
-        memory_gb: memory that it could use; the power does not depend on how much it used.
-        pue: power usage effectiveness of the data centre, its whole energy per kWh of computing.
+        memory_gb: available memory; the power does not depend on the used part.
+        pue: power usage effectiveness of the data centre, its total energy per kWh of computing.
 
     Raises:
         UserError: for a value out of its range, or GPUs without their power.
@@ -148,7 +148,7 @@ def green_algorithms_kwh(
         raise UserError(f"gpu_watts is missing: the design power of each of the {n_gpus} GPUs")
     watts = n_cpu_cores * cpu_watts_per_core * cpu_usage
     watts += n_gpus * gpu_watts * gpu_usage
-    watts += memory_gb * MEMORY_WATTS_PER_GB
+    watts += memory_gb * _MEMORY_WATTS_PER_GB
     return hours * watts * pue / 1000
 
 
@@ -176,16 +176,16 @@ def estimate(
 
     Args:
         hours: duration.
-        hardware: of one machine, as `environment.hardware` describes it.
-        n_gpus: number of GPUs used on all machines; None for all that the description has.
+        hardware: one machine, as described by `environment.hardware`.
+        n_gpus: number of GPUs used on all machines; None for all in the description.
         n_machines: number of such machines.
         pue: power usage effectiveness.
-        cpu_usage: share of the cores that was busy; 1 where unknown, an upper bound.
+        cpu_usage: share of busy cores; 1, an upper bound, if it is unknown.
         gpu_usage: share of the time that the GPUs were busy; likewise.
 
     Returns:
-        The arguments of `green_algorithms_kwh` and `kwh`, which is None with a `reason` where
-        something is unknown; `cpu_watts_source`, `cpu_watts_assumed` and `gpu_watts_source`.
+        The arguments of `green_algorithms_kwh`, and `kwh`, which is None with a `reason` if a
+        figure is unknown; `cpu_watts_source`, `cpu_watts_assumed` and `gpu_watts_source`.
     """
     gpus = [gpu_power(gpu["name"], gpu.get("watts")) for gpu in hardware["gpus"]]
     n_gpus = len(gpus) if n_gpus is None else n_gpus
@@ -221,9 +221,9 @@ class DesignPower:
     """Design power of a device.
 
     Attributes:
-        watts: of a GPU, or of a core of a CPU; None where unknown.
-        source: where the figure comes from, or why there is none.
-        assumed: whether it is a value for any device of the kind.
+        watts: watts of a GPU, or of a core of a CPU; None if unknown.
+        source: source of the figure, or the reason why there is none.
+        assumed: whether it is a default for any device of the kind.
     """
 
     watts: float | None
@@ -236,7 +236,7 @@ def gpu_power(name: str, limit: float | None = None) -> DesignPower:
 
     Args:
         name: as `torch.cuda.get_device_name` returns it, such as "Tesla V100-SXM2-32GB".
-        limit: the driver's power limit in watts; None where unknown: a table is used.
+        limit: power limit of the driver in watts; if it is None, a table is used.
     """
     if limit is not None:
         return DesignPower(limit, "power limit by NVML")
@@ -250,10 +250,10 @@ def gpu_power(name: str, limit: float | None = None) -> DesignPower:
 
 @functools.cache
 def cpu_power_per_core(model: str | None, cores: int | None = None) -> DesignPower:
-    """Return the design power of a core, by CodeCarbon's table; else the value for any CPU.
+    """Return the design power of a core by CodeCarbon's table, or a default for any CPU.
 
     Args:
-        model: as the operating system names it, such as
+        model: name by the operating system, such as
             "Intel(R) Xeon(R) Gold 6130 CPU @ 2.10GHz"; None where unknown.
         cores: of one such CPU; None where unknown.
     """
@@ -268,11 +268,11 @@ def cpu_power_per_core(model: str | None, cores: int | None = None) -> DesignPow
             watts / cores, f"CodeCarbon's figure for {name}: {watts:g} W; {cores} cores"
         )
     source = f"Green Algorithms' value for any CPU; no figure for {model or 'an unknown CPU'}"
-    return DesignPower(DEFAULT_CPU_WATTS_PER_CORE, source, assumed=True)
+    return DesignPower(_DEFAULT_CPU_WATTS_PER_CORE, source, assumed=True)
 
 
 def _cpu_name(model: str) -> str:
-    """Return maker and model, as CodeCarbon's table has them."""
+    """Return the maker and model as in CodeCarbon's table."""
     name = re.sub(r"\((R|TM)\)|^\d+th Gen\b|\bCPU\b", " ", model, flags=re.IGNORECASE)
     name = re.sub(r"@.*|\b(\d+-Cores?\b|with |w/ |Processor\b).*", "", name)
     return " ".join(name.split())
@@ -288,7 +288,7 @@ def _cpu_watts() -> dict[str, float]:
     table = DataSource().get_cpu_power_data()
     figures: dict[str, float] = {}
     for name, watts in zip(table["Name"], table["TDP"], strict=True):
-        # An entry that is no number must not stop a training.
+        # An entry that is not a number must not stop a training.
         with contextlib.suppress(ValueError):
             figures[str(name).lower()] = float(watts)
     return figures

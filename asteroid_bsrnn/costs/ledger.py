@@ -1,7 +1,7 @@
-"""The ledger of a training run, `ledger.json`: what it ran with, what it used and its best scores.
+"""The ledger of a training run, `ledger.json`: its settings, resources and best scores.
 
-`record` documents the format. The file is replaced as a whole at every update: a run that is killed
-leaves what it used until then, and the next session is added to it.
+`record` documents the format. The file is replaced atomically at every update, so a killed run
+leaves its resources until then. The next session is added to it.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Ledger:
     """Writer of a run's ledger.
 
     Args:
-        path: of `ledger.json`, or the run's folder, which is made if need be.
+        path: path of `ledger.json`, or the folder of the run, which is made if need be.
     """
 
     def __init__(self, path: str | os.PathLike):
@@ -53,7 +53,8 @@ class Ledger:
         self._began = 0.0
         self._pue = DEFAULT_PUE
         self._damage: str | None = None
-        # Whether this session has written the file. A folder that vanishes later is not made again.
+        # Whether this session has written the file. A folder that is removed later is not made
+        # again.
         self._written = False
 
     @property
@@ -78,25 +79,26 @@ class Ledger:
         energy_settings: Mapping[str, Any] | None = None,
         write: bool = True,
     ) -> None:
-        """Begin a session: the training's process started, or started again.
+        """Begin a session at each start of the training's process.
 
-        A former session that never closed is marked as interrupted. A damaged ledger is kept under
-        another name, with a warning, and a new one is begun.
+        An earlier session that was not closed is marked as interrupted. A damaged ledger is renamed
+        with a warning, and a new one is begun.
 
         Args:
             row: name of the table's row.
-            source: that the network separates; None for a network of all sources.
-            seed: of everything random.
+            source: source that the network separates; None for a network of all sources.
+            seed: seed of all random choices.
             n_parameters: number of trainable parameters.
-            configuration: the resolved one.
-            data_fingerprint: of the data set.
-            unlabelled: what was learnt from songs without stems; None where there were none.
-            first_epoch: the epoch that the session begins with or resumes.
-            n_gpus: number of GPUs used on all machines; None for all that are visible here.
+            configuration: resolved configuration.
+            data_fingerprint: fingerprint of the data set.
+            unlabelled: facts about songs without
+            stems; None if there were none.
+            first_epoch: first epoch of the session, possibly a resumed one.
+            n_gpus: number of GPUs used on all machines; None for all visible ones.
             n_machines: number of machines.
             pue: power usage effectiveness, for the Green Algorithms estimate.
             energy_settings: `EnergyMeter.description()`.
-            write: whether to write the file now; otherwise the first update does.
+            write: whether to write the file now instead of at the first update.
 
         Raises:
             UserError: if the folder cannot be written, the configuration has values that JSON
@@ -148,16 +150,17 @@ class Ledger:
         best: Mapping[str, float] | None = None,
         best_epoch: int | None = None,
     ) -> None:
-        """Update the session; at least at the end of every epoch.
+        """Update the session, at least at the end of every epoch.
 
-        A disk that cannot be written gives a warning; the training goes on.
+        A failure to write gives a warning and does not stop the training.
 
         Args:
-            epoch: the latest completed one. None means no change, here and below.
-            steps: of the optimiser since the session began.
+            epoch: latest completed epoch. None means no change, here and below.
+            steps: steps of the optimiser since the session began.
             samples: training examples since the session began, on all devices.
-            energy: since the session began.
-            best: from source to uSDR in dB, of the run's best validation so far.
+            energy: energy since the session began.
+            best: uSDR in dB by source of the run's best
+            validation so far.
             best_epoch: the epoch of that validation.
         """
         self._note(epoch, steps, samples, energy, best, best_epoch)
@@ -215,7 +218,7 @@ class Ledger:
         self._refresh()
 
     def _refresh(self) -> None:
-        """Update what depends on the clock and the machine."""
+        """Update values that depend on the clock and the machine."""
         session = self._session
         session["end"] = now()
         session["wall_seconds"] = time.monotonic() - self._began
@@ -230,7 +233,7 @@ class Ledger:
         self._record["totals"] = totals(self._record["sessions"])
 
     def _load(self, run: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Return the existing record; None where there is none or it is damaged.
+        """Return the existing record; None if it is missing or damaged.
 
         Raises:
             UserError: if it belongs to another run.
@@ -252,7 +255,7 @@ class Ledger:
         return record
 
     def _set_aside_if_damaged(self) -> None:
-        """Rename a damaged ledger, warn, and note the name in the new one."""
+        """Rename a damaged ledger, warn, and store its name in the new one."""
         if self._damage is None:
             return
         aside = _free_name(self.path)
@@ -276,7 +279,7 @@ class Ledger:
         with whole_file(self.path) as unfinished, open(unfinished, "w", encoding="utf-8") as file:
             file.write(text + "\n")
             file.flush()
-            # A power cut must not find the former file replaced by one that is not on the disk.
+            # After a power cut, either the former or the new file must be on the disk.
             os.fsync(file.fileno())
 
 
@@ -285,7 +288,7 @@ def _setting(
     data_fingerprint: str | None,
     unlabelled: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
-    """Return what a session runs with."""
+    """Return the setting of a session."""
     configuration = plain(configuration)
     return {
         "configuration": configuration,
@@ -301,7 +304,7 @@ def _setting(
 def _note_energy(session: dict[str, Any], reading: EnergyReading) -> None:
     """Store a reading and the last epoch that it covers."""
     energy = session["energy"]
-    # A meter that has stopped repeats its reading, which does not cover later epochs.
+    # A stopped meter repeats its reading, which does not cover later epochs.
     if (reading.seconds or 0) > (energy["seconds"] or 0):
         energy["last_epoch"] = session["last_epoch"]
     energy.update(dataclasses.asdict(reading), kwh=reading.kwh)

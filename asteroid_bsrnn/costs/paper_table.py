@@ -1,9 +1,9 @@
-"""The paper's table (arXiv 2603.09187) beside the same figures of runs, and its written forms.
+"""The paper's tables (arXiv 2603.09187) with the same figures of runs, and their written forms.
 
 A row of single-source networks has a run for each source. Its mean score is over the four sources,
-its parameters and energies are sums; they stay empty while a source is missing. Runs that differ
-only in their seed give a mean and a spread from the lowest to the highest. Collecting runs that
-differ in anything else that matters is an error.
+and its parameters and energies are sums; they are empty if a source is missing. Runs that differ
+only in their seed give a mean with the lowest and the highest value. Runs that differ in other
+relevant settings are refused.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ COSTS: Mapping[str, Callable[[Run], Value | None]] = {
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure of one or more runs.
+    """Figure of one or more runs.
 
     Attributes:
-        mean: over the runs with different seeds.
-        low: the lowest of them.
-        high: the highest of them.
-        n: number of seeds. It is 1 too where the sources of a row have different seeds, which
-            gives a mean without a spread.
+        mean: mean over runs with different seeds.
+        low: lowest value.
+        high: highest value.
+        n: number of seeds; also 1 if the sources of a row have different seeds, which gives a mean
+            without a spread.
         extrapolated: whether a run is extrapolated from some epochs.
         unfinished: whether a run is not complete.
         other_data: whether it is computed on other data than the paper's.
@@ -56,13 +56,13 @@ class Figure:
 
 @dataclass(frozen=True)
 class Row:
-    """A row of the table.
+    """Row of the table.
 
     Attributes:
-        name: of the row; None for other work that the paper lists.
-        title: the paper's words.
-        paper: from a column to the paper's figure, or None.
-        here: from a column to the runs' figure, or None.
+        name: name of the row; None for other work that the paper lists.
+        title: title in the paper.
+        paper: figure of the paper, or None, by column.
+        here: figure of the runs, or None, by column.
         folders: of the runs.
     """
 
@@ -75,15 +75,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """The paper's figures and those of runs.
+    """Figures of the paper and of runs.
 
     Attributes:
         measure: of the scores.
         decimals: of the scores.
-        columns: `SCORES`, and `COSTS` where the table has them: parameters in millions, energies
-            in kWh.
-        rows: in the paper's order, then rows that the paper does not have.
-        differences: whether the written forms also show the runs' figures minus the paper's.
+        columns: `SCORES`, and for validation `COSTS`: parameters in millions, energies in kWh.
+        rows: rows in the paper's order, followed by others.
+        differences: whether the written forms also have the runs' figures minus the paper's.
     """
 
     measure: str
@@ -103,14 +102,15 @@ def collect(
 
     Args:
         run_folders: folders with a `ledger.json`; a repeated folder counts once.
-        test_scores: None for the table of validation scores, parameters and energies. For the table
-            of test scores: from a run's folder to its cSDR in dB by source.
-        per_run_keys: keys of the configuration, at any depth, in which runs of a cell may differ.
+        test_scores: for the table of test scores, cSDR in dB by source and by folder of the run;
+            None for the table of validation scores, parameters and energies.
+        per_run_keys: keys of the configuration, at any depth, that may differ between runs of a
+        cell.
 
     Raises:
         UserError: if a ledger is missing or damaged, runs cannot share a row (they differ in
-            configuration or data, have the same seed, or only some are of single sources), or there
-            are test scores of another folder.
+            configuration or data, have the same seed, or only some separate single sources), or
+            there are test scores of another folder.
     """
     folders = {Path(folder).resolve(): Path(folder) for folder in run_folders}
     runs = [Run.load(folder) for folder in folders.values()]
@@ -136,7 +136,7 @@ def collect(
 
 
 def differences(row: Row, columns: Iterable[str]) -> dict[str, float | None]:
-    """Return the runs' figure minus the paper's for every column, None where one is missing."""
+    """Return the runs' figure minus the paper's for every column, None if one is missing."""
     pairs = {column: (row.here[column], row.paper[column]) for column in columns}
     return {
         column: None if here is None or paper is None else here.mean - paper
@@ -288,7 +288,7 @@ def _row(
 
 
 def _by_seed(runs: Sequence[Run], value: Callable[[Run], Value | None]) -> dict[int | Path, Value]:
-    """Return the value of each seed that has one; a complete run precedes one cut short."""
+    """Return the value by seed; complete runs take precedence over those cut short."""
     values: dict[int | Path, Value] = {}
     for run in sorted(runs, key=lambda run: run.cut_short):
         found = value(run)
@@ -300,7 +300,7 @@ def _by_seed(runs: Sequence[Run], value: Callable[[Run], Value | None]) -> dict[
 def _combined(
     parts: Sequence[Mapping[int | Path, Value]], operation: Callable[[list[float]], float]
 ) -> Figure | None:
-    """Combine the values of all parts, seed by seed; None where a part has none."""
+    """Combine the values of all parts by seed; None if a part has none."""
     if not all(parts):
         return None
     if all(part.keys() == parts[0].keys() for part in parts):

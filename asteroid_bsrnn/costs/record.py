@@ -55,7 +55,7 @@ VERSION = 1
 FILE_NAME = "ledger.json"
 
 STATES = ("running", "finished", "interrupted")
-ENERGIES = ("kwh", "cpu_kwh", "gpu_kwh", "ram_kwh", "emissions_kg")
+_ENERGIES = ("kwh", "cpu_kwh", "gpu_kwh", "ram_kwh", "emissions_kg")
 
 _NUMBER = (int, float)
 _OPTIONAL_NUMBER = (int, float, type(None))
@@ -97,9 +97,9 @@ _SESSION = {
 _ENERGY = {
     "status": str,
     "last_epoch": (int, type(None)),
-    **dict.fromkeys(ENERGIES, _OPTIONAL_NUMBER),
+    **dict.fromkeys(_ENERGIES, _OPTIONAL_NUMBER),
 }
-_EXTRAPOLATED = {"epochs": int, "hours": _NUMBER, **dict.fromkeys(ENERGIES, _OPTIONAL_NUMBER)}
+_EXTRAPOLATED = {"epochs": int, "hours": _NUMBER, **dict.fromkeys(_ENERGIES, _OPTIONAL_NUMBER)}
 
 
 class DamagedLedger(UserError):
@@ -193,7 +193,7 @@ def new_session(
             "status": "off",
             "reason": None,
             "seconds": None,
-            **dict.fromkeys(ENERGIES),
+            **dict.fromkeys(_ENERGIES),
             "last_epoch": None,
             **plain(energy_settings, "energy_settings"),
         },
@@ -226,7 +226,7 @@ def totals(sessions: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
         "energy_epochs": _count_epochs(
             (session["first_epoch"], session["energy"]["last_epoch"]) for session in sessions
         ),
-        **{name: _sum_known(energy[name] for energy in energies) for name in ENERGIES},
+        **{name: _sum_known(energy[name] for energy in energies) for name in _ENERGIES},
         "green_algorithms_kwh": None if None in estimates else _sum_known(estimates),
         "peak_memory": {
             name: max((p[name] for p in peaks if p.get(name) is not None), default=None)
@@ -261,7 +261,7 @@ def extrapolate(record: Mapping[str, Any], epochs: int) -> dict[str, Any]:
         "measured_epochs": measured,
         "measured_energy_epochs": with_energy,
         **{name: _scaled(done[name], epochs, measured) for name in by_time},
-        **{name: _scaled(done[name], epochs, with_energy) for name in ENERGIES},
+        **{name: _scaled(done[name], epochs, with_energy) for name in _ENERGIES},
     }
 
 

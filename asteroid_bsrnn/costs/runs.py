@@ -1,4 +1,4 @@
-"""A run as the paper's table reads it, and which runs may share a row."""
+"""Runs for the paper's table, and the check which runs may share a row."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any
 from ..errors import UserError
 from .record import read
 
-# Keys that may differ between runs of a row: they name the run or its folders, or affect neither
-# scores nor kWh.
+# Keys that may differ between runs of a row, because they name the run or its folders, or affect
+# neither scores nor kWh.
 PER_RUN_KEYS = (
     "seed",
     "source",
@@ -25,12 +25,12 @@ PER_RUN_KEYS = (
     "country",
 )
 # Keys that depend on the source, and differ between the networks of a row.
-PER_SOURCE_KEYS = ("sources", "bands")
+_PER_SOURCE_KEYS = ("sources", "bands")
 
 
 @dataclass(frozen=True)
 class Value:
-    """A number of a run.
+    """Number of a run.
 
     Attributes:
         number: the number.
@@ -198,7 +198,7 @@ def _check_setting(run: Run, other: Run, per_run_keys: Sequence[str], both: str)
     """Refuse runs whose data or configuration differ beyond seed and source."""
     if run.data_fingerprint != other.data_fingerprint:
         raise UserError(f"{both}: trained on different data; collect them apart")
-    aside = {*per_run_keys, *(PER_SOURCE_KEYS if run.source != other.source else ())}
+    aside = {*per_run_keys, *(_PER_SOURCE_KEYS if run.source != other.source else ())}
     for key, (one, two) in differing_settings(
         other.configuration, run.configuration, aside
     ).items():

@@ -26,22 +26,22 @@ from ..errors import UserError
 from ..files import write_text
 from .tracks import Track, relative_name, stamp
 
-CHUNK_SECONDS = 0.6
-CHUNKS_PER_WINDOW = 10
-CHUNKS_PER_STEP = 5
-QUANTILE = 0.15
-LEAST_RMS = 1e-3
+_CHUNK_SECONDS = 0.6
+_CHUNKS_PER_WINDOW = 10
+_CHUNKS_PER_STEP = 5
+_QUANTILE = 0.15
+_LEAST_RMS = 1e-3
 # Sums over chunks of equal level differ by rounding, which must not put one above another.
-ROUNDING = 1e-5
+_ROUNDING = 1e-5
 
 # What cached results depend on besides the files; `version` counts changes of the algorithm.
 PARAMETERS = {
     "version": 1,
-    "chunk_seconds": CHUNK_SECONDS,
-    "chunks_per_window": CHUNKS_PER_WINDOW,
-    "chunks_per_step": CHUNKS_PER_STEP,
-    "quantile": QUANTILE,
-    "least_rms": LEAST_RMS,
+    "chunk_seconds": _CHUNK_SECONDS,
+    "chunks_per_window": _CHUNKS_PER_WINDOW,
+    "chunks_per_step": _CHUNKS_PER_STEP,
+    "quantile": _QUANTILE,
+    "least_rms": _LEAST_RMS,
 }
 
 
@@ -110,7 +110,7 @@ def active_segments_of_file(path: str | os.PathLike) -> list[int]:
 
 def window_frames(sample_rate: int, frames: int) -> int:
     """Return the length in samples of the windows of a signal of `frames` samples."""
-    return min(frames, CHUNKS_PER_WINDOW * round(CHUNK_SECONDS * sample_rate))
+    return min(frames, _CHUNKS_PER_WINDOW * round(_CHUNK_SECONDS * sample_rate))
 
 
 def detect_activity(
@@ -168,23 +168,23 @@ def detect_activity(
 
 
 def _chunk_frames(sample_rate: int, frames: int) -> int:
-    return window_frames(sample_rate, frames) // CHUNKS_PER_WINDOW
+    return window_frames(sample_rate, frames) // _CHUNKS_PER_WINDOW
 
 
 def _active_starts(chunks: Iterable[np.ndarray], chunk_frames: int, name: str) -> list[int]:
     """Return the first samples of the active windows of a signal, given its chunks `(L, C)`."""
     energies = [np.einsum("lc,lc->c", chunk, chunk, dtype=np.float64) for chunk in chunks]
-    if len(energies) < CHUNKS_PER_WINDOW:
+    if len(energies) < _CHUNKS_PER_WINDOW:
         raise UserError(f"{name}: ends before the length that its header gives; get a whole copy")
     levels = np.sqrt(np.array(energies) / chunk_frames)
     if not np.isfinite(levels).all():
         raise UserError(f"{name}: NaN or infinite samples; export the audio again")
-    windows = np.lib.stride_tricks.sliding_window_view(levels, CHUNKS_PER_WINDOW, axis=0)
-    windows = windows[::CHUNKS_PER_STEP]  # (windows, channels, chunks)
-    thresholds = np.quantile(windows, QUANTILE, axis=2, keepdims=True).clip(LEAST_RMS)
-    sounding = windows > thresholds * (1 + ROUNDING)
+    windows = np.lib.stride_tricks.sliding_window_view(levels, _CHUNKS_PER_WINDOW, axis=0)
+    windows = windows[::_CHUNKS_PER_STEP]  # (windows, channels, chunks)
+    thresholds = np.quantile(windows, _QUANTILE, axis=2, keepdims=True).clip(_LEAST_RMS)
+    sounding = windows > thresholds * (1 + _ROUNDING)
     active = (sounding.mean(axis=2) > 0.5).all(axis=1)
-    return [int(index) * CHUNKS_PER_STEP * chunk_frames for index in np.flatnonzero(active)]
+    return [int(index) * _CHUNKS_PER_STEP * chunk_frames for index in np.flatnonzero(active)]
 
 
 def _cache_path(root: Path, folder: str | os.PathLike | None) -> Path:

@@ -18,7 +18,7 @@ from ..files import read_yaml
 
 GROUP = "layout"
 MIXTURE = "mixture"
-MISSING = ("error", "silent")
+_MISSING = ("error", "silent")
 _FOLDERS = {"train": "train", "test": "test"}
 
 
@@ -76,8 +76,8 @@ class Layout:
             raise _refused("sample_rate", "a number of hertz, or null", self.sample_rate)
         if self.channels not in (None, 1, 2) or isinstance(self.channels, bool):
             raise _refused("channels", "1, 2 or null", self.channels)
-        if self.missing not in MISSING:
-            raise _refused("missing", " or ".join(MISSING), self.missing)
+        if self.missing not in _MISSING:
+            raise _refused("missing", " or ".join(_MISSING), self.missing)
 
     def _set(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)
@@ -118,12 +118,6 @@ class Layout:
         """Return the stems that the names need, in the order of the layout."""
         needed = {part for name in names for part in self.parts(name)}
         return tuple(stem for stem in self.stems if stem in needed)
-
-    def with_stems(self, stems: Iterable[str]) -> Layout:
-        """Return the layout with some of its stems, and without sums."""
-        kept = {stem: self.stems[stem] for stem in stems}
-        values = {one.name: getattr(self, one.name) for one in fields(self)}
-        return Layout(**{**values, "stems": kept, "sums": {}})
 
     def settings(self) -> dict[str, Any]:
         """Return the description in plain types, as configurations and records store it."""

@@ -22,7 +22,7 @@ import soundfile
 from ..errors import UserError
 from ..files import list_files, write_json
 
-SUBSETS = ("train", "test")
+_SUBSETS = ("train", "test")
 SUFFIX = ".stem.mp4"
 
 # Decoders may drop the last frames of a file whose encoder padded it: two AAC frames of 2048.
@@ -45,7 +45,7 @@ def _infos(name: str, record: int) -> dict[str, Any]:
     return {"dataset": name, "licenses": [notice]}
 
 
-MUSDB18_INFOS = MappingProxyType(_infos("MUSDB18", 1117372))
+_MUSDB18_INFOS = MappingProxyType(_infos("MUSDB18", 1117372))
 MUSDB18HQ_INFOS = MappingProxyType(_infos("MUSDB18-HQ", 3338373))
 
 
@@ -94,7 +94,7 @@ def decode_musdb18(
     root, output = Path(root).expanduser(), Path(output).expanduser()
     found = [
         (file, output / subset / file.name.removesuffix(SUFFIX))
-        for subset in SUBSETS
+        for subset in _SUBSETS
         if (root / subset).is_dir()
         for file in list_files(root / subset, [SUFFIX])
     ]
@@ -106,7 +106,7 @@ def decode_musdb18(
                 _write_track(folder, *_decode(file))
             if progress is not None:
                 progress(done, len(found))
-        write_json(output / "infos.json", dict(MUSDB18_INFOS))
+        write_json(output / "infos.json", dict(_MUSDB18_INFOS))
     except (OSError, soundfile.LibsndfileError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UserError(

@@ -36,7 +36,7 @@ from .songs import Song, parse_part, read_record, song_folder
 FORMAT = "asteroid-bsrnn selection"
 VERSION = 1
 
-NOT_STATED = "not stated"
+_NOT_STATED = "not stated"
 
 _LARGEST = 300.0  # dB, instead of infinity, which JSON lacks
 _TEACHER = ("label", "sha256", "licence", "training_data", "two_stems", "settings")
@@ -91,7 +91,7 @@ def select(
         "filter": settings.describe(),
         "teachers": list(found.values()),
         "songs": entries,
-        "summary": summarise(entries),
+        "summary": _summarise(entries),
     }
 
 
@@ -132,7 +132,7 @@ def windows_together(entry: Mapping[str, Any]) -> dict[int, list[list[str]]]:
     return {number: found for number, found in groups.items() if found is not None}
 
 
-def summarise(entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _summarise(entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return the selection's `summary`."""
     parts: dict[str, Counter] = defaultdict(Counter)
     agreement: dict[str, list[float]] = defaultdict(list)
@@ -152,7 +152,7 @@ def summarise(entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             songs_used += 1
             used += hours * len(numbers)
             as_songs += hours * len(windows_together(entry)) * entry["complete"]
-            licences[entry["song"]["licence"] or NOT_STATED] += entry["seconds"] / 3600
+            licences[entry["song"]["licence"] or _NOT_STATED] += entry["seconds"] / 3600
     return {
         "songs": len(entries),
         "songs_used": songs_used,
@@ -319,7 +319,7 @@ def _notice(
         "title_link": link or "no link",
         "author": author or "unknown authors",
         "author_link": link or "no link",
-        "license": licence or f"licence {NOT_STATED}",
+        "license": licence or f"licence {_NOT_STATED}",
         "license_link": "no link",
         "non_commercial": "nc" in terms.split("-") or "non-commercial" in terms,
     }

@@ -30,8 +30,8 @@ from typing import Any
 from ..audio import find_inputs
 from ..errors import UserError
 
-SILENT = "silent"
-FACTS = ("title", "licence", "author", "link")
+_SILENT = "silent"
+_FACTS = ("title", "licence", "author", "link")
 
 FORMAT = "asteroid-bsrnn estimates"
 VERSION = 1
@@ -83,7 +83,7 @@ class Song:
 
     def facts(self) -> dict[str, str | None]:
         """Return title, licence, author and link."""
-        return {name: getattr(self, name) for name in FACTS}
+        return {name: getattr(self, name) for name in _FACTS}
 
     def checksum(self) -> str:
         """Return the SHA-256 of the song's recordings."""
@@ -245,15 +245,15 @@ def _songs(entry: object, folder: Path, sources: Sequence[str], where: str) -> I
     if not isinstance(entry, dict):
         raise UserError(f"{where}: must have a 'path' or 'stems', got {entry!r}")
     for key in entry:
-        if key not in ("path", "stems", *FACTS, *sources):
-            valid = ", ".join(("path", "stems", *FACTS, *sources))
+        if key not in ("path", "stems", *_FACTS, *sources):
+            valid = ", ".join(("path", "stems", *_FACTS, *sources))
             raise UserError(f"{where}: unknown key {key!r}; valid: {valid}")
     if ("path" in entry) == ("stems" in entry):
         raise UserError(f"{where}: must have either a 'path' or 'stems'")
-    facts = {name: str(entry[name]) for name in FACTS if entry.get(name) is not None}
+    facts = {name: str(entry[name]) for name in _FACTS if entry.get(name) is not None}
     for source in sources:
-        if source in entry and entry[source] != SILENT:
-            raise UserError(f"{where}: {source} can only be {SILENT!r}, got {entry[source]!r}")
+        if source in entry and entry[source] != _SILENT:
+            raise UserError(f"{where}: {source} can only be {_SILENT!r}, got {entry[source]!r}")
     silent = tuple(source for source in sources if source in entry)
     if "stems" in entry:
         parts = _stems(entry["stems"], folder, sources, silent, where)

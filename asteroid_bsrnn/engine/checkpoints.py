@@ -18,7 +18,6 @@ import pytorch_lightning.callbacks as lightning
 import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
-from ..errors import UserError
 from ..files import remove_unfinished, whole_file
 
 # What loading a damaged file raises.
@@ -221,25 +220,6 @@ def resumable(folder: str | Path, say: Callable[[str], None] = warnings.warn) ->
         else:
             return path
     return None
-
-
-def best_checkpoint(folder: str | Path) -> Path:
-    """Return the best checkpoint of a run, as its latest one names it.
-
-    Raises:
-        UserError: if there is none.
-    """
-    latest = resumable(folder)
-    if latest is not None:
-        callbacks = torch.load(latest, map_location="cpu", weights_only=True, mmap=True)[
-            "callbacks"
-        ]
-        for state in callbacks.values():
-            # The run's folder may have been moved.
-            path = Path(folder) / Path(state.get("best_model_path") or "").name
-            if path.name.startswith("best-") and path.is_file():
-                return path
-    raise UserError(f"{folder}: holds no best checkpoint; train first")
 
 
 def remove_leftovers(folder: str | Path) -> None:

@@ -1,4 +1,4 @@
-"""Comparison of models: figures with confidence intervals, paired tests, costs; no layout."""
+"""Comparison of models: figures with confidence intervals, paired tests, costs."""
 
 from __future__ import annotations
 
@@ -26,17 +26,16 @@ _NO_FIGURE = Interval(float("nan"), float("nan"), float("nan"), 0)
 
 @dataclass(frozen=True)
 class Row:
-    """A model's or a reference point's row.
+    """Row of a model or a reference point.
 
     Attributes:
         label: unique name of the row.
-        record: its results.
-        figures: from a measure to a dict from source, or "mean" over the common sources, to the
-            figure with its interval.
-        costs: as `speed.measure` returns them; None where they were not measured.
-        training: `hours` and `kwh` of the run's ledger, and whether it is `finished`; None without
-            a ledger.
-        paths: files that figures come from: `record`, and `costs` and `ledger` if there are such.
+        record: record of the results.
+        figures: figures with their intervals, by measure and source; "mean" is over the common
+            sources.
+        costs: result of `speed.measure`; None if costs were not measured.
+        training: `hours`, `kwh` and `finished` by the run's ledger; None without a ledger.
+        paths: files with the figures: `record`, and `costs` and `ledger` if they exist.
     """
 
     label: str
@@ -58,15 +57,15 @@ class Comparison:
     """Rows on the same tracks.
 
     Attributes:
-        sources: names of all sources that a row scores, in order.
-        common: names of the sources that all models score; means and tests are over these.
+        sources: names of all sources that are scored in a row, in order.
+        common: names of the sources that all models estimate, for means and tests.
         rows: the mixture first, then models, then oracles.
-        tests: from a measure to a dict from source or "mean" to the result of
-            `statistics.compare_pairs` for the models.
+        tests: results of `statistics.compare_pairs` for the models, by measure and source or
+            "mean".
         test: name of the paired test.
-        level: of the intervals.
+        level: confidence level of the intervals.
         n_tracks: number of tracks.
-        notes: facts that a reader must know.
+        notes: notes for the reader.
     """
 
     sources: Sequence[str]
@@ -90,9 +89,9 @@ def compare(
 
     Args:
         records: results on the same tracks of the same data.
-        costs: from a record's folder to what `speed.measure` returned.
+        costs: results of `speed.measure` by the folder of the record.
         test: as in `statistics.paired_test`.
-        level: of the confidence intervals.
+        level: level of the confidence intervals.
 
     Raises:
         UserError: if there are no records, or two are of different data or tracks.
@@ -121,7 +120,7 @@ def compare(
 
 
 def read_costs(record: Record) -> dict | None:
-    """Return costs that were measured before; None where there are none."""
+    """Return the costs stored beside a record; None if there are none."""
     try:
         return json.loads((record.folder / COSTS_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -151,7 +150,7 @@ def _row(
 
 
 def _training(record: Record) -> tuple[dict | None, Path | None]:
-    """Return facts of the run's ledger and its path, or None where there is no ledger."""
+    """Return facts of the run's ledger and its path; None without a ledger."""
     given = record.model.get("ledger")
     if given is None:
         return None, None
@@ -172,7 +171,7 @@ def _training(record: Record) -> tuple[dict | None, Path | None]:
 def _tests(
     rows: Sequence[Row], measure: str, sources: Sequence[str], test: str
 ) -> Sequence[Mapping]:
-    """Test all pairs of models that score the sources, by each track's mean over these."""
+    """Test all pairs of models by the mean over the sources of each track."""
     scores = {}
     for row in rows:
         record = row.record
@@ -209,7 +208,7 @@ def _check_same_data(records: Sequence[Record]) -> None:
 
 
 def _place(record: Record) -> tuple[int, int]:
-    """Return the sorting key: mixtures first, then models as they were given, then oracles."""
+    """Return the sorting key: mixtures first, then models as given, then oracles."""
     if not record.is_reference_point or record.label not in oracles.names():
         return 1, 0
     return 2 * record.label.startswith("oracle"), oracles.names().index(record.label)

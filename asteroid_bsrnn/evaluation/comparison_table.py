@@ -1,7 +1,7 @@
-"""The table of a comparison: values with units, and its written forms.
+"""The table of a comparison, and its written forms.
 
-Each figure names the file that it comes from: Markdown and LaTeX link to it, CSV has columns for
-it, and the terminal lists the files below the table.
+The forms name the file of each figure: Markdown and LaTeX have links, CSV has columns of paths, and
+the terminal lists the files below the table.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from .comparison import MEAN, MEASURES, Comparison, Row
 
 JSON_FORMAT = "asteroid-bsrnn comparison"
 NAMES = {"usdr": "uSDR", "csdr": "cSDR"}
-SIGNIFICANT = 0.05
+_SIGNIFICANT = 0.05
 
 
 @dataclass(frozen=True)
 class Column(tables.Column):
-    """A column of the table.
+    """Column of the table.
 
     Attributes:
         group: "usdr", "csdr" or "cost".
-        path: key in `Row.paths` of the file that the values come from.
-        cell: returns the cell of a row.
-        best: whether the highest (`max`) or the lowest (`min`) value is the best; None for neither.
+        path: key in `Row.paths` of the file with the values.
+        cell: function from a row to the cell.
+        best: `max` if the highest value is the best, `min` for the lowest; None for neither.
     """
 
     group: str = ""
@@ -56,9 +56,14 @@ def columns_of(comparison: Comparison) -> list[Column]:
     ]
     costs = [
         Column("M params", group="cost", cell=_parameters),
-        Column("GMAC/s", group="cost", path="costs", cell=_macs),
+        Column(
+            "GMAC/s",
+            group="cost",
+            path="costs",
+            cell=functools.partial(_cost, "macs_per_second", 1e9),
+        ),
         Column("RTF", group="cost", path="costs", cell=_speed, best=min),
-        Column("GiB", group="cost", path="costs", cell=_memory),
+        Column("GiB", group="cost", path="costs", cell=functools.partial(_cost, "memory_gb", 1)),
         Column("train h", group="cost", path="ledger", cell=functools.partial(_training, "hours")),
         Column("train kWh", group="cost", path="ledger", cell=functools.partial(_training, "kwh")),
     ]
@@ -66,22 +71,23 @@ def columns_of(comparison: Comparison) -> list[Column]:
     return scores + known
 
 
-def table_of(
+def _table_of(
     comparison: Comparison, columns: Sequence[Column], folder: str | os.PathLike | None = None
 ) -> Table:
     """Return the table of values.
 
     Args:
-        comparison: to show.
-        columns: of `columns_of`.
-        folder: of the table's file, from which links lead to the records; None for no links.
+        comparison: comparison to show.
+        columns: columns from `columns_of`.
+        folder: folder of the
+        table's file, for relative links to the records; None for no links.
     """
 
     def cell(row: Row, column: Column) -> Cell:
         found = column.cell(row)
         if folder is None or column.path not in row.paths:
             return found
-        link = relative_path(row.paths[column.path], folder)
+        link = _relative_path(row.paths[column.path], folder)
         return Cell(found.value, found.low, found.high, marks=found.marks, link=link)
 
     rows = [
@@ -97,8 +103,8 @@ def to_text(comparison: Comparison) -> str:
     for group in (*MEASURES, "cost"):
         block = [column for column in columns if column.group == group]
         if block:
-            parts.append(tables.to_text(table_of(comparison, block)))
-    tests = test_lines(comparison)
+            parts.append(tables.to_text(_table_of(comparison, block)))
+    tests = _test_lines(comparison)
     if tests:
         parts.append("\n".join([tests_title(comparison), *(f"  {line}" for line in tests)]))
     parts.append("\n".join(legend(comparison)))
@@ -108,8 +114,8 @@ def to_text(comparison: Comparison) -> str:
 
 def to_markdown(comparison: Comparison, folder: str | os.PathLike = ".") -> str:
     """Return the table as Markdown; figures link to their records, relative to `folder`."""
-    lines = [tables.to_markdown(table_of(comparison, columns_of(comparison), folder))]
-    tests = test_lines(comparison)
+    lines = [tables.to_markdown(_table_of(comparison, columns_of(comparison), folder))]
+    tests = _test_lines(comparison)
     if tests:
         lines += ["", tests_title(comparison), "", *(f"- {line}" for line in tests)]
     return "\n".join([*lines, "", *(f"{line}\n" for line in legend(comparison))]).rstrip() + "\n"
@@ -117,9 +123,9 @@ def to_markdown(comparison: Comparison, folder: str | os.PathLike = ".") -> str:
 
 def to_latex(comparison: Comparison, folder: str | os.PathLike = ".") -> str:
     """Return the table as LaTeX's `tabular`, for the packages booktabs and hyperref."""
-    tests = test_lines(comparison)
+    tests = _test_lines(comparison)
     comments = [*legend(comparison), *([tests_title(comparison), *tests] if tests else [])]
-    table = table_of(comparison, columns_of(comparison), folder)
+    table = _table_of(comparison, columns_of(comparison), folder)
     return tables.to_latex(table, comments) + "\n"
 
 
@@ -150,13 +156,13 @@ def to_csv(comparison: Comparison, folder: str | os.PathLike = ".") -> str:
         cells += [costs.get("memory_gb"), costs.get("device")]
         cells += [training.get(part) for part in ("hours", "kwh", "finished")]
         paths = [row.paths.get(name) for name in ("record", "costs", "ledger")]
-        cells += [None if path is None else relative_path(path, folder) for path in paths]
+        cells += [None if path is None else _relative_path(path, folder) for path in paths]
         rows.append(cells)
     return tables.to_csv(titles, rows)
 
 
 def to_json(comparison: Comparison, folder: str | os.PathLike = ".") -> str:
-    """Return everything as JSON, with the tests of all sources; paths are relative to `folder`.
+    """Return the comparison as JSON, with the tests of all sources; paths are relative to `folder`.
 
     Values that are unknown or not finite are null.
     """
@@ -172,7 +178,7 @@ def to_json(comparison: Comparison, folder: str | os.PathLike = ".") -> str:
             "parameters": row.parameters,
             "costs": row.costs,
             "training": row.training,
-            "paths": {name: relative_path(path, folder) for name, path in row.paths.items()},
+            "paths": {name: _relative_path(path, folder) for name, path in row.paths.items()},
         }
         for row in comparison.rows
     ]
@@ -224,8 +230,8 @@ def tests_title(comparison: Comparison) -> str:
     )
 
 
-def test_lines(comparison: Comparison) -> list[str]:
-    """Return the tests on the mean over the common sources, a line each."""
+def _test_lines(comparison: Comparison) -> list[str]:
+    """Return a line for each test on the mean over the common sources."""
     lines = []
     for measure in MEASURES:
         for pair in comparison.tests[measure][MEAN]:
@@ -253,7 +259,7 @@ def p_value(p: float) -> str:
 
 def verdict(pair: Mapping) -> str:
     """Return the result of a paired test in words."""
-    return "differ" if pair["p_holm"] < SIGNIFICANT else "no difference shown"
+    return "differ" if pair["p_holm"] < _SIGNIFICANT else "no difference shown"
 
 
 def legend(comparison: Comparison) -> list[str]:
@@ -275,7 +281,7 @@ def legend(comparison: Comparison) -> list[str]:
     return [*lines, *comparison.notes]
 
 
-def relative_path(path: str | os.PathLike, folder: str | os.PathLike) -> str:
+def _relative_path(path: str | os.PathLike, folder: str | os.PathLike) -> str:
     """Return `path` relative to `folder`, with slashes on every system."""
     return Path(os.path.relpath(path, folder)).as_posix()
 
@@ -291,13 +297,9 @@ def _parameters(row: Row) -> Cell:
     return EMPTY if row.parameters is None else Cell(row.parameters / 1e6)
 
 
-def _macs(row: Row) -> Cell:
-    value = (row.costs or {}).get("macs_per_second")
-    return EMPTY if value is None else Cell(value / 1e9)
-
-
-def _memory(row: Row) -> Cell:
-    return Cell(row.costs.get("memory_gb")) if row.costs else EMPTY
+def _cost(name: str, unit: float, row: Row) -> Cell:
+    value = (row.costs or {}).get(name)
+    return EMPTY if value is None else Cell(value / unit)
 
 
 def _speed(row: Row) -> Cell:

@@ -30,16 +30,16 @@ _SOUNDS = (".wav", ".flac", ".mp3", ".m4a", ".mp4", ".ogg", ".opus", ".aif", ".a
 
 
 class EvaluationTracks:
-    """Tracks to evaluate on, read one by one.
+    """Tracks to evaluate on, read on access.
 
     Args:
         root: folder of the data.
         split: "test"; "train" or "valid", the train folder without or with only the validation
-            tracks; "train+valid", the whole train folder; "all", both folders. Ignored where `root`
-            is a folder of stems (`vocals.wav`, ...) or a folder of such folders.
-        sources: names of the stems to score. None means all stems and sums of the layout; without
-            a layout, vocals, bass, drums and other where the first track has them, and otherwise
-            all stems that it has.
+            tracks; "train+valid", the whole train folder; "all", both folders. Ignored if `root` is
+            a folder of stems (`vocals.wav`, ...) or a folder of such folders.
+        sources: names of the stems to score. None means all stems and sums of the layout; without a
+            layout, vocals, bass, drums and other if the first track has them, otherwise all its
+            stems.
         validation_tracks: names of the validation tracks; None means those of MUSDB18-HQ.
         layout: description of the data; None means the layout of MUSDB18-HQ.
 
@@ -47,11 +47,11 @@ class EvaluationTracks:
         tracks: the tracks, sorted by name.
         sources: names of the stems and sums to score, in order.
         stems: names of the stems that are read.
-        sums: the stems of those sources that are sums.
-        layout: of the data.
+        sums: stems of the sources that are sums.
+        layout: layout of the data.
         split: as given, or "folders" for folders of stems.
-        without_mixture: names of the tracks without a file of the mixture, whose mixture is the sum
-            of the stems.
+        without_mixture: names of the tracks without a mixture file, whose mixture is the sum of the
+            stems.
         fingerprint: hash of the names, sizes and lengths of the files.
 
     Raises:
@@ -76,7 +76,8 @@ class EvaluationTracks:
         in_layout = any((root / name).is_dir() for name in names)
         self.split = split if in_layout else "folders"
         if layout is None:
-            folders = _track_folders(root, split) if in_layout else _stem_folders(root)
+            subset = "test" if split == "test" else "train"
+            folders = track_folders(root, subset) if in_layout else _stem_folders(root)
             self.sources = tuple(sources) if sources else _stems_of(folders[0])
             self.layout, self._given = Layout(stems=self.sources), None
         else:
@@ -110,7 +111,7 @@ class EvaluationTracks:
 
     @property
     def settings(self) -> dict:
-        """What of the data decides which records belong together."""
+        """Settings of the data that records must share."""
         return {
             "data_fingerprint": self.fingerprint,
             "part": self.split,
@@ -125,8 +126,8 @@ class EvaluationTracks:
         """Read a track.
 
         Returns:
-            Its `name` and `sample_rate`, and as float32 tensors the `mixture` (C, L) and the
-            `sources` (S, C, L). Where these are not the stems as they are read, also the `stems`.
+            A dict with `name`, `sample_rate`, and float32 tensors `mixture` (C, L) and `sources`
+            (S, C, L). If the sources are not the stems as they are read, also `stems`.
         """
         track = self.tracks[index]
         stems = torch.from_numpy(np.stack([read_stem(track, stem) for stem in self.stems]))
@@ -148,14 +149,8 @@ class EvaluationTracks:
         return {**item, "sources": sources, "stems": stems}
 
 
-def _track_folders(root: Path, split: str) -> list[Path]:
-    """Return folders of tracks, the first of which shows the names of the stems."""
-    subset = "test" if split == "test" else "train"
-    return track_folders(root, subset)
-
-
 def _stem_folders(root: Path) -> list[Path]:
-    """Return `root` itself if it holds stems, and otherwise the folders in it that do."""
+    """Return `[root]` if it contains stems, otherwise the folders in it that do."""
     found = [folder for folder in [root, *list_folders(root)] if _stem_names(folder)]
     if not found:
         raise UserError(
@@ -181,8 +176,8 @@ def _stem_names(folder: Path) -> list[str]:
 def _sound_names(folder: Path) -> set[str]:
     """Return the names of the stems, and `mixture` if there is one.
 
-    A stem of a known name counts in another format or spelling too (`Bass.WAV`, `vocals.mp3`):
-    leaving it out would change the scores silently. Reading it then says what to do.
+    A stem of a known name counts in another format or spelling too (`Bass.WAV`, `vocals.mp3`),
+    because leaving it out would change the scores silently. Reading it raises an error with advice.
     """
     known = {*SOURCES, MIXTURE}
     names = set()

@@ -1,4 +1,4 @@
-"""Estimates that other tools have written, in the place of a separator."""
+"""Estimates that other tools have written, as a replacement of a separator."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from ..audio.reader import READABLE_SUFFIXES
 from ..errors import UserError
 from ..files import list_files, list_folders
 from ..weights.cache import sha256_of
-from .candidates import safe_name
+from .records import safe_name
 from .scores import Sums
 
 TOLERANCE = 0.1
-"""Difference in seconds between the lengths of an estimate and its track that is cut or padded."""
+"""Largest difference in seconds between the lengths of an estimate and its track."""
 
 
 class Estimates:
@@ -29,21 +29,21 @@ class Estimates:
     in any format that can be separated.
 
     Args:
-        folder: of the stems.
+        folder: folder of the stems.
         tracks: names of the tracks to find estimates of.
-        stems: names of the stems to score. Of a sum, such as `bass+other`, the parts count too.
-        sums: the parts of those stems that are sums under another name.
+        stems: names of the stems to score. For a sum such as `bass+other`, its parts are used too.
+        sums: parts of stems that are sums under another name.
 
     Attributes:
-        folder: as given.
+        folder: the folder.
         sources: names of the estimated stems, in order.
-        settings: that the estimates depend on.
+        settings: settings that the estimates depend on.
         sha256: checksum of the names and contents of all files.
-        adjusted: from each file that was cut or padded so far to its difference in samples; it is
-            positive where the estimate is longer than the track.
+        adjusted: difference in samples of each file that was cut or padded so far; positive if the
+            estimate is longer than the track.
 
     Raises:
-        UserError: there are no estimates, or a track has none or lacks one that others have.
+        UserError: if there are no estimates, or a track lacks one that others have.
     """
 
     settings: Mapping = {"estimates": "files"}
@@ -106,7 +106,7 @@ class Estimates:
 
     @property
     def label(self) -> str:
-        """Name in tables, unless another one is given."""
+        """Default name in tables."""
         return safe_name(self.folder.resolve().name)
 
     def separate_track(self, track: Mapping) -> dict[str, torch.Tensor]:
@@ -120,7 +120,7 @@ class Estimates:
             mixture.
 
         Raises:
-            UserError: a file cannot be read, or has another sample rate, number of channels or
+            UserError: if a file cannot be read, or has another sample rate, number of channels or
                 length than the track.
         """
         files = self._files[track["name"]]
@@ -155,6 +155,6 @@ class Estimates:
 
 
 def _listed(names: Sequence[str]) -> str:
-    """Return the first names, and how many follow."""
+    """Return the first names and the number of further ones."""
     rest = f" and {len(names) - 5} more" if len(names) > 5 else ""
     return ", ".join(names[:5]) + rest

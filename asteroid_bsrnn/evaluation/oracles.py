@@ -1,7 +1,7 @@
-"""Reference points: the mixture as an estimate, and oracle masks computed from the references.
+"""Reference points: the mixture as an estimate, and oracle masks from the references.
 
-The mixture is a lower bound for useful networks, and oracle masks are an upper bound for networks
-that mask a spectrogram. All are computed over whole tracks.
+The mixture is a lower bound for useful networks. Oracle masks are an upper bound for networks that
+mask a spectrogram. All are computed over whole tracks.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ _BLOCK = 128
 
 
 class Oracle:
-    """A separator for `evaluate` that also receives the references.
+    """Separator for `evaluate` that also receives the references.
 
     Args:
         name: one of `names()`.
         sources: names of the stems of a track, in order.
         sample_rate: in hertz.
         n_filters: size of the STFT of the masks.
-        stride: its hop in samples.
+        stride: hop of the STFT in samples.
 
     Attributes:
-        settings: that the estimates depend on.
+        settings: settings that the estimates depend on.
 
     Raises:
         UserError: for an unknown name, or if norbert is missing.

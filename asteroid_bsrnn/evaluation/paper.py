@@ -1,7 +1,8 @@
-"""The paper's test rows beside what its published weights score here.
+"""The paper's test rows beside scores of its published weights.
 
-The paper (arXiv 2603.09187) gives cSDR on the test tracks of MUSDB18-HQ: museval's SDR, the median
-over frames of one second and then over tracks. Only figures of exactly that stand beside it.
+The paper (arXiv 2603.09187) reports cSDR on the test tracks of MUSDB18-HQ: museval's SDR, the
+median over frames of one second and then over tracks. Only the same measure on the same tracks is
+compared.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ def rows() -> dict[str, dict]:
 
 
 def obstacle(data: EvaluationTracks) -> str | None:
-    """Return why figures on these data cannot stand beside the paper's; None where they can."""
+    """Return the reason why figures on these data are not comparable with the paper's, or None."""
     names = {track.name for track in data.tracks}
     found = len(names & set(TEST_TRACKS))
     if data.split != "test" or names != set(TEST_TRACKS):
@@ -51,14 +52,14 @@ def obstacle(data: EvaluationTracks) -> str | None:
 
 
 def compare_with_paper(records: Sequence[Record], *, other_data: bool = False) -> Table | None:
-    """Put results of the published weights beside the paper's.
+    """Compare results of the published weights with the paper's.
 
     Args:
-        records: of an evaluation with museval; those of other models are left out.
-        other_data: marks the figures as being of other data than the paper's.
+        records: records of an evaluation with museval; other models are left out.
+        other_data: whether to mark the figures as those of other data than the paper's.
 
     Returns:
-        A table in the order of the paper, with differences; None where no record belongs in it.
+        A table in the order of the paper, with differences; None without a matching record.
     """
     paper = paper_figures()["test"]
     by_name = {record.model.get("name"): record for record in records if MEASURE in record.summary}
@@ -79,7 +80,7 @@ def compare_with_paper(records: Sequence[Record], *, other_data: bool = False) -
 
 
 def _here(scores: Mapping[str, float], other_data: bool) -> dict[str, Figure | None]:
-    """Figures by source, and their mean where all four are there."""
+    """Return the figures by source, and their mean if there are four."""
     values = {source: float(scores.get(source, math.nan)) for source in SOURCES}
     values["mean"] = sum(values.values()) / len(SOURCES)
     return {

@@ -1,4 +1,4 @@
-"""One picture of a separation: waveforms and spectrograms of the mixture and its stems."""
+"""Picture of a separation: waveforms and spectrograms of the mixture and its stems."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..errors import UserError
 LOWEST_HERTZ = 30.0
 RANGE_DB = 80.0  # below the loudest bin of the mixture, where the colours end
 COLUMNS = 1200  # of a waveform: more than a picture has pixels for
-WINDOW = 4096
+_WINDOW = 4096
 
 
 def draw_separation(
@@ -24,13 +24,13 @@ def draw_separation(
     sample_rate: float,
     captions: Mapping[str, str] | None = None,
 ) -> Path:
-    """Draw the waveform and the spectrogram of a mixture and, below it, of each stem.
+    """Draw the waveforms and spectrograms of a mixture and its stems.
 
-    All waveforms have one scale and all spectrograms one range of colours, so that levels can be
-    compared. Spectrograms are averages over the channels, on a logarithmic frequency axis.
+    Waveforms share a scale and spectrograms a range of colours, so that levels can be compared.
+    Spectrograms are averages over the channels, on a logarithmic frequency axis.
 
     Args:
-        path: of the picture to write; its suffix (.png, .svg, .pdf) chooses the format.
+        path: path of the picture; its suffix (.png, .svg, .pdf) is the format.
         mixture: (channels, time).
         stems: source -> (channels, time).
         sample_rate: in hertz.
@@ -40,7 +40,7 @@ def draw_separation(
         The path.
 
     Raises:
-        UserError: where matplotlib is missing, or where the picture cannot be written.
+        UserError: if matplotlib is missing, or the picture cannot be written.
     """
     try:
         from matplotlib.figure import Figure
@@ -72,17 +72,17 @@ def draw_separation(
 
 
 def _decibels(signal: np.ndarray, sample_rate: float) -> np.ndarray:
-    """Power (bins, frames) in dB, averaged over the channels."""
-    hop = max(WINDOW // 4, signal.shape[-1] // COLUMNS)
-    transform = ShortTimeFFT(hann(WINDOW, sym=False), hop, sample_rate)
-    if signal.shape[-1] < WINDOW:
-        signal = np.pad(signal, ((0, 0), (0, WINDOW - signal.shape[-1])))
+    """Return the power (bins, frames) in dB, averaged over the channels."""
+    hop = max(_WINDOW // 4, signal.shape[-1] // COLUMNS)
+    transform = ShortTimeFFT(hann(_WINDOW, sym=False), hop, sample_rate)
+    if signal.shape[-1] < _WINDOW:
+        signal = np.pad(signal, ((0, 0), (0, _WINDOW - signal.shape[-1])))
     power = sum(transform.spectrogram(channel.astype(np.float64)) for channel in signal)
     return 10 * np.log10(power / len(signal) + 1e-12)
 
 
 def _draw_waveform(axes, signal: np.ndarray, sample_rate: float, peak: float) -> None:
-    """The highest and lowest sample of each column of pixels."""
+    """Draw the highest and lowest sample of each column of pixels."""
     step = max(signal.shape[-1] // COLUMNS, 1)
     starts = np.arange(0, signal.shape[-1], step)
     high = np.maximum.reduceat(signal.max(axis=0), starts)
@@ -94,7 +94,7 @@ def _draw_waveform(axes, signal: np.ndarray, sample_rate: float, peak: float) ->
 
 
 def _draw_spectrum(axes, decibels: np.ndarray, seconds: float, sample_rate: float):
-    """The spectrogram as an image; returns what the colour bar needs."""
+    """Draw the spectrogram, and return the image for the colour bar."""
     image = axes.pcolormesh(
         np.linspace(0, seconds, decibels.shape[1]),
         np.linspace(0, sample_rate / 2, decibels.shape[0]),
@@ -103,7 +103,7 @@ def _draw_spectrum(axes, decibels: np.ndarray, seconds: float, sample_rate: floa
         vmax=0,
         cmap="magma",
         shading="nearest",
-        # A quarter of a million rectangles would make vector formats huge.
+        # As vectors, a quarter of a million rectangles would make huge files.
         rasterized=True,
     )
     axes.set_yscale("log")

@@ -1,11 +1,12 @@
-"""Records of an evaluation: written track by track, read again and checked."""
+"""Models to evaluate, and records of evaluations: written track by track, read and checked."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,22 +15,108 @@ import numpy as np
 from ..errors import UserError
 from ..files import list_files, list_folders, write_json, write_text
 from ..tables import to_csv
-from ..weights.find import BEST_OF_RUN
-from .candidates import LEDGER_OF_RUN
+from ..weights.bag import facts_of, files_of, sha256_of, sha256_of_members
+from ..weights.find import BEST_OF_RUN, find_weights
 from .scores import is_mean
 
 SUMMARY = "final_metrics.json"
 SCORES = "all_metrics.csv"
+# Name of the ledger in the folder of a run, as in the recipe.
+_LEDGER_OF_RUN = "ledger.json"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Model to evaluate.
+
+    Attributes:
+        label: name in tables.
+        name: name in the registry, `hf:` reference or URL; None for a file.
+        path: file of its weights, folder of such files with a network each, or bag file.
+        sha256: checksum of that file, or of the names and checksums of all.
+        ledger: ledger of the training run; None if there is none beside the weights.
+        members: model, weights and checksum of each model of a bag; empty for other models.
+    """
+
+    label: str
+    name: str | None
+    path: Path
+    sha256: str
+    ledger: Path | None = None
+    members: list[dict] = field(default_factory=list)
+
+    def facts(self, folder: str | os.PathLike) -> dict:
+        """Return plain types for records in `folder`, with paths relative to it."""
+        return {
+            "label": self.label,
+            "name": self.name,
+            "path": None if self.name else _relative(self.path, folder),
+            "sha256": self.sha256,
+            "ledger": None if self.ledger is None else _relative(self.ledger, folder),
+            **({"members": self.members} if self.members else {}),
+        }
+
+
+def candidate(given: str | os.PathLike) -> Candidate:
+    """Return the model that a user names.
+
+    Args:
+        given: as in `weights.find.find_weights`; `LABEL=` before it sets the name in tables.
+
+    Raises:
+        UserError: there is no such model, or its weights are not available.
+    """
+    label, name = split_label(os.fspath(given))
+    weights = find_weights(name)
+    files_of(weights.path)  # refuses a folder without weights
+    members = facts_of(weights.path)
+    ledger = None if weights.run is None else weights.run / _LEDGER_OF_RUN
+    return Candidate(
+        safe_name(label or weights.label),
+        weights.name,
+        weights.path,
+        sha256_of_members(members) if members else sha256_of(weights.path),
+        ledger if ledger is not None and ledger.is_file() else None,
+        members,
+    )
+
+
+def weights_of(facts: Mapping, folder: str | os.PathLike) -> Path | None:
+    """Return the weights of a record in `folder`; None if they are missing or changed."""
+    if facts.get("name"):
+        path = find_weights(facts["name"]).path
+    else:
+        path = Path(folder) / facts["path"] if facts.get("path") else None
+    if path is None or not path.exists() or sha256_of(path) != facts["sha256"]:
+        return None
+    return path
+
+
+def _relative(path: Path, folder: str | os.PathLike) -> str:
+    return Path(os.path.relpath(path.resolve(), Path(folder).resolve())).as_posix()
+
+
+def safe_name(text: str) -> str:
+    """Return `text` as part of a file's name."""
+    return re.sub(r"[^\w.+-]+", "_", text).strip("._") or "model"
+
+
+def split_label(given: str) -> tuple[str | None, str]:
+    """Return label and name of `LABEL=NAME`, the label None without one; files may be named so."""
+    match = re.match(r"([\w.+-]+)=(.+)", given)
+    if match is None or os.path.exists(given):
+        return None, given
+    return match.group(1), match.group(2)
 
 
 @dataclass(frozen=True)
 class Record:
-    """A model's results under one setting.
+    """Results of a model under one setting.
 
     Attributes:
-        folder: of the results.
-        summary: the content of `final_metrics.json`.
-        tracks: the records of all tracks, in order.
+        folder: folder of the results.
+        summary: contents of `final_metrics.json`.
+        tracks: records of all tracks, in order.
     """
 
     folder: Path
@@ -54,7 +141,7 @@ class Record:
             "label": folder.parent.name.removeprefix("train_") if of_run else folder.name,
             "path": f"../{BEST_OF_RUN}",
             "sha256": self.summary["settings"].get("weights_sha256"),
-            "ledger": f"../{LEDGER_OF_RUN}",
+            "ledger": f"../{_LEDGER_OF_RUN}",
         }
 
     @property
@@ -64,7 +151,7 @@ class Record:
 
     @property
     def is_reference_point(self) -> bool:
-        """Whether it is the mixture or an oracle rather than a model."""
+        """Whether the record is of the mixture or an oracle instead of a model."""
         return self.model["kind"] == "reference point"
 
     @property
@@ -77,16 +164,16 @@ class Record:
         return list(self.tracks[0]["scores"].get(measure, {}))
 
     def scores(self, measure: str, source: str) -> np.ndarray:
-        """Return (tracks,) in dB, NaN where a track has no score."""
+        """Return (tracks,) in dB, NaN for tracks without a score."""
         return np.array([float(track["scores"][measure][source]) for track in self.tracks])
 
     def table(self, measure: str, sources: Sequence[str]) -> np.ndarray:
-        """Return (tracks, sources) in dB, NaN where a track has no score."""
+        """Return (tracks, sources) in dB, NaN for tracks without a score."""
         return np.stack([self.scores(measure, source) for source in sources], axis=1)
 
 
 def read_record(folder: str | os.PathLike) -> Record:
-    """Read the results in a folder and check that they belong together.
+    """Read the results in a folder and check that they have the same settings.
 
     Raises:
         UserError: if they are missing, damaged, incomplete or of different settings.
@@ -109,8 +196,8 @@ def find_records(path: str | os.PathLike, *, recursive: bool = False) -> list[Pa
     """Find folders of results.
 
     Args:
-        path: a folder of results, its `final_metrics.json`, or a folder that holds such folders.
-        recursive: whether to search all folders below `path`, rather than those right in it.
+        path: a folder of results, its `final_metrics.json`, or a folder of such folders.
+        recursive: whether to search all folders below `path`, instead of only those in it.
 
     Returns:
         The folders, sorted; hidden ones are left out.
@@ -163,8 +250,8 @@ def aggregate(records: Sequence[Mapping]) -> dict:
         records: of the tracks.
 
     Returns:
-        For each measure a dict from source to dB, with their mean under "mean"; NaN where no track
-        has a score. Also `n_tracks` and `seconds_per_second`, the audio processed per second of
+        For each measure a dict from source to dB, with their mean under "mean"; NaN if no track has
+        a score. Also `n_tracks`, and `seconds_per_second`, the audio processed per second of
         computing.
     """
     summary: dict = {"n_tracks": len(records)}

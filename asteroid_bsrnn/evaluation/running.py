@@ -1,9 +1,9 @@
-"""Evaluate separators track by track, with records that an interrupted evaluation resumes from.
+"""Evaluation of separators track by track, with records from which it resumes.
 
-A folder of results holds `tracks/*.json`, a record for each track; `all_metrics.csv`, a line for
-each track; and `final_metrics.json`, the figures over all tracks (the names that Asteroid's recipes
-use). Each record carries a hash of the settings that decide its figures: the weights, the data, the
-separation and the versions. A record with another hash is computed again and never mixed in.
+A folder of results has `tracks/*.json`, a record for each track; `all_metrics.csv`, a line for each
+track; and `final_metrics.json`, the figures over all tracks. The names are those of Asteroid's
+recipes. Each record has a hash of the settings that its figures depend on: weights, data,
+separation and versions. A record with another hash is computed again.
 """
 
 from __future__ import annotations
@@ -26,11 +26,19 @@ from ..errors import UserError
 from ..options import Shard
 from ..progress import Progress
 from ..separation.separator import SCORING, Separator
-from .candidates import Candidate, safe_name
 from .datasets import EvaluationTracks
 from .estimates import Estimates
 from .oracles import Oracle, description
-from .records import Record, aggregate, finished_track, read_record, write_summary, write_track
+from .records import (
+    Candidate,
+    Record,
+    aggregate,
+    finished_track,
+    read_record,
+    safe_name,
+    write_summary,
+    write_track,
+)
 from .scores import (
     MEASURES,
     MoreScores,
@@ -57,16 +65,16 @@ def evaluate_model(
     """Evaluate a model, or resume its evaluation.
 
     Args:
-        model: to evaluate.
-        data: to evaluate on.
-        output: folder of all results. The model's results go to `<label>-<hash of the settings>`
-            in it.
-        folder: exact folder of the model's results, instead of `output`.
+        model: model to evaluate.
+        data: data to evaluate on.
+        output: folder of all results. Those of the model are written to `<label>-<hash of the
+            settings>` in it.
+        folder: folder of the model's results, instead of `output`.
         separator: further arguments of `Separator`. By default the precision is "32", and chunks
             that do not fit in memory are not cut into smaller ones.
         museval_processes: as in `evaluate`.
         progress: called with the number of tracks done and in all.
-        shard: scores these tracks only, and leaves the figures over all to a call without.
+        shard: tracks to score; a call without a shard computes the figures over all tracks.
 
     Returns:
         The record of the results; None for a shard.
@@ -120,10 +128,10 @@ def evaluate_estimates(
     progress: Progress | None = None,
     shard: Shard | None = None,
 ) -> Record | None:
-    """Score stems that another tool has written.
+    """Score the stems that another tool has written.
 
     Args:
-        estimates: of the tracks of the data.
+        estimates: estimates of the tracks of the data.
         data: to evaluate on.
         output: folder of all results.
         label: name in tables; None means the name of the estimates' folder.
@@ -169,31 +177,31 @@ def evaluate(
     """Separate and score every track that has no record yet.
 
     Args:
-        separator: what is evaluated.
+        separator: separator to evaluate.
         tracks: a sequence of dicts with `name`, `mixture` (channels, time) and `sources` (stems,
             channels, time), loaded when indexed, at the separator's sample rate or at their own
             `sample_rate`.
-        folder: of the results.
-        sources: names of the stems of a track, in order. Those that the separator estimates are
-            scored, and sums of them, which have names such as `bass+other`.
-        settings: plain facts of the model and the data. With those of the separator and the
-            versions they decide which records belong together.
+        folder: folder of the results.
+        sources: names of the stems of a track, in order. Those that
+            the separator estimates are scored, as well as sums such as `bass+other`.
+        settings: facts of the model and the data in plain types, which records must share, as well
+            as those of the separator and the versions.
         museval_processes: number of processes for museval's SDR, ISR, SIR and SAR, which take
             minutes a track; 0 leaves them out. A script that asks for them keeps its own work under
             `if __name__ == "__main__":`.
         progress: called with the number of tracks done and in all.
-        shard: the tracks to score; None means all. Tracks that other calls have scored, also on
-            other machines, are not scored again: a call without a shard joins them.
-        more_scores: returns further measures of a track.
-        facts: plain facts for every record that do not decide which records belong together.
-        sums: names of sources that are sums of others, with these. They are scored by the sums of
-            estimates where the separator does not estimate them.
+        shard: tracks to score; None means all. Tracks that other calls have scored, also on other
+            machines, are not scored again; a call without a shard collects them.
+        more_scores: function that returns further measures of a track.
+        facts: further facts for every record in plain types, which may differ.
+        sums: parts of sources that are sums of others. If the separator does not estimate a sum,
+            the sum of the estimates is scored.
 
     Returns:
-        The content of `final_metrics.json`, which is not written for a shard: then it is empty.
+        The contents of `final_metrics.json`; empty for a shard, which does not write it.
 
     Raises:
-        UserError: if there are no tracks, the folder cannot be written, or museval is asked for and
+        UserError: if there are no tracks, the folder cannot be written, or museval is requested and
             missing.
     """
     if len(tracks) == 0:
@@ -205,7 +213,7 @@ def evaluate(
         raise UserError(
             f"{folder}: cannot be written ({error.strerror}); choose another folder with --output"
         ) from error
-    settings = resolve_settings(separator, settings, museval_processes)
+    settings = _resolve_settings(separator, settings, museval_processes)
     key = settings_hash(settings)
     facts = {"made_with": settings, **(facts or {})}
     numbers = range(len(tracks)) if shard is None else shard.of(range(len(tracks)))
@@ -241,10 +249,10 @@ def evaluate(
     return summary
 
 
-def resolve_settings(
+def _resolve_settings(
     separator: Separator | Oracle | Estimates, settings: Mapping, museval_processes: int = 0
 ) -> dict:
-    """Return all that decides which records belong together, versions included."""
+    """Return the settings that records must share, with versions."""
     return {
         **settings,
         "measures": MEASURES,
@@ -267,7 +275,7 @@ def _folder(
     museval_processes: int,
 ) -> Path:
     """Return a folder that only results of these settings have."""
-    key = settings_hash(resolve_settings(separator, settings, museval_processes))
+    key = settings_hash(_resolve_settings(separator, settings, museval_processes))
     return Path(output or ".") / f"{safe_name(label)}-{key[:8]}"
 
 
@@ -281,7 +289,7 @@ def _evaluate(
     progress: Progress | None,
     shard: Shard | None,
 ) -> Record | None:
-    """Evaluate with the facts that every record of a model or an oracle has."""
+    """Evaluate a model, an oracle or estimates with the facts for every record."""
     device = getattr(separator, "device", torch.device("cpu"))
     facts = {
         "model": model,

@@ -17,7 +17,7 @@ MoreScores = Callable[
     [torch.Tensor, torch.Tensor, torch.Tensor, float], Mapping[str, Iterable[float]]
 ]
 MEASURES = "usdr, csdr, si_sdr, over mixture, over scaled mixture"
-"""What `score` returns, as records name it."""
+"""Measures of `score`, as named in records."""
 
 
 Sums = Mapping[str, Sequence[str]]
@@ -29,8 +29,8 @@ def scorable(
 ) -> list[str]:
     """Return the stems of a track that can be scored, in order.
 
-    A stem that is a sum is scored by the sum of the estimates, unless there is an estimate of this
-    very name.
+    A stem that is a sum is scored by the sum of the estimates, unless there is an estimate with its
+    name.
 
     Args:
         stems: names of the stems of a track. `bass+other` is a sum.
@@ -85,7 +85,7 @@ def score(
         From the measure to (sources,) in dB: `usdr`, `csdr` and `si_sdr`; `usdr_over_mixture`,
         `csdr_over_mixture` and `si_sdr_over_mixture`, the gain over the mixture as the estimate of
         every source; `usdr_over_scaled_mixture` and `csdr_over_scaled_mixture`, the gain over the
-        mixture scaled to be the best estimate that it can be.
+        mixture with the best scale.
     """
     window = round(sample_rate)
     measures: dict[str, Callable] = {
@@ -108,10 +108,10 @@ def score(
 
 
 def scaled_mixture(mixture: torch.Tensor, references: torch.Tensor) -> torch.Tensor:
-    """Return the mixture scaled to be the best estimate of each source.
+    """Return the mixture with the best scale for each source.
 
-    The factor, one for a whole track and all its channels, minimises the squared error and so
-    maximises the uSDR: <source, mixture> / <mixture, mixture>.
+    The scale is one factor for a track and all channels, <source, mixture> / <mixture, mixture>. It
+    minimises the squared error and thus maximises the uSDR.
 
     Args:
         mixture: (channels, time).
@@ -129,7 +129,7 @@ def scaled_mixture(mixture: torch.Tensor, references: torch.Tensor) -> torch.Ten
 
 
 def frame_medians(frames: Mapping[str, np.ndarray], sources: Sequence[str]) -> dict[str, dict]:
-    """Return the medians over frames of museval's measures, NaN where no frame has a score.
+    """Return the medians over frames of museval's measures, NaN without a score.
 
     Args:
         frames: from `sdr`, `isr`, ... to (sources, frames) in dB.
@@ -144,7 +144,7 @@ def frame_medians(frames: Mapping[str, np.ndarray], sources: Sequence[str]) -> d
 
 
 def by_source(sources: Iterable[str], values: Iterable[float]) -> dict[str, float | str]:
-    """Return values by source for JSON, which has no NaN and no infinity: they become text."""
+    """Return values by source for JSON; NaN and infinities become text."""
     return {
         source: value if np.isfinite(value) else str(value)
         for source, value in zip(sources, map(float, values), strict=True)
@@ -152,5 +152,5 @@ def by_source(sources: Iterable[str], values: Iterable[float]) -> dict[str, floa
 
 
 def is_mean(measure: str) -> bool:
-    """Return whether a data set's figure is the mean over its tracks, rather than the median."""
+    """Return whether the figure of a data set is the mean over tracks instead of the median."""
     return measure.startswith(("usdr", "si_sdr"))

@@ -25,13 +25,13 @@ from typing import Any
 import torch
 
 from .. import kernels
+from ..costs.environment import GIGABYTE, cpu_model, peak_memory
 from ..errors import UserError
 from ..models import SourceModel
 from ..separation.separator import SCORING, Separator
 
-# Slow networks are run fewer times than requested, but more than once.
+# Slow networks run fewer times than requested, but at least twice.
 _ENOUGH_SECONDS = 120.0
-_GIGABYTE = 2**30
 
 
 def count_macs(model: SourceModel, seconds: float = 10.0, channels: int = 2) -> float:
@@ -159,7 +159,7 @@ def _measure_here(task: Mapping[str, Any]) -> dict:
         device = torch.cuda.get_device_name(separator.device)
     else:
         memory = _peak_bytes() - before
-        device = _cpu_name()
+        device = cpu_model() or platform.machine()
     return {
         "parameters": sum(p.numel() for p in separator.model.parameters()),
         "macs_per_second": count_macs(separator.model) if task["count"] else None,
@@ -169,7 +169,7 @@ def _measure_here(task: Mapping[str, Any]) -> dict:
             "high": max(times),
             "n": len(times),
         },
-        "memory_gb": memory / _GIGABYTE,
+        "memory_gb": memory / GIGABYTE,
         "device": device,
         "threads": None if on_gpu else torch.get_num_threads(),
         "separator": {**separator.settings, "batch_size": separator.batch_size},
@@ -194,22 +194,7 @@ def _peak_bytes() -> int:
         status = Path("/proc/self/status").read_text(encoding="utf-8")
         return int(re.search(r"VmHWM:\s+(\d+) kB", status).group(1)) * 1024
     except (OSError, AttributeError):
-        import resource
-
-        # Linux counts in kilobytes, macOS in bytes.
-        unit = 1 if sys.platform == "darwin" else 1024
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-
-
-def _cpu_name() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            name, _, value = line.partition(":")
-            if name.strip() == "model name":
-                return value.strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
+        return round(peak_memory()["rss_gb"] * GIGABYTE)
 
 
 if __name__ == "__main__":

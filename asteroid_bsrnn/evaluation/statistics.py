@@ -1,6 +1,6 @@
 """Statistics over tracks: bootstrap intervals, paired tests, and their correction.
 
-The tracks of a data set are a sample; another sample gives other figures. Functions take scores as
+The tracks of a data set are a sample, so figures have confidence intervals. Functions take scores
 (tracks, sources) in dB and leave out values that are not finite.
 """
 
@@ -20,11 +20,11 @@ _RESAMPLES = 9999
 
 
 class Interval(NamedTuple):
-    """A figure with its confidence interval.
+    """Figure with its confidence interval.
 
     Attributes:
-        value: the figure; NaN where no track has a score.
-        low: lower end of the interval; NaN where there are fewer than two tracks.
+        value: the figure; NaN if no track has a score.
+        low: lower end of the interval; NaN for fewer than two tracks.
         high: upper end.
         n: number of tracks with a score.
     """
@@ -40,18 +40,18 @@ def interval(
 ) -> Interval:
     """Return the mean or median over tracks with its bootstrap interval.
 
-    Tracks are drawn with replacement, all sources of a track together; of several sources the
+    Tracks are drawn with replacement, with all sources of a track together. For several sources the
     figure is the mean of their figures. The interval is bias-corrected and accelerated (BCa), or
-    the plain percentiles where that is not defined, as for tracks with equal scores.
+    the plain percentiles if BCa is not defined, as for equal scores.
 
     Args:
         scores: (tracks,) of one source, or (tracks, sources), in dB.
-        mean: whether the figure is the mean over tracks, else it is the median.
-        level: of confidence.
-        resamples: number of times that tracks are drawn.
+        mean: whether the figure is the mean over tracks instead of the median.
+        level: confidence level.
+        resamples: number of bootstrap samples.
 
     Returns:
-        The figure and its interval; the same for the same scores.
+        The figure and its interval; deterministic.
     """
     from scipy.stats import bootstrap
 
@@ -91,11 +91,11 @@ def paired_test(one: np.ndarray, two: np.ndarray, test: str = "wilcoxon") -> flo
     Args:
         one: (tracks,) in dB.
         two: the same tracks, in the same order.
-        test: "wilcoxon", the signed-rank test, or "permutation", of the mean difference, whose
-            signs are flipped in all ways or in 9999 random ones.
+        test: "wilcoxon", the signed-rank test, or "permutation", a test of the mean difference with
+            all permutations of signs, or 9999 random ones.
 
     Returns:
-        The two-sided p-value: 1 where all scores are equal, NaN without a common track.
+        The two-sided p-value: 1 if all scores are equal, NaN without a common track.
 
     Raises:
         UserError: for an unknown test, or different numbers of tracks.
@@ -131,7 +131,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     """Return p-values with Holm's correction for the number of tests (Holm, 1979).
 
     Args:
-        p_values: of all tests made; NaN is no test, and stays.
+        p_values: p-values of all tests; NaN means no test, and stays.
 
     Returns:
         Corrected p-values in the same order, at most 1.
@@ -152,14 +152,14 @@ def compare_pairs(
     """Compare every pair of models on the same tracks.
 
     Args:
-        scores: from a model's name to its scores (tracks,), the same tracks for all.
+        scores: scores (tracks,) by model, for the same tracks.
         mean: as in `interval`, for the differences.
         test: as in `paired_test`.
 
     Returns:
-        For each pair `first`, `second`, `difference` (of the first minus the second, its mean or
-        median over tracks), its `low` and `high`, `n` tracks, `p`, and `p_holm`, corrected for
-        the number of pairs.
+        For each pair `first`, `second`, `difference` (the mean or median over tracks of the first
+        minus the second), its `low` and `high`, the number `n` of tracks, `p`, and `p_holm`,
+        corrected for the number of pairs.
     """
     names = list(scores)
     pairs = [(a, b) for index, a in enumerate(names) for b in names[index + 1 :]]

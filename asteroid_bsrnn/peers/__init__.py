@@ -10,10 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..registration import register_models
-from .asteroid_networks import AsteroidPeer, XUMXPeer
 from .base import Peer
-from .open_unmix import OpenUnmixPeer
 from .spleeter import SpleeterPeer
+from .trainable import AsteroidPeer, OpenUnmixPeer, XUMXPeer
 
 __all__ = [
     "AsteroidPeer",

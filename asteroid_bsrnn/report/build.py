@@ -1,4 +1,4 @@
-"""Build a report: read the inputs, draw the charts, write the page."""
+"""Building of a report: read the inputs, draw the charts, write the page."""
 
 from __future__ import annotations
 
@@ -19,19 +19,21 @@ from .clips import Player, write_player
 from .excerpts import Progress, choose_tracks, cut_excerpts, find_data
 from .inputs import Group, find_inputs, group
 from .learning_curves import Training, draw_trainings, read_trainings
-from .page import Page, Section, write_page
-from .tables import (
+from .page import (
+    Page,
+    Section,
     comparison_sheet,
     on_musdb18hq,
     paper_sheet,
     paper_tables,
     trainings_sheet,
+    write_page,
 )
 
 PAGE = "index.html"
-ENERGY_AXIS = "training energy in kWh (CodeCarbon)"
+_ENERGY_AXIS = "training energy in kWh (CodeCarbon)"
 # Only a folder with this file is replaced.
-MARK = ".asteroid-bsrnn-report"
+_MARK = ".asteroid-bsrnn-report"
 
 
 @dataclass(frozen=True)
@@ -39,14 +41,14 @@ class Options:
     """Options of a report.
 
     Attributes:
-        title: of the page.
-        roots: folders of the data sets that were evaluated on, for the players.
-        tracks: tracks of the players: their number for each data set, or their names.
+        title: title of the page.
+        roots: folders of the evaluated data sets, for the players.
+        tracks: number of tracks of the players for each data set, or names of tracks.
         seconds: length of the excerpts.
         validation_tracks: names of the validation tracks; None means those of MUSDB18-HQ.
         test: paired test, as in `compare`.
-        device: for the separation.
-        overwrite: whether an existing report is replaced.
+        device: device of the separation.
+        overwrite: whether to replace an existing report.
     """
 
     title: str = "Music source separation, compared"
@@ -69,12 +71,13 @@ def build(
 
     Args:
         given: folders of results and of training runs, or a comparison's JSON file.
-        output: the report's folder.
-        options: of the report.
-        progress: called with the number of parts separated and in all.
+        output: folder of the report.
+        options: options of the report.
+        progress: called with the numbers of finished and of all
+        models.
 
     Returns:
-        The path of its page, and a line for each part that is missing.
+        The path of the page, and a line for each missing part.
 
     Raises:
         UserError: if there is nothing to report, an input is damaged, or the folder exists.
@@ -110,7 +113,7 @@ def _write(
 ) -> list[str]:
     for name in ("figures", "tables", "records"):
         (folder / name).mkdir()
-    (folder / MARK).touch()
+    (folder / _MARK).touch()
     notes: list[str] = []
     sections = []
     for one in groups:
@@ -138,7 +141,7 @@ def _section(
     }
     score = "mean uSDR in dB"
     axes = {
-        "kwh": ENERGY_AXIS,
+        "kwh": _ENERGY_AXIS,
         "real_time_factor": "real-time factor",
     }
     figures = folder / "figures"
@@ -208,7 +211,7 @@ def _training_parts(folder: Path, trainings: Sequence[Training]) -> dict:
             figures,
             "paper_energy",
             charts.paper_points(tables["validation"]),
-            ENERGY_AXIS,
+            _ENERGY_AXIS,
             "mean uSDR in dB, validation tracks of MUSDB18-HQ",
         ),
         "reference": paper_table.paper_figures()["source"],
@@ -216,7 +219,7 @@ def _training_parts(folder: Path, trainings: Sequence[Training]) -> dict:
 
 
 def _with_copies(folder: Path, key: str, comparison: Comparison) -> Comparison:
-    """Copy the records into the report, so that its links work wherever it is moved."""
+    """Copy the records into the report, so that its links work after it is moved."""
 
     def copied(number: int, row: Row) -> Row:
         place = folder / "records" / key / f"{number:02d}-{_file_name(row.label)}"
@@ -235,7 +238,7 @@ def _check_output(output: Path, overwrite: bool) -> None:
         raise UserError(f"{output}: a file; name a folder for the report")
     if not output.is_dir() or not any(output.iterdir()):
         return
-    if not (output / MARK).is_file():
+    if not (output / _MARK).is_file():
         raise UserError(f"{output}: holds other files than a report's; choose another folder")
     if not overwrite:
         raise UserError(f"{output}: exists already; use --overwrite to replace it")

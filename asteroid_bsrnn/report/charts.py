@@ -28,17 +28,17 @@ _PAPER, _HERE = (MUTED, "o"), (PALETTE[1], "s")
 
 @dataclass(frozen=True)
 class Point:
-    """A model in a chart of score and cost.
+    """Model in a chart of score and cost.
 
     Attributes:
-        label: its name.
-        cost: of the model.
-        score: in dB.
-        low: lower end of the score's interval; NaN where there is none.
-        high: upper end.
-        colour: of its mark.
-        marker: matplotlib's name of its shape.
-        labelled: whether its name is shown although it is not on the front.
+        label: name of the model.
+        cost: cost of the model.
+        score: score in dB.
+        low: lower end of the interval of the score; NaN without an interval.
+        high: upper end of the interval.
+        colour: colour of the mark.
+        marker: shape of the mark, as named by matplotlib.
+        labelled: whether to show the name of a model that is not on the Pareto front.
     """
 
     label: str
@@ -52,7 +52,7 @@ class Point:
 
 
 def look(rows: Sequence[Row]) -> dict[str, tuple[str, str]]:
-    """Return colour and marker of each row by its label; reference points are grey."""
+    """Return the colour and marker of each row by label; reference points are grey."""
     models = [row.label for row in rows if not row.record.is_reference_point]
     looks = {row.label: (MUTED, "o") for row in rows}
     for index, label in enumerate(models):
@@ -104,11 +104,11 @@ def draw_costs(folder: Path, name: str, points: Sequence[Point], cost: str, scor
     """Draw score against cost, with the Pareto front.
 
     Args:
-        folder: for the files.
-        name: of the files.
-        points: one or more.
-        cost: label of its axis.
-        score: label of its axis.
+        folder: folder of the files.
+        name: name of the files, without a suffix.
+        points: points of the chart, at least one.
+        cost: label of the axis of costs.
+        score: label of the axis of scores.
     """
     on_front = front([p.cost for p in points], [p.score for p in points])
 
@@ -152,11 +152,11 @@ def draw_costs(folder: Path, name: str, points: Sequence[Point], cost: str, scor
 def front(costs: Sequence[float], scores: Sequence[float]) -> list[int]:
     """Return the indices of the points on the Pareto front, in order of cost.
 
-    A point is on it unless another one is better in cost or score and not worse in the other.
+    A point is on the front unless another one is better in cost or score and no worse in the other.
 
     Args:
-        costs: of each point; lower is better.
-        scores: of each point; higher is better.
+        costs: cost of each point; lower is better.
+        scores: score of each point; higher is better.
 
     Example:
         >>> front([1, 2, 3, 4], [5.0, 4.0, 6.0, 6.0])
@@ -209,7 +209,7 @@ def draw_boxes(folder: Path, name: str, comparison: Comparison, measure: str, ti
 
 
 def log_scale(axis) -> None:
-    """Make an axis of matplotlib's logarithmic, with plain numbers."""
+    """Make an axis of matplotlib logarithmic, with plain numbers."""
     from matplotlib.ticker import LogLocator, NullLocator
 
     axis.axes.set(**{f"{axis.axis_name}scale": "log"})

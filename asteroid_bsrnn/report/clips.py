@@ -1,8 +1,8 @@
-"""The sounds of a report and their spectrograms, as files that a page opened from disk can use.
+"""Sounds and spectrograms of a report, as files that a page opened from disk can use.
 
-A browser gives a page from disk no access to the samples of files beside it. So each clip is an
-mp3 within a small script, which such a page may load; the player decodes it and has all clips of
-a track on one clock.
+Browsers do not let a page from disk read the samples of other files. Each clip is therefore an mp3
+within a small script, which such a page may load. The player decodes the clips and plays those of a
+track on one clock.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ _MP3_RATES = (16000, 22050, 24000, 32000, 44100, 48000)
 
 @dataclass(frozen=True)
 class Clip:
-    """A sound of a player.
+    """Sound of a player.
 
     Attributes:
-        key: names it in the page and its files.
+        key: name in the page and in files.
         row: model's label, "mixture" or "reference".
-        source: that it is, "" for the mixture.
-        gain: in dB, that makes all clips of its source equally loud.
-        score: uSDR of the whole track in dB, None where there is none.
-        script: path of its sound in the report.
-        picture: path of its spectrogram in the report.
+        source: name of the source; "" for the mixture.
+        gain: gain in dB that makes all clips of a source equally loud.
+        score: uSDR of the whole track in dB; None without a score.
+        script: path of the sound in the report.
+        picture: path of the spectrogram in the report.
     """
 
     key: str
@@ -53,17 +53,17 @@ class Clip:
 
 @dataclass(frozen=True)
 class Player:
-    """What a page plays of a track.
+    """Player of a track.
 
     Attributes:
-        key: names it in the page.
-        name: of the track.
-        start: of the excerpt in the track, in seconds.
-        seconds: its length.
+        key: name in the page.
+        name: name of the track.
+        start: start of the excerpt in the track in seconds.
+        seconds: length of the excerpt.
         sources: columns of the switches.
         mixture: the clip of the mixture.
-        rows: lines of switches: label and clips, None where a model has no such source.
-        ticks: frequencies beside the spectrograms, and their heights in per cent.
+        rows: lines of switches: label and clips; None if a model lacks the source.
+        ticks: labelled frequencies of the spectrograms, and their heights in per cent.
     """
 
     key: str
@@ -82,16 +82,16 @@ def write_player(
     """Write the sounds and spectrograms of an excerpt.
 
     Args:
-        folder: of the report; files go to `sounds` in it.
-        key: begins the names of the files.
-        excerpt: to write.
+        folder: folder of the report; files are written to `sounds` in it.
+        key: prefix of the file names.
+        excerpt: excerpt to write.
         scores: from label and source to the uSDR of the whole track in dB.
     """
     (folder / "sounds").mkdir(exist_ok=True)
     signals: dict[tuple[str, str], np.ndarray] = {(MIXTURE, ""): excerpt.mixture}
     for label, stems in ((REFERENCE, excerpt.references), *excerpt.estimates.items()):
         signals.update({(label, source): stem for source, stem in stems.items()})
-    # One factor for all, so that nothing is cut off and their levels stay beside each other.
+    # One factor for all signals avoids clipping and keeps their relative levels.
     loudest = max(1.0, *(float(np.abs(signal).max(initial=0)) for signal in signals.values()))
     signals = {name: signal / loudest for name, signal in signals.items()}
     spectra = {name: decibels(s, excerpt.sample_rate) for name, s in signals.items()}
@@ -115,9 +115,9 @@ def write_player(
 
 
 def matching_gains(signals: Mapping[tuple[str, str], np.ndarray]) -> dict:
-    """Gains in dB that make all signals of a source equally loud, by their root mean square.
+    """Return gains in dB that give all signals of a source the same root mean square.
 
-    As loud as the mixture, or as loud as they can all be within full scale.
+    The level is that of the mixture, or the highest one without clipping if that is lower.
 
     Args:
         signals: from label and source to (channels, time); the mixture has the source "".
@@ -134,7 +134,7 @@ def matching_gains(signals: Mapping[tuple[str, str], np.ndarray]) -> dict:
 
 
 def decibels(signal: np.ndarray, sample_rate: int) -> np.ndarray:
-    """Spectrogram in dB, averaged over the channels, on a logarithmic axis: an image's rows.
+    """Return a spectrogram in dB, averaged over the channels, on a logarithmic frequency axis.
 
     Args:
         signal: (channels, time).
@@ -150,7 +150,7 @@ def decibels(signal: np.ndarray, sample_rate: int) -> np.ndarray:
     transform = ShortTimeFFT(hann(_WINDOW, sym=False), hop, sample_rate)
     power = sum(transform.spectrogram(channel.astype(np.float64)) for channel in signal)
     in_db = 10 * np.log10(power / len(signal) + 1e-12)
-    # From bins to rows of pixels, and from frames around the signal's ends to its columns.
+    # Map bins to rows of pixels, and drop frames before the start of the signal.
     hertz = np.geomspace(LOWEST_HERTZ, _highest(sample_rate), height)[::-1]
     bins = np.clip(np.rint(hertz * _WINDOW / sample_rate).astype(int), 0, len(in_db) - 1)
     first = -transform.p_min
@@ -180,7 +180,7 @@ def _write_script(path: Path, key: str, signal: np.ndarray, sample_rate: int) ->
         signal, sample_rate = soxr.resample(signal.T, sample_rate, 44100).T, 44100
     sound = io.BytesIO()
     options = {"format": "MP3", "bitrate_mode": "VARIABLE", "compression_level": 0.35}
-    # An mp3 has two channels at most.
+    # An mp3 has at most two channels.
     soundfile.write(sound, signal[:2].T, sample_rate, **options)
     text = base64.b64encode(sound.getvalue()).decode("ascii")
     path.write_text(f'asteroidReport.receive("{key}","{text}");\n', encoding="ascii")

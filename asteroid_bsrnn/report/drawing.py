@@ -1,7 +1,7 @@
-"""Charts by matplotlib, as files for papers and as part of a page in its colours.
+"""Charts by matplotlib, as files for papers and as SVG in the colours of the page.
 
-A chart is drawn twice for the page, wide and narrow, so that its letters are as large as the
-page's on every screen; the page shows the one that fits.
+A chart is drawn twice for the page, wide and narrow, so that its text has the size of the page's
+text on every screen. The page shows the one that fits.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from ..errors import UserError
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Inches, of 72 points; a point is a pixel of the page.
+# Widths in inches of 72 points; a point is a pixel of the page.
 WIDE, NARROW = 10.0, 4.6
 INK, MUTED, RULE, SURFACE = "#1f2328", "#6a737d", "#d8dce2", "#fefefe"
-# By Okabe and Ito, told apart by the colour-blind too, the last ones by us.
+# The palette of Okabe and Ito, which suits colour-blind readers, and two more colours.
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6d31", "#6a51a3")
 MARKERS = "osD^vPXh"
 _VARIABLES = {
@@ -58,7 +58,7 @@ _STYLE = {
     "legend.frameon": False,
     "lines.linewidth": 1.6,
     "patch.linewidth": 1.0,
-    # Names of models and tracks are no formulas.
+    # Names of models and tracks are not formulas.
     "text.parse_math": False,
     "svg.hashsalt": "asteroid-bsrnn",
     "savefig.dpi": 200,
@@ -67,13 +67,13 @@ _STYLE = {
 
 @dataclass(frozen=True)
 class Chart:
-    """A chart for the page.
+    """Chart for the page.
 
     Attributes:
-        name: of its files, without a suffix.
+        name: name of the files, without a suffix.
         wide: SVG for the page, for wide screens.
-        narrow: SVG for narrow ones.
-        alternative: what it shows, in words.
+        narrow: SVG for narrow screens.
+        alternative: description of the chart.
     """
 
     name: str
@@ -82,7 +82,7 @@ class Chart:
     alternative: str
 
 
-# Draws a figure of a width in inches, and tells what the parts with a gid are.
+# Function from a width in inches to a figure, and to tooltips by the gid of its parts.
 Plot = Callable[[float], "tuple[Figure, Mapping[str, str]]"]
 
 
@@ -90,10 +90,10 @@ def draw(folder: Path, name: str, plot: Plot, alternative: str) -> Chart:
     """Draw a chart.
 
     Args:
-        folder: for `<name>.svg` and `<name>.png`.
+        folder: folder for `<name>.svg` and `<name>.png`.
         name: of the files.
-        plot: draws it.
-        alternative: what it shows, in words, for those who cannot see it.
+        plot: function that draws the figure.
+        alternative: description for readers who cannot see the chart.
     """
     with _style():
         figure, tooltips = _laid_out(plot(WIDE))
@@ -107,10 +107,10 @@ def draw(folder: Path, name: str, plot: Plot, alternative: str) -> Chart:
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """An empty figure; width and height in inches.
+    """Return an empty figure; width and height are in inches.
 
     Raises:
-        UserError: where matplotlib is missing.
+        UserError: if matplotlib is missing.
     """
     _import_matplotlib()
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -122,12 +122,12 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def label_points(axes: Any, points: list[tuple[float, float, str]], size: float = 9.5) -> None:
-    """Write names beside points, so that they cover neither each other nor the points."""
+    """Write names beside points without overlaps."""
     from adjustText import adjust_text
 
     texts = [axes.text(x, y, name, size=size, va="center") for x, y, name in points]
     axes.figure.draw_without_rendering()
-    # It says, and in an outdated way, that a name is nearly as wide as a narrow chart.
+    # It warns of names that are nearly as wide as a narrow chart, and uses deprecated calls.
     logging.getLogger("adjustText").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -142,7 +142,7 @@ def label_points(axes: Any, points: list[tuple[float, float, str]], size: float 
 
 
 def _laid_out(drawn: tuple[Figure, Mapping[str, str]]) -> tuple[Figure, Mapping[str, str]]:
-    """A figure whose parts stay where they are: to find places for them takes most of the time."""
+    """Lay out a figure once, because the layout takes most of the time."""
     drawn[0].draw_without_rendering()
     drawn[0].set_layout_engine("none")
     return drawn
@@ -167,7 +167,7 @@ def _import_matplotlib():
 
 
 def _inline(figure: Figure, prefix: str, tooltips: Mapping[str, str]) -> str:
-    """The figure as a part of a page: its letters as text, its colours those of the page."""
+    """Return the figure as SVG for the page, with text as text and with the page's colours."""
     import matplotlib
 
     text = io.StringIO()
@@ -181,7 +181,7 @@ def _inline(figure: Figure, prefix: str, tooltips: Mapping[str, str]) -> str:
     root.attrib.pop("width"), root.attrib.pop("height")
     root.set("aria-hidden", "true")
     for element in root.iter():
-        # The picture as a whole has its words; a name that it repeats is a tooltip.
+        # The chart as a whole has a description; parts with a name get a tooltip.
         name = element.attrib.get("id")
         if name in tooltips:
             title = ElementTree.Element(f"{{{_SVG}}}title")
@@ -196,7 +196,7 @@ def _inline(figure: Figure, prefix: str, tooltips: Mapping[str, str]) -> str:
 
 
 def _rename(element: ElementTree.Element, prefix: str) -> None:
-    """Ids are unique in a page, in which there are several figures."""
+    """Add a prefix to ids and references, so that ids are unique in the page."""
     for key, value in element.attrib.items():
         if key == "id":
             element.set(key, prefix + value)

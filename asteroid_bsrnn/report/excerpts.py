@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from .. import peers  # noqa: F401  so that their files load
 from ..data import Layout
 from ..errors import UserError
-from ..evaluation.candidates import weights_of
 from ..evaluation.comparison import Comparison, Row
 from ..evaluation.datasets import EvaluationTracks
+from ..evaluation.records import weights_of
 from ..options import SPLITS
 from ..progress import Progress
 from ..separation.separator import Separator
@@ -23,12 +22,12 @@ from .inputs import Group
 
 @dataclass(frozen=True)
 class Excerpt:
-    """An excerpt of a track.
+    """Excerpt of a track.
 
     Attributes:
-        name: of the track.
-        number: of the track in the comparison.
-        start: in the track, in seconds.
+        name: name of the track.
+        number: number of the track in the comparison.
+        start: start in the track in seconds.
         sample_rate: in hertz.
         mixture: (channels, time).
         references: source -> (channels, time).
@@ -53,9 +52,9 @@ def choose_tracks(comparison: Comparison, wanted: int | Sequence[str]) -> list[i
     """Return the numbers of the tracks to listen to.
 
     Args:
-        comparison: of the tracks.
-        wanted: names of tracks, or their number. A number of tracks is spread from the worst to
-            the best by the mean uSDR of the first model.
+        comparison: comparison of the tracks.
+        wanted: names of tracks, or a number of tracks, which
+            are spread from the worst to the best by the mean uSDR of the first model.
     """
     names = list(comparison.rows[0].record.names)
     if not isinstance(wanted, int):
@@ -75,7 +74,7 @@ def find_data(
     """Return the tracks of a group's records and the name of their folder; None if not found.
 
     Args:
-        group: of records.
+        group: group of records.
         roots: folders of data sets.
         validation_tracks: as in `EvaluationTracks`.
     """
@@ -108,12 +107,12 @@ def cut_excerpts(
     """Separate excerpts of tracks with all models whose weights exist.
 
     Args:
-        group: with the records of the models.
-        data: with the tracks.
-        numbers: of the tracks.
+        group: group with the records of the models.
+        data: data with the tracks.
+        numbers: numbers of the tracks.
         seconds: length of an excerpt.
         device: as for `Separator`.
-        progress: called with the number of parts separated and in all.
+        progress: called with the numbers of finished and of all models.
 
     Returns:
         The excerpts, and a line for each model that could not be used.
@@ -131,7 +130,7 @@ def cut_excerpts(
         for part, found in zip(parts, estimates, strict=True):
             stems = separator.separate(part.mixture, part.sample_rate)
             wanted = [source for source in part.references if source in stems]
-            found[row.label] = {source: _array(stems[source]) for source in wanted}
+            found[row.label] = {source: stems[source] for source in wanted}
         if progress is not None:
             progress(index + 1, len(rows))
     return [
@@ -195,7 +194,3 @@ def _separator(row: Row, device: str) -> Separator:
     if path is None:
         raise UserError("its weights are gone")
     return Separator(path, device=device, **record.summary["settings"]["separator"])
-
-
-def _array(stem: torch.Tensor | np.ndarray) -> np.ndarray:
-    return stem.cpu().numpy() if isinstance(stem, torch.Tensor) else np.asarray(stem)

@@ -22,8 +22,8 @@ class Inputs:
     """Records and runs that were found.
 
     Attributes:
-        records: of evaluations.
-        runs: of trainings, with their ledgers.
+        records: records of evaluations.
+        runs: runs with their ledgers.
     """
 
     records: Sequence[Record]
@@ -35,8 +35,8 @@ class Group:
     """Results on the same tracks of the same data.
 
     Attributes:
-        key: name in links and names of files, such as "data1".
-        comparison: of all its records.
+        key: name in links and file names, such as "data1".
+        comparison: comparison of all records.
     """
 
     key: str
@@ -49,12 +49,12 @@ class Group:
 
     @property
     def fingerprint(self) -> str:
-        """A hash of the data."""
+        """Hash of the data."""
         return str(self.settings.get("data_fingerprint", ""))
 
     @property
     def part(self) -> str:
-        """Of the data set: "test", "valid", ... or "folders"."""
+        """Part of the data set: "test", "valid", ... or "folders"."""
         return str(self.settings.get("part", "test"))
 
     @property
@@ -70,7 +70,7 @@ def find_inputs(given: Iterable[str | os.PathLike]) -> Inputs:
         given: folders of results, of runs, or of folders of those; a comparison's JSON file.
 
     Raises:
-        UserError: if one of them is missing, holds neither, or holds something damaged.
+        UserError: if one of them is missing, contains neither, or contains something damaged.
     """
     records: dict[Path, None] = {}
     runs: dict[Path, None] = {}
@@ -93,7 +93,7 @@ def group(records: Sequence[Record], test: str) -> list[Group]:
     """Group records of the same tracks and compare each group.
 
     Args:
-        records: of any data.
+        records: records on any data.
         test: the paired test, as in `compare`.
     """
     by_data: dict[tuple, list[Record]] = {}

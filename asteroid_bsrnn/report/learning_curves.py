@@ -11,17 +11,17 @@ from ..errors import UserError
 from .charts import log_scale
 from .drawing import INK, NARROW, PALETTE, Chart, draw, new_figure
 
-VALIDATION = "val_usdr"
-LOSS = "loss"
+_VALIDATION = "val_usdr"
+_LOSS = "loss"
 
 
 @dataclass(frozen=True)
 class Curve:
-    """A measure over a training.
+    """Measure over the time of a training.
 
     Attributes:
-        hours: since the start, without pauses.
-        values: of the measure.
+        hours: hours since the start, without pauses.
+        values: values of the measure.
     """
 
     hours: Sequence[float]
@@ -30,13 +30,13 @@ class Curve:
 
 @dataclass(frozen=True)
 class Training:
-    """A run and its learning curves.
+    """Run with its learning curves.
 
     Attributes:
         label: unique name of the run.
-        run: its ledger.
-        validation: mean uSDR in dB of each validation; None where it is unknown.
-        loss: training loss; None where it is unknown.
+        run: the run.
+        validation: mean uSDR in dB of each validation; None if it is unknown.
+        loss: training loss; None if it is unknown.
     """
 
     label: str
@@ -79,7 +79,9 @@ def draw_trainings(folder: Path, name: str, trainings: Sequence[Training]) -> Ch
             axes.set_title(title)
             axes.set_xlabel("hours of training")
             for training, curve in curves:
-                _draw_curve(axes, curve, colours[training.label], training.label)
+                look = {"color": colours[training.label], "markersize": 3.5}
+                look["marker"] = "o" if len(curve.values) < 30 else ""
+                axes.plot(curve.hours, curve.values, label=training.label, **look)
             if title == "training loss":
                 log_scale(axes.yaxis)
         handles, labels = grid.flat[0].get_legend_handles_labels()
@@ -89,11 +91,6 @@ def draw_trainings(folder: Path, name: str, trainings: Sequence[Training]) -> Ch
 
     best = [f"{t.label} {max(t.validation.values):.1f}" for t in trainings if t.validation]
     return draw(folder, name, plot, f"Learning curves; best validation uSDR: {'; '.join(best)}.")
-
-
-def _draw_curve(axes, curve: Curve, colour: str, label: str) -> None:
-    marker = "o" if len(curve.values) < 30 else ""
-    axes.plot(curve.hours, curve.values, marker=marker, color=colour, label=label, markersize=3.5)
 
 
 def _training(label: str, run: Run) -> Training:
@@ -110,7 +107,7 @@ def _training(label: str, run: Run) -> Training:
         # Steps are numbered from 0, so step s ends the (s + 1)-th.
         return Curve([hours_a_step * (s + 1) for s, _ in events], [v for _, v in events])
 
-    return Training(label, run, curve(VALIDATION), curve(LOSS))
+    return Training(label, run, curve(_VALIDATION), curve(_LOSS))
 
 
 def _scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:

@@ -1,7 +1,7 @@
 """A page that plays the stems of a song together, opened from disk.
 
-The page refers to the stems by relative links and holds everything else itself. It plays them with
-`<audio>` elements, because a page opened from disk may not read the samples of other files.
+The page has relative links to the stems and contains everything else. It plays them by `<audio>`
+elements, because a page opened from disk may not read the samples of other files.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from ..files import write_text
 from .rendering import STATIC, environment
 
 _MARK = '<meta name="generator" content="asteroid-bsrnn separate '
-"""Beginning of a line of every page; only a file with it is replaced without being asked for."""
+"""Beginning of a line of every page; files with it may be replaced."""
 
 
 def page_path(track: str, stems: Mapping[str, Path], overwrite: bool = False) -> Path:
-    """Return the path of a song's page: `<track>.html` in the folder that holds all its stems.
+    """Return the path of a song's page, `<track>.html` in the folder that contains all stems.
 
     Args:
         track: name of the song.
-        stems: from the name of each stem to its path.
-        overwrite: whether the page may replace a file that is no such page.
+        stems: path of each stem by name.
+        overwrite: whether the page may replace another file.
 
     Raises:
-        UserError: something else than a page is in its place.
+        UserError: if its place is taken by something else.
     """
     folder = os.path.commonpath([path.parent for path in stems.values()])
     path = Path(folder, page_name(track))
@@ -49,19 +49,19 @@ def write_page(path: Path, track: str, stems: Mapping[str, Path]) -> None:
     """Write the page of a song.
 
     Args:
-        path: of the page, as `page_path` returns it.
+        path: path of the page, as `page_path` returns it.
         track: name of the song.
-        stems: from the name of each stem to its path, in the order of the page.
+        stems: path of each stem by name, in the order of the page.
 
     Raises:
-        UserError: the page cannot be written.
+        UserError: if the page cannot be written.
     """
     static = {name: STATIC / name for name in ("report.css", "theme.js")}
     text = (
         environment()
         .get_template("listening.html")
         .render(
-            # Names of files need not be valid Unicode, but a page must be.
+            # File names may be invalid Unicode, but the page must be valid.
             track=os.fsencode(track).decode("utf-8", "replace"),
             stems={name: _link(stem, path.parent) for name, stem in stems.items()},
             mark=Markup(_MARK),
@@ -79,7 +79,7 @@ def write_page(path: Path, track: str, stems: Mapping[str, Path]) -> None:
 
 
 def _link(stem: Path, folder: Path) -> str:
-    """Return the address of a stem relative to a folder that holds it."""
+    """Return the address of a stem relative to a folder above it."""
     return quote(os.fsencode(stem.relative_to(folder).as_posix()))
 
 

@@ -1,44 +1,92 @@
-"""The page of a report: its content, and the templates that show it.
+"""The page of a report: its content, the tables in it, and the templates that show it.
 
 Jinja escapes all text. Only the charts, whose text matplotlib escapes, are inserted as they are.
 """
 
 from __future__ import annotations
 
+import json
+import math
 import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
 from markupsafe import Markup
 
 from .._version import __version__
+from ..costs import paper_table
 from ..costs.paper_table import Table
-from ..evaluation import comparison_table
-from ..evaluation.comparison import MEAN, Comparison
-from ..tables import Column, rounded
+from ..costs.runs import Run, Value
+from ..data.musdb18hq import MUSDB18HQ_COUNTS
+from ..evaluation import comparison_table, oracles
+from ..evaluation.comparison import MEAN, Comparison, Row
+from ..evaluation.records import SUMMARY
+from ..tables import EMPTY, Cell, Column, rounded
 from .clips import Player
 from .drawing import Chart
 from .inputs import Group
+from .learning_curves import Training
 from .rendering import STATIC, environment
-from .tables import Sheet
+
+# Copies of records: label of a row -> "record", "costs" or "ledger" -> path in the report.
+Links = Mapping[str, Mapping[str, str]]
+
+# Folder of the results on the test tracks in the folder of a run.
+_TEST_RESULTS = "evaluation_test"
+
+
+@dataclass(frozen=True)
+class Line:
+    """Row of a table.
+
+    Attributes:
+        title: title of the row.
+        cells: values of the columns.
+        best: indices of the cells that no other model exceeds.
+        note: text beside the title.
+        is_reference_point: whether the row is the mixture or an oracle instead of a model.
+        colour: number of the series in charts; None for reference points.
+    """
+
+    title: str
+    cells: Sequence[Cell]
+    best: frozenset[int] = frozenset()
+    note: str = ""
+    is_reference_point: bool = False
+    colour: int | None = None
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """Table of the page.
+
+    Attributes:
+        columns: columns of values, after the title.
+        groups: group of each column: "usdr", "csdr" or "cost".
+        lines: rows; those of tables with the paper's figures have two cells per column.
+    """
+
+    columns: Sequence[Column]
+    groups: Sequence[str]
+    lines: Sequence[Line]
 
 
 @dataclass(frozen=True)
 class Section:
-    """A comparison on one data set.
+    """Section of the page: a comparison on one data set.
 
     Attributes:
-        key: names it in the page.
-        name: of the data's folder; None where it is not known.
-        group: its records.
-        comparison: of them, its paths those of copies in the report.
-        sheet: its table.
-        costs: charts of score and cost, by "kwh" and "real_time_factor".
-        boxes: charts of the scores of all tracks, by measure.
-        players: of chosen tracks.
-        problems: lines on what is missing from the players.
+        key: name in the page.
+        name: name of the folder of the data; None if it is unknown.
+        group: group of records.
+        comparison: comparison whose paths are those of copies in the report.
+        sheet: table of the comparison.
+        costs: charts of score and cost by "kwh" and "real_time_factor".
+        boxes: charts of the scores of all tracks by measure.
+        players: players of chosen tracks.
+        problems: lines on missing parts of the players.
     """
 
     key: str
@@ -67,18 +115,18 @@ class Section:
 
 @dataclass(frozen=True)
 class Page:
-    """Content of the page.
+    """Contents of the page.
 
     Attributes:
-        title: of the page.
-        sections: a comparison each.
-        notes: on parts that are missing.
-        trainings: table of all runs; None where there are none.
-        on_musdb18hq: from a run's label to whether it was on MUSDB18-HQ.
-        curves: chart of the learning curves; None where there are none.
+        title: title of the page.
+        sections: sections, one per comparison.
+        notes: lines on missing parts.
+        trainings: table of all runs; None without runs.
+        on_musdb18hq: whether a run was on MUSDB18-HQ, by label.
+        curves: chart of the learning curves; None without curves.
         paper: the paper's tables, "validation" and "test", with their sheets.
         energy: chart of the paper's scores and energies.
-        reference: of the paper.
+        reference: reference of the paper.
     """
 
     title: str
@@ -115,10 +163,143 @@ def _clock(seconds: float) -> str:
 
 
 def _decibels(value: float | None) -> str:
-    """Return a score; "–" where there is none."""
+    """Return a score; "–" if it is missing."""
     return "–" if value is None or value != value else _minus(rounded(value, 2))
 
 
 def _minus(text: str) -> str:
     """Return text with real minus signs, which are as wide as a plus."""
     return text.replace("-", "\N{MINUS SIGN}")
+
+
+def comparison_sheet(comparison: Comparison, links: Links) -> Sheet:
+    """Return the table that `asteroid-bsrnn compare` prints."""
+    columns = comparison_table.columns_of(comparison)
+    models = [row for row in comparison.rows if not row.record.is_reference_point]
+    best = [_best(column, models) for column in columns]
+    lines = []
+    for row in comparison.rows:
+        cells = [
+            replace(column.cell(row), link=links[row.label].get(column.path, ""))
+            for column in columns
+        ]
+        reference = row.record.is_reference_point
+        reached = {
+            index
+            for index, (cell, top) in enumerate(zip(cells, best, strict=True))
+            if top is not None and cell.value == top
+        }
+        lines.append(
+            Line(
+                row.label,
+                cells,
+                frozenset() if reference else frozenset(reached),
+                _note(row),
+                reference,
+                None if reference else models.index(row),
+            )
+        )
+    # The measure is shown above the table.
+    names = tuple(f"{name} " for name in comparison_table.NAMES.values())
+    titles = [c.title.removeprefix(names[0]).removeprefix(names[1]) for c in columns]
+    short = [replace(column, title=title) for column, title in zip(columns, titles, strict=True)]
+    return Sheet(short, [column.group for column in columns], lines)
+
+
+def trainings_sheet(
+    trainings: Sequence[Training], sources: Sequence[str], links: Mapping[str, str]
+) -> Sheet:
+    """Return the best validation scores and the costs of runs on any data.
+
+    Args:
+        trainings: runs to show.
+        sources: sources that any of the runs separates.
+        links: copies of the ledgers by label.
+    """
+    costs: dict[Column, Callable[[Run], Value | float | None]] = {
+        Column("M params"): Run.parameters,
+        Column("epochs"): lambda run: run.record["totals"]["epochs"],
+        Column("hours"): lambda run: run.record["totals"]["hours"],
+        Column("CodeCarbon", "kWh"): Run.codecarbon_kwh,
+        Column("Green Algorithms", "kWh"): Run.green_algorithms_kwh,
+    }
+    columns = [*(Column(source, decimals=2) for source in sources), *costs]
+    groups = ["usdr"] * len(sources) + ["cost"] * len(costs)
+    lines = []
+    for index, training in enumerate(trainings):
+        run, link = training.run, links[training.label]
+        values = [run.validation_score(source) for source in sources]
+        values += [value(run) for value in costs.values()]
+        note = run.row if run.row != training.label else ""
+        cells = [_cell(value, link) for value in values]
+        lines.append(Line(training.label, cells, note=note, colour=index))
+    return Sheet(columns, groups, lines)
+
+
+def paper_sheet(table: paper_table.Table) -> Sheet:
+    """Return a table of the paper, with the paper's figure and that of the runs in each column."""
+    lines = []
+    for row in table.rows:
+        cells = []
+        for column in table.columns:
+            cells += [Cell(row.paper[column]), paper_table.cell_of(row.here[column])]
+        lines.append(Line(row.title, cells, note=row.name or ""))
+    groups = ["score" if name in paper_table.SCORES else "cost" for name in table.columns]
+    return Sheet(paper_table.columns_of(table), groups, lines)
+
+
+def paper_tables(runs: Sequence[Run]) -> dict[str, paper_table.Table]:
+    """Return the paper's tables of validation and test scores with the runs on MUSDB18-HQ.
+
+    Args:
+        runs: runs on any data; only those on MUSDB18-HQ are used.
+
+    Raises:
+        UserError: if runs cannot share a row.
+    """
+    folders = [run.folder for run in runs if on_musdb18hq(run)]
+    scores = {folder: found for folder in folders if (found := _test_scores(folder))}
+    return {
+        "validation": paper_table.collect(folders),
+        "test": paper_table.collect(list(scores), test_scores=scores),
+    }
+
+
+def on_musdb18hq(run: Run) -> bool:
+    """Return whether a run was trained on MUSDB18-HQ, according to its configuration."""
+    data = run.configuration.get("data")
+    return isinstance(data, Mapping) and data.get("musdb18hq") is True
+
+
+def _test_scores(folder: Path) -> dict[str, float] | None:
+    """Return the cSDR by source of an evaluation on all test tracks."""
+    try:
+        summary = json.loads((folder / _TEST_RESULTS / SUMMARY).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    if summary["n_tracks"] != MUSDB18HQ_COUNTS["test"]:
+        return None
+    return {source: score for source, score in summary["csdr"].items() if source != "mean"}
+
+
+def _best(column: comparison_table.Column, models: Sequence[Row]) -> float | None:
+    """Return the best value of all models; None for a single model or without a direction."""
+    values = [value for row in models if (value := column.cell(row).value) is not None]
+    return column.best(values) if column.best and len(values) > 1 else None
+
+
+def _cell(value: Value | float | None, link: str) -> Cell:
+    if value is None:
+        return EMPTY
+    if not isinstance(value, Value):
+        return Cell(value, link=link)
+    if math.isnan(value.number):
+        return EMPTY
+    marks = [name for name in ("extrapolated", "unfinished") if getattr(value, name)]
+    return Cell(value.number, marks=tuple(marks), link=link)
+
+
+def _note(row: Row) -> str:
+    if row.record.is_reference_point and row.record.label in oracles.names():
+        return oracles.description(row.record.label)
+    return row.record.summary.get("model", {}).get("class") or ""

@@ -85,26 +85,10 @@ def file_of_run(folder: Path) -> Path | None:
     if best.is_file():
         return best
     inner = folder / CHECKPOINTS_OF_RUN
-    return _best_checkpoint(inner if inner.is_dir() else folder)
+    return best_checkpoint(inner if inner.is_dir() else folder)
 
 
-def checkpoints_in(path: str | os.PathLike) -> list[Path]:
-    """Return `[path]`; for a folder the best weights of the run, or the checkpoints (*.ckpt) in it.
-
-    Raises:
-        UserError: the folder contains no checkpoint.
-    """
-    path = Path(path)
-    if not path.is_dir():
-        return [path]
-    run = file_of_run(path)
-    found = list_files(path, (".ckpt",)) if run is None else [run]
-    if not found:
-        raise UserError(f"{path}: there is no checkpoint (*.ckpt) in this folder")
-    return sorted(found, key=checkpoint.in_order_of_sources)
-
-
-def _best_checkpoint(folder: Path) -> Path | None:
+def best_checkpoint(folder: Path) -> Path | None:
     """Return the best checkpoint of a training, or None if there is none.
 
     The latest readable checkpoint stores which one is the best. Before the first validation it is
@@ -124,6 +108,22 @@ def _best_checkpoint(folder: Path) -> Path | None:
         return files[name]
     best = sorted(name for name in files if name.startswith("best-"))
     return files[best[-1]] if best else None
+
+
+def checkpoints_in(path: str | os.PathLike) -> list[Path]:
+    """Return `[path]`; for a folder the best weights of the run, or the checkpoints (*.ckpt) in it.
+
+    Raises:
+        UserError: the folder contains no checkpoint.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        return [path]
+    run = file_of_run(path)
+    found = list_files(path, (".ckpt",)) if run is None else [run]
+    if not found:
+        raise UserError(f"{path}: there is no checkpoint (*.ckpt) in this folder")
+    return sorted(found, key=checkpoint.in_order_of_sources)
 
 
 def _of_user(path: Path) -> Weights:

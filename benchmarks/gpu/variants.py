@@ -58,7 +58,7 @@ class Variant:
 
     @property
     def needs_gpu(self) -> bool:
-        """Whether the variant needs a GPU."""
+        """Return whether the variant needs a GPU."""
         return self.lstm == "triton" or self.graphs
 
     def build(self, name: str, device: str, quick: bool) -> tuple[torch.nn.Module, torch.nn.Module]:
@@ -86,7 +86,7 @@ class Variant:
 
 
 def counted_gib(name: str, variant: Variant) -> float | None:
-    """Return the GiB of an example by `memory.py`; None for LSTMs of cuDNN, which only it knows."""
+    """Return the GiB of an example by `memory.py`; None for LSTMs of cuDNN."""
     if variant.lstm != "triton" or variant.plain:
         return None
     precision = variant.precision if variant.precision in ("bfloat16", "float16") else "float32"

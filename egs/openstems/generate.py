@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Build a data set of multitrack music from packages alone, in the layout of MUSDB18-HQ.
+"""Build a data set of multitrack music in the layout of MUSDB18-HQ, from packages alone.
 
 Exit codes: 0 done, 2 a user's mistake (one line on stderr), 1 songs that failed or a bug,
 130 interrupted.
@@ -40,33 +40,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         return complain(str(error))
     except BrokenProcessPool:
-        complain("a worker was ended from outside, maybe for want of memory: use fewer --workers")
+        complain("a worker process was killed, perhaps for lack of memory: use fewer --workers")
         return 1
     except KeyboardInterrupt:
-        print(f"{PROGRAM}: interrupted; the same command goes on", file=sys.stderr)
+        print(f"{PROGRAM}: interrupted; the same command resumes", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        # Whoever read the output has enough; what is left in the buffer would fail again.
+        # The reader closed the pipe; flushing the rest of the buffer would fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
 
 
 class OneLineParser(argparse.ArgumentParser):
-    """A parser whose mistakes take one line."""
+    """Parser that reports a mistake in one line."""
 
     def error(self, message: str):
-        """Print the mistake and where to read more, and exit."""
+        """Print the mistake with a pointer to the help, and exit."""
         self.exit(complain(f"{message} (try: {self.prog} --help)"))
 
 
 def complain(message: str) -> int:
-    """Print a mistake in one line, and return its exit code."""
+    """Print a mistake in one line and return its exit code."""
     print(f"{PROGRAM}: error: {' '.join(message.split())}", file=sys.stderr)
     return 2
 
 
 def fetch(options: argparse.Namespace) -> int:
-    """Get the materials that are missing."""
+    """Download missing materials."""
     from openstems.materials.fetch import fetch as get
 
     get(_materials(options), show)
@@ -74,7 +74,7 @@ def fetch(options: argparse.Namespace) -> int:
 
 
 def build(options: argparse.Namespace) -> int:
-    """Build a data set, or go on with it."""
+    """Build a data set, or resume an unfinished one."""
     from openstems.dataset import BuildSettings
     from openstems.dataset import build as build_dataset
 
@@ -110,7 +110,7 @@ def build(options: argparse.Namespace) -> int:
 
 
 def songs(options: argparse.Namespace) -> int:
-    """Get whole songs, and list them with their licences."""
+    """Download whole songs and list them with their licences."""
     from openstems.materials.fetch import fetch as get
     from openstems.whole_songs import write_list
 
@@ -123,7 +123,7 @@ def songs(options: argparse.Namespace) -> int:
 
 
 def statistics(options: argparse.Namespace) -> int:
-    """Print how a data set sounds, in numbers beside those of a real recording."""
+    """Print statistics of a data set beside those of a real recording."""
     from openstems.statistics import measure_folder, reference, table
 
     summary = measure_folder(options.root, jobs=options.workers)
@@ -132,7 +132,7 @@ def statistics(options: argparse.Namespace) -> int:
 
 
 def show(line: str) -> None:
-    """Print a line at once, so that a log has it before what takes long."""
+    """Print a line and flush it, so that a log shows it before a long step."""
     print(line, flush=True)
 
 
@@ -148,7 +148,7 @@ def _materials(options: argparse.Namespace, kind: str = "parts") -> Materials:
 
 
 def _end(number: int, frame: object) -> None:
-    """End as with Ctrl-C, workers and all."""
+    """Stop this process and its workers, as Ctrl-C does."""
     raise KeyboardInterrupt
 
 
@@ -163,32 +163,30 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_fetch(commands) -> None:
-    text = "Download what songs are made from, without installing anything."
+    text = "Download the materials of songs, without installing anything."
     command = commands.add_parser("fetch", help=text, description=text)
     _add_materials(command)
     command.set_defaults(run=fetch)
 
 
 def _add_build(commands) -> None:
-    text = "Build a data set; the same command goes on with an unfinished one, or enlarges it."
+    text = "Build a data set; the same command resumes or enlarges it."
     command = commands.add_parser("build", help=text, description=text)
     command.add_argument("--root", required=True, metavar="DIR", help="its folder")
     amount = command.add_mutually_exclusive_group(required=True)
+    amount.add_argument("--songs", type=int, metavar="N", help="number of songs of all splits")
     amount.add_argument(
-        "--songs", type=int, metavar="N", help="number of songs, all splits together"
-    )
-    amount.add_argument(
-        "--hours", type=_positive, metavar="H", help="as many songs as last so long"
+        "--hours", type=_positive, metavar="H", help="as many songs as have this length in total"
     )
     command.add_argument(
         "--seconds",
         type=_positive,
         default=30.0,
         metavar="S",
-        help="length of a song; default: %(default)g",
+        help="length of a song in seconds; default: %(default)g",
     )
     command.add_argument(
-        "--seed", type=int, default=1, help="of everything random; default: %(default)s"
+        "--seed", type=int, default=1, help="seed of all random choices; default: %(default)s"
     )
     command.add_argument(
         "--shares",
@@ -203,7 +201,7 @@ def _add_build(commands) -> None:
         type=int,
         default=48,
         metavar="N",
-        help="that a voice is learnt from, once; a few make a quick trial; default: %(default)s",
+        help="phrases from which each voice is built; a few do for a trial; default: %(default)s",
     )
     command.add_argument(
         "--workers", type=int, metavar="N", help="processes; default: by cores and memory"
@@ -213,12 +211,12 @@ def _add_build(commands) -> None:
 
 
 def _add_songs(commands) -> None:
-    text = "Download whole songs without stems, and list them with licences and authors."
+    text = "Download whole songs without stems and list them with their licences and authors."
     command = commands.add_parser(
         "songs",
         help=text,
-        description=text + " The list, in JSON, is what ../musdb18hq/finetune takes as its songs. "
-        "Profile clean holds CC-BY, CC-BY-SA and the public domain, full adds the GPL. With git "
+        description=text + " The list, in JSON, is for ../musdb18hq/finetune. "
+        "Profile clean has CC-BY, CC-BY-SA and the public domain, full adds the GPL. With git "
         "(--clients apt git), recorded phrases are listed as vocals without a song. The songs "
         "that real_validation.py uses are left out.",
     )
@@ -228,7 +226,7 @@ def _add_songs(commands) -> None:
 
 
 def _add_statistics(commands) -> None:
-    text = "Levels, spectra and widths of a data set's stems, beside those of a real recording."
+    text = "Print levels, spectra and stereo widths of the stems beside those of a real recording."
     command = commands.add_parser("statistics", help=text, description=text)
     command.add_argument("root", metavar="DIR", help="folder of a data set")
     command.add_argument(
@@ -243,7 +241,7 @@ def _add_materials(command: argparse.ArgumentParser) -> None:
         "--profile",
         choices=PROFILES,
         default="clean",
-        help="clean (default): permissive licences alone, for whole songs CC-BY-SA too; full: GPL "
+        help="clean (default): permissive licences only, for whole songs CC-BY-SA too; full: GPL "
         "and CC-BY-SA too",
     )
     group.add_argument(
@@ -252,7 +250,7 @@ def _add_materials(command: argparse.ArgumentParser) -> None:
         choices=CLIENTS,
         default=list(DEFAULT_CLIENTS),
         help=f"programs to use; default: {' '.join(DEFAULT_CLIENTS)}; git adds recordings of "
-        "people; pip and npm serve on every system",
+        "people; pip and npm work on every system",
     )
     group.add_argument(
         "--without",
@@ -266,14 +264,14 @@ def _add_materials(command: argparse.ArgumentParser) -> None:
         "--materials",
         metavar="DIR",
         type=Path,
-        help=f"where those of npm, apt and git lie ($OPENSTEMS_MATERIALS, else {_tilde()})",
+        help=f"folder of materials of npm, apt and git ($OPENSTEMS_MATERIALS, else {_tilde()})",
     )
     group.add_argument(
         "--recordings",
         metavar="DIR",
         type=Path,
         help="folder with your own copies of materials of git, each in a folder of its name, which "
-        "are used instead of what git gets ($OPENSTEMS_RECORDINGS)",
+        "are used instead of downloads ($OPENSTEMS_RECORDINGS)",
     )
 
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Pack training data as Opus for another machine, and unpack them there (gpu_job.sh does both).
+"""Pack training data as Opus for another machine, and unpack them there, as gpu_job.sh does.
 
     python packed.py pack DIR --data data --selection exp/estimates/selection.json
     python packed.py unpack DIR OUTPUT
@@ -47,13 +47,16 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("folder", metavar="DIR", type=Path, help="a new folder")
     command.add_argument("--data", type=Path, required=True, help="a data set of generate.py")
     command.add_argument(
-        "--selection", type=Path, required=True, help="of stage 1 of ../musdb18hq/finetune"
+        "--selection",
+        type=Path,
+        required=True,
+        help="selection of stage 1 of ../musdb18hq/finetune",
     )
     units = {
-        "megabytes": "2^20 bytes, of all files together, to about a song",
-        "kbps": "kilobits a second of a stereo file",
-        "seconds": "of a song with a teacher's estimates",
-        "silent_seconds": "of a song that lacks a source",
+        "megabytes": "approximate size of all files in 2^20 bytes",
+        "kbps": "bit rate of a stereo file in kb/s",
+        "seconds": "seconds of a song with a teacher's estimates",
+        "silent_seconds": "seconds of a song that lacks a source",
         "validation": "number of labelled validation songs",
     }
     for field in fields(Amounts):

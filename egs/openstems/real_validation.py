@@ -37,27 +37,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def build(options: argparse.Namespace) -> int:
-    """Make the set."""
+    """Build the validation set."""
     from openstems.materials.fetch import fetch
-    from openstems.real.folder import build as build_set
-    from openstems.real.songs import real_songs
+    from openstems.real.songs import real_songs, write_set
 
     shared = {"directory": options.materials, "recordings": options.recordings}
     whole = Materials(clients=("apt",), kinds=("songs",), without=("megaglest-data",), **shared)
     parts = Materials(clients=CLIENTS, **shared)
     fetch(whole, _show)
-    manifest = build_set(options.root, real_songs(parts, whole), _show)
+    manifest = write_set(options.root, real_songs(parts, whole), _show)
     minutes = sum(song["seconds"] for song in manifest["songs"]) / 60
     _show(f"{options.root}: {len(manifest['songs'])} songs, {minutes:.1f} minutes")
     return 0
 
 
 def evaluate(options: argparse.Namespace) -> int:
-    """Print the tables, and write them beside the records."""
-    from asteroid_bsrnn.evaluation.candidates import candidate
-    from openstems.real import tables
-    from openstems.real.folder import MANIFEST
-    from openstems.real.scores import COLUMNS, measure, obstacles
+    """Print the tables and write them beside the records."""
+    from asteroid_bsrnn.evaluation.records import candidate
+    from openstems.real import scores as validation
+    from openstems.real.songs import MANIFEST
 
     if not (options.root / MANIFEST).is_file():
         raise UserError(f"{options.root}: no validation set; make one with 'build'")
@@ -68,17 +66,18 @@ def evaluate(options: argparse.Namespace) -> int:
         raise UserError(f"--against {options.against}: not among the models {', '.join(labels)}")
     separator = {"device": options.device, "precision": options.precision}
     figures = [
-        measure(model, options.root, options.output, separator, _progress) for model in models
+        validation.measure(model, options.root, options.output, separator, _progress)
+        for model in models
     ]
     against = figures[labels.index(options.against)]
-    text = [tables.figures_table(figures), tables.groups_table(figures)]
+    text = [validation.figures_table(figures), validation.groups_table(figures)]
     if len(figures) > 1:
-        text.append(tables.differences_table(figures, against))
-    loudest = "; ".join(map(tables.loudest_false_vocals, figures))
+        text.append(validation.differences_table(figures, against))
+    loudest = "; ".join(map(validation.loudest_false_vocals, figures))
     text.append(f"The loudest false vocals in a piece: {loudest}.")
     for model in figures:
         if model is not against:
-            problems = obstacles(model, against)
+            problems = validation.obstacles(model, against)
             verdict = f"no ({'; '.join(problems)})" if problems else "yes"
             text.append(f"May `{model.label}` replace `{against.label}`? {verdict}.")
     page = "\n\n".join(text) + "\n"
@@ -88,7 +87,7 @@ def evaluate(options: argparse.Namespace) -> int:
         "models": {
             model.label: {
                 "sha256": given.sha256,
-                **{name: _plain(model.scores[name]) for name in COLUMNS},
+                **{name: _plain(model.scores[name]) for name in validation.COLUMNS},
             }
             for model, given in zip(figures, models, strict=True)
         },
@@ -113,7 +112,7 @@ def _progress(line: str) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    text = "Make the set from downloaded songs and recordings."
+    text = "Build the set from downloaded songs and recordings."
     command = commands.add_parser("build", help=text, description=text)
     command.add_argument("root", metavar="DIR", type=Path, help="a new folder")
     command.add_argument(
@@ -135,7 +134,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--root", metavar="DIR", type=Path, required=True, help="the set")
     command.add_argument(
-        "--against", metavar="MODEL", default="small", help="for the tests; default: %(default)s"
+        "--against",
+        metavar="MODEL",
+        default="small",
+        help="model to compare with; default: %(default)s",
     )
     command.add_argument(
         "--output",

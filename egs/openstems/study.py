@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
-"""Short trainings that differ in one thing each, at equal budgets, and the table of what they give.
+"""Short trainings with equal budgets that differ in one setting, and the table of their scores.
 
     python study.py settings --root data      # sizes, band tables, STFTs, sharing of masks
     python study.py aids --root data          # averaged weights, what examples are made of
     python study.py voices --root data        # vocals learnt from one kind of voice alone
     python study.py real --root data --row conf/real.yml --steps N --set unlabelled.selection=FILE
 
-Each trial is a run of ../musdb18hq/compare in EXP/STUDY; the table, EXP/STUDY.md, has their scores
-on the validation songs, whose voices, instruments and pieces no training song has. Trials that are
-there already are not run again. `--trials` chooses some of them by name.
+Each trial is a run of ../musdb18hq/compare in EXP/STUDY. The table, EXP/STUDY.md, has the scores on
+the validation songs, which share no voices, instruments and pieces with training songs. Finished
+trials are not repeated. `--trials` chooses trials by name.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from asteroid_bsrnn.costs.environment import hardware
 from asteroid_bsrnn.evaluation.datasets import EvaluationTracks
 from asteroid_bsrnn.evaluation.running import evaluate_oracle
 from asteroid_bsrnn.evaluation.speed import count_macs
-from asteroid_bsrnn.files import list_folders
+from asteroid_bsrnn.files import list_folders, read_names
 from openstems.music import STEMS
 
 HERE = Path(__file__).resolve().parent
@@ -57,7 +57,7 @@ AIDS = {
     "stereo_width": ("augmentation.stereo_width=0.5",),
     "shift": ("augmentation.shift=0.1",),
 }
-# Measured by real_validation.py on the best_model.pth of each, at equal --steps.
+# For real_validation.py on the best_model.pth of each trial, at equal --steps.
 REAL = {
     "base": (),
     "free_masks": ("model.last_source_as_residual=false",),
@@ -71,23 +71,23 @@ REAL = {
     "weights_averaged": ("training.ema=0.99",),
     "half_unlabelled": ("unlabelled.ratio=0.3",),
 }
-# Fewer songs than these say little about a voice.
+# Least number of songs of a kind of voice.
 FEWEST_SONGS = 5
 
 
 @dataclass(frozen=True)
 class Trial:
-    """A training: its name, its data, and what it changes in the configuration."""
+    """A training: its name, its data, and its changes of the configuration."""
 
     name: str
     root: Path
     changes: tuple[str, ...] = ()
     source: str | None = None
-    vocals_of: tuple[str, ...] | None = None  # the only songs with vocals; None: all as they are
+    vocals_of: tuple[str, ...] | None = None  # songs that keep their vocals; None for all
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the trials that are missing, write the table, and return the exit code."""
+    """Run the missing trials, write the table, and return the exit code."""
     options = _parser().parse_args(arguments)
     try:
         trials = list(all_trials(options))
@@ -109,7 +109,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def all_trials(options: argparse.Namespace) -> Iterator[Trial]:
-    """Yield the trials of the study that was asked for."""
+    """Yield the trials of a study."""
     if options.study == "voices":
         yield from voices_trials(options)
     for name, changes in (
@@ -119,7 +119,7 @@ def all_trials(options: argparse.Namespace) -> Iterator[Trial]:
 
 
 def voices_trials(options: argparse.Namespace) -> Iterator[Trial]:
-    """Yield vocals from all kinds of voice together, and from each kind alone."""
+    """Yield trials of vocals with all kinds of voices, and with each kind alone."""
     one_source = ("model.preset=bsrnn_naive",)
     yield Trial("all", options.root, one_source, "vocals")
     for kind, songs in sorted(songs_by_kind_of_voice(options.root).items()):
@@ -129,7 +129,7 @@ def voices_trials(options: argparse.Namespace) -> Iterator[Trial]:
 
 
 def songs_by_kind_of_voice(root: Path) -> dict[str, list[str]]:
-    """Return names of the training songs with vocals, by the kind of the leading voice."""
+    """Return the names of the training songs with vocals by kind of the lead voice."""
     validation = validation_names(root)
     kinds = defaultdict(list)
     for folder in list_folders(root / "train"):
@@ -143,23 +143,21 @@ def songs_by_kind_of_voice(root: Path) -> dict[str, list[str]]:
 
 
 def validation_names(root: Path) -> set[str]:
-    """Return names of the validation songs.
+    """Return the names of the validation songs.
 
     Raises:
         UserError: if there is no such data set.
     """
-    path = root / "validation_tracks.txt"
     try:
-        return set(path.read_text(encoding="utf-8").splitlines())
-    except OSError as error:
+        return set(read_names(root / "validation_tracks.txt"))
+    except UserError as error:
         raise UserError(
-            f"{path}: cannot be read ({error.strerror}); build the data set first: "
-            f"python generate.py build --root {root}"
+            f"{error}; build the data set first: python generate.py build --root {root}"
         ) from error
 
 
 def with_vocals_of(songs: Sequence[str], root: Path, derived: Path) -> None:
-    """Link a data set whose training songs have vocals in `songs` alone, and silence elsewhere."""
+    """Link a data set in which only `songs` have vocals among the training songs."""
     with_vocals = {*songs, *validation_names(root)}
     for folder in list_folders(root / "train"):
         target = derived / "train" / folder.name
@@ -177,7 +175,7 @@ def with_vocals_of(songs: Sequence[str], root: Path, derived: Path) -> None:
 
 
 def train(trial: Trial, options: argparse.Namespace) -> None:
-    """Train, unless it is done."""
+    """Train a trial unless it is finished."""
     folder = options.exp / options.study / trial.name
     if (folder / "best_model.pth").is_file():
         return
@@ -201,7 +199,7 @@ def train(trial: Trial, options: argparse.Namespace) -> None:
 
 
 def write_table(trials: Sequence[Trial], options: argparse.Namespace) -> None:
-    """Print and write what the trials' ledgers tell, beside the scaled mixture."""
+    """Print and write the table of the trials' ledgers, beside the scaled mixture."""
     data = EvaluationTracks(
         options.root, "valid", validation_tracks=sorted(validation_names(options.root))
     )
@@ -238,7 +236,7 @@ def _line(trial: Trial, folder: Path) -> str:
 
 
 def _scores(usdr: Mapping[str, float]) -> str:
-    """Return cells of all stems and their mean, which is left out where a stem is."""
+    """Return the cells of all stems and of their mean, which is empty if one is missing."""
     cells = [f"{usdr[stem]:.2f}" if stem in usdr else "" for stem in STEMS]
     mean = sum(usdr[stem] for stem in STEMS) / len(STEMS) if all(cells) else None
     return " | ".join([*cells, "" if mean is None else f"{mean:.2f}"])
@@ -253,14 +251,17 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--exp", type=_absolute, default=HERE / "exp" / "studies", help="folder of the results"
     )
-    parser.add_argument("--minutes", type=float, default=4.0, help="of each training (4)")
-    parser.add_argument("--steps", type=int, help="of each training, instead of minutes")
+    parser.add_argument("--minutes", type=float, default=4.0, help="minutes of each training (4)")
+    parser.add_argument("--steps", type=int, help="steps of each training, instead of minutes")
     parser.add_argument("--trials", nargs="+", metavar="NAME", help="which; default: all")
     parser.add_argument("--set", nargs="+", default=[], metavar="GROUP.KEY=VALUE", help="in all")
     parser.add_argument("--no-table", dest="table", action="store_false", help="train alone")
     row = HERE / "conf" / "tiny.yml"
     parser.add_argument(
-        "--row", type=_absolute, default=row, help="what trials change (%(default)s)"
+        "--row",
+        type=_absolute,
+        default=row,
+        help="the configuration that trials change (%(default)s)",
     )
     return parser
 

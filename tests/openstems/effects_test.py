@@ -1,10 +1,10 @@
-"""Effects against what theory says about them."""
+"""Effects compared with theory."""
 
 import numpy as np
 import pytest
 
 from openstems import effects
-from openstems.effects import dynamics, filters, levels, modulation, saturation, space, stereo
+from openstems.effects import dynamics, filters, modulation, saturation, space
 from openstems.music import RATE
 
 
@@ -156,7 +156,7 @@ def test_asymmetry_adds_even_harmonics():
 def test_an_amplifier_ends_where_its_loudspeaker_does():
     driven = saturation.amplify(noise(2.0), drive=20, cabinet=4000)
     spectrum = np.abs(np.fft.rfft(driven[0])) ** 2
-    # Half a Hz a bin: the second octave above the edge against the first below it.
+    # Bins of half a hertz: the second octave above the edge relative to the first below it.
     assert spectrum[24000:32000].mean() < 1e-3 * spectrum[4000:8000].mean()
 
 
@@ -178,7 +178,7 @@ def test_ping_pong_echoes_change_sides():
 def test_a_room_has_unit_energy_and_its_decay():
     room = space.impulse_response(seed=3, decay=1.0, damping=0.0, early=0.0, predelay=0.0)
     np.testing.assert_allclose((room.astype(np.float64) ** 2).sum(axis=1), 1, rtol=1e-5)
-    # Energy that is still to come; a straight line in dB from -5 to -35 dB.
+    # The remaining energy falls linearly in dB from -5 to -35 dB.
     left = np.cumsum(room[0, ::-1].astype(np.float64) ** 2)[::-1]
     level = 10 * np.log10(left / left[0])
     start, end = (np.argmax(level < -depth) for depth in (5, 35))
@@ -209,15 +209,15 @@ def test_a_send_sets_the_energy_of_the_room():
 def test_pan_keeps_power():
     sound = noise()
     for position in (-1, -0.4, 0, 0.7, 1):
-        moved = stereo.pan(np.repeat(sound[:1], 2, axis=0), position)
+        moved = space.pan(np.repeat(sound[:1], 2, axis=0), position)
         assert (moved**2).sum() == pytest.approx(2 * (sound[0] ** 2).sum(), rel=1e-4)
-    np.testing.assert_allclose(stereo.pan(sound, 0), sound, rtol=1e-6)
-    assert np.abs(stereo.pan(sound, -1)[1]).max() < 1e-6
+    np.testing.assert_allclose(space.pan(sound, 0), sound, rtol=1e-6)
+    assert np.abs(space.pan(sound, -1)[1]).max() < 1e-6
 
 
 def test_width_scales_the_side():
     sound = noise()
-    wide = stereo.widen(sound, 1.5)
+    wide = space.widen(sound, 1.5)
     np.testing.assert_allclose(wide[0] - wide[1], 1.5 * (sound[0] - sound[1]), atol=1e-6)
     np.testing.assert_allclose(wide.sum(axis=0), sound.sum(axis=0), atol=1e-6)
 
@@ -225,7 +225,7 @@ def test_width_scales_the_side():
 def test_bass_becomes_mono_and_treble_stays_wide():
     for frequency, share in ((40, 0.1), (2000, 0.9)):
         one = sine(frequency)
-        sound = stereo.mono_below(np.stack([one[0], -one[0]]), 200)
+        sound = space.mono_below(np.stack([one[0], -one[0]]), 200)
         side = 0.5 * (sound[0] - sound[1])
         kept = np.abs(side[RATE // 2 :]).max() / 0.5
         assert kept < 0.35 if share < 0.5 else kept > share
@@ -252,10 +252,12 @@ def test_wow_bends_the_pitch_a_little():
 def test_active_level_ignores_pauses():
     sound = np.concatenate([sine(1000), np.zeros((2, 3 * RATE), np.float32)], axis=1)
     expected = 20 * np.log10(0.5 / np.sqrt(2))
-    assert levels.active_level(sound) == pytest.approx(expected, abs=0.1)
-    assert levels.active_level(levels.set_active_level(sound, -30)) == pytest.approx(-30, abs=0.01)
+    assert dynamics.active_level(sound) == pytest.approx(expected, abs=0.1)
+    assert dynamics.active_level(dynamics.set_active_level(sound, -30)) == pytest.approx(
+        -30, abs=0.01
+    )
     silence = np.zeros((2, RATE), np.float32)
-    assert not levels.set_active_level(silence, -20).any()
+    assert not dynamics.set_active_level(silence, -20).any()
 
 
 @pytest.mark.parametrize("name", effects.NAMES)
@@ -286,5 +288,5 @@ def test_every_effect_keeps_shape_type_and_silence(name):
         assert changed.shape == sound.shape and changed.dtype == np.float32
         assert np.isfinite(changed).all()
         if not sound.any():
-            # Far below half a step of 16 bits.
+            # Far below half a quantisation step of 16 bits.
             assert np.abs(changed).max() < 1e-9

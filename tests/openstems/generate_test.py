@@ -1,4 +1,4 @@
-"""The command as a user runs it: real songs from what pip alone gives, and his mistakes."""
+"""The command as a user runs it: real songs from materials of pip, and mistakes."""
 
 import os
 import re
@@ -32,7 +32,7 @@ def test_the_songs_are_what_the_project_reads(quick_data):
         (track,) = WholeTracks(find_tracks(root, subset, split, validation_tracks=names))
         assert track["mixture"].shape == (2, 6 * 44100)
         assert float(track["mixture"].abs().max()) > 0.1
-        # Something plays: which parts a song has is its own affair.
+        # At least one part plays; which ones depends on the song.
         assert int((track["sources"].abs().amax(dim=(1, 2)) > 0.01).sum()) >= 2
 
 
@@ -50,7 +50,7 @@ def test_no_two_splits_share_anything(quick_data):
     assert {entry["split"] for entry in entries} == {"train", "valid", "test"}
     for entry in entries:
         assert set(entry["uses"]) <= set(KINDS) and entry["uses"]
-    # The same names in another split would be found.
+    # Names shared with another split would be found.
     moved = [{**entries[0], "split": "train" if entries[0]["split"] != "train" else "test"}]
     assert check([*entries, *moved])
 
@@ -123,7 +123,7 @@ def test_a_mistake_takes_one_line(tmp_path, arguments, words):
 def test_other_settings_are_named(quick_data):
     run = generate(*("build", "--root", quick_data[0], "--songs", 3, "--seed", 2, *QUICK))
     assert run.returncode == 2
-    assert "a data set begun with other settings: seed was 1, now 2" in run.stderr
+    assert "a data set with other settings: seed was 1, now 2" in run.stderr
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):
@@ -146,7 +146,7 @@ def test_a_song_that_fails_makes_the_exit_code_1(quick_data, tmp_path):
     shutil.copytree(root, tmp_path / "data")
     song = tmp_path / "data" / "test" / "test-00000"
     shutil.rmtree(song)
-    # No voice can be kept where the cache should be.
+    # The place of the cache is not a folder.
     (tmp_path / "cache").write_text("")
     run = generate(
         *("build", "--root", tmp_path / "data", "--songs", 3, *QUICK),

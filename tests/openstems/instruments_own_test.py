@@ -1,4 +1,4 @@
-"""Our own instruments: synthesiser, strings, drums."""
+"""Synthetic instruments: synthesiser, strings, drums."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ SECOND = (Note(0.0, 1.0, 0, 100),)
 
 
 def cents_off(sound, pitch):
-    """Distance of the measured from the meant pitch, by autocorrelation."""
+    """Return the error of the pitch in cents, measured by autocorrelation."""
     mono = sound.mean(axis=0)[RATE // 5 : RATE]
     spectrum = np.fft.rfft(mono * np.hanning(len(mono)), 4 * len(mono))
     window = np.fft.rfft(np.hanning(len(mono)), 4 * len(mono))
@@ -29,19 +29,19 @@ def cents_off(sound, pitch):
 
 
 def power_between(sound, low, high):
-    """Share of the power from `low` to `high` Hz."""
+    """Return the share of the power from `low` to `high` Hz."""
     frequency, power = signal.welch(sound, RATE, nperseg=8192)
     power = power.mean(axis=0)
     return power[(frequency >= low) & (frequency < high)].sum() / power.sum()
 
 
 def level(sound):
-    """Root mean square in dB."""
+    """Return the root mean square in dB."""
     return 20 * np.log10(np.sqrt((sound.astype(np.float64) ** 2).mean()) + 1e-12)
 
 
 def check_sound(sound, samples):
-    """What every instrument's result must be."""
+    """Check the type, shape and level of an instrument's result."""
     assert sound.shape == (2, samples)
     assert sound.dtype == np.float32
     assert np.isfinite(sound).all()
@@ -111,7 +111,7 @@ def test_glide_starts_at_the_note_before():
     early = cents_off(sound[:, : RATE // 2], 66)
     late = cents_off(sound[:, RATE : 2 * RATE], 69)
     assert abs(late) < 25
-    # On its way after a quarter of a second: above the note before, below the new one.
+    # During the glide the pitch is above the previous note and below the new one.
     assert early < 280
 
 

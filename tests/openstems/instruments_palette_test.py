@@ -1,4 +1,4 @@
-"""The choice of instruments: splits, plain types, the same sound again."""
+"""The choice of instruments: splits, plain types, reproducible sound."""
 
 import json
 
@@ -35,7 +35,7 @@ def test_a_choice_read_back_plays_the_same_samples(split, materials):
     for seed in range(3):
         for role in ROLES:
             choice = palette.choose(role, split, materials, generator(seed, role))
-            # Kits and recordings of apt that these tests do not fetch have tests of their own.
+            # Kits and recordings of apt, which these tests do not download, have their own tests.
             if choice["kind"] == "kit":
                 continue
             again = json.loads(json.dumps(choice))

@@ -45,7 +45,7 @@ def test_soundfont_velocity_end_and_determinism(materials, name):
     assert level(loud) > level(soft) + 3
     assert level(loud[:, 4 * RATE :]) < -80
     assert np.array_equal(loud, again)
-    # Nor does it matter what the bank has played before.
+    # What the bank has rendered before has no effect either.
     fresh = Bank(bank.file.path)
     assert np.array_equal(loud, play(fresh, 16, Note(0.1, 0.6, 64, 120), samples=5 * RATE))
 
@@ -98,7 +98,7 @@ def write_tone(path, frequency, seconds=0.6, rate=RATE, gain=0.5):
 
 
 def layered_kit(folder):
-    """Kick with two layers by name and namespace, open hat panned by <pan>."""
+    """Write a kit with a kick of two layers, in a namespace, and a panned open hi-hat."""
     write_tone(folder / "soft.wav", 60, gain=0.2)
     write_tone(folder / "hard.wav", 90)
     write_tone(folder / "snare.flac", 200, rate=48000)
@@ -125,7 +125,7 @@ def test_layers_by_velocity_and_pan_of_new_kits(tmp_path):
     assert power_between(soft, 45, 75) > 0.7
     assert power_between(hard, 75, 110) > 0.7
     assert level(hard) > level(soft) + 6
-    # 48 kHz recordings keep their pitch.
+    # Recordings at 48 kHz keep their pitch.
     assert power_between(snare, 180, 225) > 0.7
     assert level(hat[1]) > level(hat[0]) + 40
 
@@ -195,7 +195,7 @@ def test_only_samples_named_as_public_domain_are_used(tmp_path):
 
 @pytest.fixture(scope="module")
 def kit_materials():
-    """A small package of drum kits, fetched if need be, and all that was fetched before."""
+    """Return a build with a small package of drum kits and all present materials."""
     others = tuple(name for name in CATALOGUE if name != "hydrogen-data")
     try:
         fetch(Materials(profile="full", without=others), report=lambda line: None)
@@ -225,7 +225,7 @@ def test_kits_at_hand_hold_kick_snare_and_hat(kit_materials):
 
 
 class FolderMaterials:
-    """A build whose materials lie in one folder."""
+    """Build whose materials are in one folder."""
 
     names = ("fretsonfire-songs-sectoid",)
 

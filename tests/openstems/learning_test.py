@@ -1,4 +1,4 @@
-"""Learning itself: a small network, minutes of training, songs that it has never heard."""
+"""Learning: a small network is trained for minutes and scored on unseen songs."""
 
 import json
 import os
@@ -14,13 +14,13 @@ from asteroid_bsrnn.metrics import usdr
 from .conftest import RECIPE, generate
 
 STEMS = ("vocals", "bass", "drums", "other")
-# Nothing that multiplies the mixture by a number comes above 0; a network that learns gets above
-# 1.2 dB with drums and about 0.2 dB with all sources.
+# A scaled mixture is at most at 0 dB; a network that learns exceeds it by more than 1.2 dB for
+# drums and about 0.2 dB for all sources.
 DRUMS_MARGIN, MEAN_MARGIN = 0.7, 0.0
 
 
 def best_scaled_mixture(song):
-    """uSDR by stem of the mixture times the gain that comes closest to the stem."""
+    """Return the uSDR by stem of the mixture times the best gain."""
     references = np.stack([soundfile.read(song / f"{stem}.wav")[0].T for stem in STEMS])
     mixture = references.sum(axis=0)
     gains = (references * mixture).sum(axis=(1, 2)) / np.square(mixture).sum()

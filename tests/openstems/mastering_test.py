@@ -1,10 +1,10 @@
-"""The master: exact sums, a ceiling that holds, silence that stays."""
+"""Mastering: exact sums, the ceiling, silence."""
 
 import numpy as np
 import pytest
 
 from openstems import mastering
-from openstems.effects.levels import active_level
+from openstems.effects.dynamics import active_level
 from openstems.music import RATE
 from openstems.randomness import generator
 
@@ -12,7 +12,7 @@ STEMS = ("vocals", "drums", "bass", "other")
 
 
 def stems_of(seed, seconds=1.0):
-    """Stems of random colour, level and pauses, some in opposite phase to others."""
+    """Return stems of random spectrum, level and pauses, some in opposite phase to others."""
     rng = generator("stems", seed)
     length = int(seconds * RATE)
     stems = {}
@@ -56,7 +56,7 @@ def test_a_limiter_looks_ahead():
     peaks = np.full(100, 0.1)
     peaks[50] = 2.0
     gain = mastering.limiter_gain(peaks, 1.0)
-    # Falling begins before the peak and ends after it, in steps and not at once.
+    # The gain falls before the peak and rises after it, gradually.
     assert gain[40] == 1 and gain[61] == 1
     assert gain[50] == gain[51] == 0.5
     assert np.all(np.diff(gain[40:51]) <= 0) and len(np.unique(gain)) > 4

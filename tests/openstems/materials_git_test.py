@@ -1,4 +1,4 @@
-"""Materials of git, from real repositories on the disk, and the user's own copies of them."""
+"""Materials of git, from local repositories, and the user's copies of them."""
 
 import shutil
 import subprocess
@@ -8,7 +8,7 @@ from types import MappingProxyType
 import pytest
 
 from openstems.errors import UserError
-from openstems.materials import CATALOGUE, available, catalogue, clients, fetch
+from openstems.materials import CATALOGUE, available, clients, fetch
 
 from .materials_test import needs, only, unpack_by_hand
 
@@ -17,7 +17,7 @@ pytestmark = needs("git")
 
 
 def git(folder, *arguments):
-    """Run git in a folder; its output."""
+    """Run git in a folder and return its output."""
     person = ["-c", "user.name=test", "-c", "user.email=test@localhost"]
     command = ["git", "-C", str(folder), *person, "-c", "commit.gpgsign=false", *arguments]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
@@ -25,11 +25,11 @@ def git(folder, *arguments):
 
 @pytest.fixture
 def repository(tmp_path):
-    """A repository with notes, a licence, and a large file that nobody wants."""
+    """Make a repository with notes, a licence, and a large unused file."""
     folder = tmp_path / "origin"
     (folder / "notes").mkdir(parents=True)
     git(folder, "init", "--quiet")
-    # As the hosts of repositories do; without it, git fetches all files.
+    # Hosts of repositories allow filters; without them git fetches all files.
     git(folder, "config", "uploadpack.allowFilter", "true")
     (folder / "notes" / "a1_f_rr1.wav").write_bytes(b"a\r\nb\n")
     (folder / "LICENSE").write_text("CC0")
@@ -42,7 +42,7 @@ def repository(tmp_path):
 
 @pytest.fixture
 def declare(repository, monkeypatch):
-    """Declare the repository in the place of the real one; the commit of the declaration."""
+    """Put the repository into the catalogue in place of the real one, and return its commit."""
 
     def declare(version=None, **changes):
         commit = git(repository, "rev-parse", "HEAD")
@@ -50,7 +50,6 @@ def declare(repository, monkeypatch):
             CATALOGUE[NAME], package=repository.as_uri(), version=version or commit, **changes
         )
         changed = MappingProxyType({**CATALOGUE, NAME: entry})
-        monkeypatch.setattr(catalogue, "CATALOGUE", changed)
         monkeypatch.setattr(available, "CATALOGUE", changed)
         return commit
 
@@ -128,12 +127,12 @@ def test_a_copy_of_the_users_takes_the_place_of_git(tmp_path, monkeypatch):
     copies = tmp_path / "copies"
     copies.mkdir()
     wanted = only(tmp_path / "m", NAME, recordings=copies)
-    assert wanted.missing()  # the folder is there, the material is not
+    assert wanted.missing()  # the folder exists without the material
     unpack_by_hand(copies, NAME)
     assert wanted.missing() == ()
     assert wanted.path(NAME) == copies / NAME and wanted.version(NAME) == "local copy"
     monkeypatch.setenv("OPENSTEMS_RECORDINGS", str(copies))
     assert only(tmp_path / "m", NAME).path(NAME) == copies / NAME
-    # Only materials of git have copies.
+    # Copies are only used for materials of git.
     unpack_by_hand(copies, "mma")
     assert only(tmp_path / "m", "mma").missing()

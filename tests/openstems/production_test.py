@@ -1,4 +1,4 @@
-"""Mixing: what is drawn is plain and is done; the form of a production is kept."""
+"""Mixing: settings are plain types and take effect; pauses are silent."""
 
 import functools
 import json
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from openstems import production
-from openstems.effects.levels import active_level
+from openstems.effects.dynamics import active_level
 from openstems.music import RATE, STEMS, Note, Part, Score, Section
 from openstems.production import bass, draws, drums, form, other, vocals
 from openstems.randomness import generator

@@ -9,7 +9,7 @@ EXPECTED = [342, 974, 594, 374, 573, 775]
 
 
 def test_the_same_names_give_the_same_numbers_on_every_machine():
-    # Fixed numbers: a data set must not change with numpy's version or the platform.
+    # Fixed numbers, because a data set must not depend on numpy's version or the platform.
     assert generator(7, "song", 12, "drums").integers(0, 1000, 6).tolist() == EXPECTED
     assert np.array_equal(generator(1, "a").random(5), generator(1, "a").random(5))
 

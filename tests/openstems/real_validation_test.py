@@ -1,4 +1,4 @@
-"""The validation set of real recordings: made of small made-up recordings, and its figures."""
+"""The validation set of real recordings, made of small synthetic recordings, and its figures."""
 
 import json
 import subprocess
@@ -10,9 +10,16 @@ import soundfile
 from openstems.errors import UserError
 from openstems.materials import CLIENTS, Materials
 from openstems.music import RATE
-from openstems.real import songs, tables
-from openstems.real.folder import MANIFEST, build
-from openstems.real.scores import COLUMNS, FALSE_VOCALS, MEAN, STEMS, Figures, obstacles
+from openstems.real import songs
+from openstems.real.scores import (
+    COLUMNS,
+    FALSE_VOCALS,
+    MEAN,
+    STEMS,
+    Figures,
+    differences_table,
+    obstacles,
+)
 from openstems.voices.phrases import sets
 
 from ..warm_python import python
@@ -32,7 +39,7 @@ def noise(path, seed):
 
 @pytest.fixture(scope="module")
 def parts(recordings, tmp_path_factory):  # noqa: F811
-    """Copies of all recordings, a few seconds each."""
+    """Make copies of all recordings, of a few seconds each."""
     for number in range(3):
         name = f"ETV Phrase - 00{number} - 136 BPM - A Minor.wav"
         noise(recordings / "producer-space-vocals" / "etv_am_136_phrase" / name, number)
@@ -47,7 +54,7 @@ def parts(recordings, tmp_path_factory):  # noqa: F811
 
 @pytest.fixture
 def some_songs(parts, tmp_path):
-    """A song of each group but the teacher's."""
+    """Return a song of each group except the teacher's."""
     piece = {"path": str(noise(tmp_path / "piece.ogg", 4)), "title": "apt: piece"}
     piece |= {"licence": "CC-BY-3.0", "author": "someone", "link": "apt 1", "vocals": "silent"}
     collections = [one for one in sets("valid", parts) if len(one.paths) == 3]
@@ -61,8 +68,8 @@ def some_songs(parts, tmp_path):
 
 def test_songs_have_origins_and_do_not_clip(some_songs, tmp_path):
     root = tmp_path / "set"
-    manifest = build(root, iter(some_songs), lambda line: None)
-    assert json.loads((root / MANIFEST).read_text()) == manifest
+    manifest = songs.write_set(root, iter(some_songs), lambda line: None)
+    assert json.loads((root / songs.MANIFEST).read_text()) == manifest
     assert [song["group"] for song in manifest["songs"]] == [song.group for song in some_songs]
     for entry in manifest["songs"]:
         folder = root / entry["group"] / entry["name"]
@@ -74,7 +81,7 @@ def test_songs_have_origins_and_do_not_clip(some_songs, tmp_path):
             silent = origin["material"] == "silence"
             assert silent == (not stems[name].any()) and (silent or origin["licence"])
     with pytest.raises(UserError, match="exists already"):
-        build(root, iter(some_songs), lambda line: None)
+        songs.write_set(root, iter(some_songs), lambda line: None)
 
 
 def test_songs_are_the_same_again(parts, some_songs):
@@ -97,7 +104,7 @@ def test_multitracks_need_a_copy(tmp_path):
 def test_a_model_is_measured_and_compared(some_songs, tmp_path):
     root, output = tmp_path / "set", tmp_path / "out"
     teacher = songs.RealSong("teacher", "song", some_songs[2].stems)
-    build(root, iter([*some_songs, teacher]), lambda line: None)
+    songs.write_set(root, iter([*some_songs, teacher]), lambda line: None)
     command = [python(), RECIPE / "real_validation.py", "evaluate", "small", "again=small"]
     command += ["--root", root, "--output", output, "--device", "cpu"]
     run = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=120)
@@ -115,7 +122,7 @@ def test_a_model_is_measured_and_compared(some_songs, tmp_path):
 
 
 def figures(label, mean, worse=None, by=0.0):
-    """A model that is `mean` dB above the scaled mixture on eight songs, but for one column."""
+    """Return figures `mean` dB above the scaled mixture on eight songs, except in one column."""
     spread = np.linspace(-0.01, 0.01, 8)
     scores = dict.fromkeys((*STEMS, MEAN), mean + spread)
     scores[FALSE_VOCALS] = spread - 10 - mean
@@ -131,10 +138,10 @@ def figures(label, mean, worse=None, by=0.0):
         (figures("new", 1.0), [MEAN]),
         (figures("new", 2.0, "bass", -1.5), ["bass"]),
         (figures("new", 2.0, FALSE_VOCALS, 1.5), [FALSE_VOCALS]),
-        (figures("new", 2.0, "bass", -1.05), ["bass"]),  # a little lower in every song
+        (figures("new", 2.0, "bass", -1.05), ["bass"]),  # slightly lower in every song
     ],
 )
 def test_the_rule_wants_a_better_mean_and_no_stem_worse(challenger, problems):
     found = obstacles(challenger, figures("old", 1.0))
     assert [line.partition(":")[0] for line in found] == problems
-    assert "| `new` - `old` |" in tables.differences_table([challenger], figures("old", 1.0))
+    assert "| `new` - `old` |" in differences_table([challenger], figures("old", 1.0))

@@ -1,4 +1,4 @@
-"""Recorded notes and phrases: small made-up recordings in the layout of the real ones."""
+"""Recorded notes and phrases: small synthetic recordings in the layout of the real ones."""
 
 import json
 
@@ -12,12 +12,12 @@ from openstems.instruments import note_libraries, palette
 from openstems.materials import CATALOGUE, Materials
 from openstems.music import RATE, Note, Part, Score
 from openstems.randomness import generator
-from openstems.settings import SongSettings
 from openstems.song import render_song
+from openstems.splits import SongSettings
 from openstems.voices import phrases
 from tests.openstems.instruments_own_test import cents_off, check_sound, level
 
-BASS = {"e2": 28, "gb3": 42}  # what the files of basses are called, and what sounds
+BASS = {"e2": 28, "gb3": 42}  # pitches in file names of basses, and sounding pitches
 GUITAR = {"e2": 40, "eb4": 63}
 PHRASES = {
     "shv_f_124": ("SHV - F minor - 124 BPM - Baby", "SHV - F minor - 124 BPM - You"),
@@ -29,7 +29,7 @@ PHRASES = {
 
 
 def tone(path, pitch, seconds=1.5, loudness=0.5, channels=1):
-    """A decaying tone with some harmonics."""
+    """Return a decaying tone with some harmonics."""
     time = np.arange(round(seconds * RATE)) / RATE
     frequency = 440 * 2 ** ((pitch - 69) / 12)
     sound = sum(np.sin(2 * np.pi * frequency * n * time) / n for n in (1, 2, 3))
@@ -40,7 +40,7 @@ def tone(path, pitch, seconds=1.5, loudness=0.5, channels=1):
 
 @pytest.fixture(scope="module")
 def recordings(tmp_path_factory):
-    """Copies of all recorded materials, with a few short sounds."""
+    """Make copies of all recorded materials, with a few short sounds."""
     root = tmp_path_factory.mktemp("recordings")
     for material, folder, names in (
         ("karoryfer.growlybass", "sustain", BASS),
@@ -63,7 +63,7 @@ def recordings(tmp_path_factory):
 
 @pytest.fixture
 def recorded(recordings):
-    """A build of nothing but recordings."""
+    """Return a build with recordings only."""
     return Materials(clients=("git",), recordings=recordings)
 
 
@@ -136,7 +136,7 @@ def test_without_recordings_the_choices_are_what_they_were(pip_materials, record
 
 def test_folders_without_notes_and_damaged_notes_are_named(tmp_path):
     (tmp_path / "readme.txt").write_text("x")
-    with pytest.raises(UserError, match="holds no notes, such as"):
+    with pytest.raises(UserError, match="contains no notes, such as"):
         note_libraries.RecordedNotes(tmp_path, 0)
     (tmp_path / "a3_f_rr1.wav").write_text("x")
     notes = note_libraries.RecordedNotes(tmp_path, 0)
@@ -187,7 +187,7 @@ def test_phrases_come_with_notes_in_the_songs_key(recorded):
         voice = record["voice"]
         seen.add((voice["set"], record["semitones"]))
         starts = [start for _, start in record["phrases"]]
-        # 0.8 s long: the note at 0.5 s is passed over.
+        # The phrase has 0.8 s, so the note at 0.5 s is skipped.
         assert starts == [0.0, 1.0, 4.0]
         assert not sound[:, round(1.9 * RATE) : 4 * RATE].any()
         if voice["set"] == "shv_f_124":
@@ -195,7 +195,7 @@ def test_phrases_come_with_notes_in_the_songs_key(recorded):
         assert json.loads(json.dumps(record)) == record
     assert seen == {("shv_f_124", 1), ("dvs1", 0)}
     assert phrases.sing(score, 6 * RATE, generator(0), "test", recorded) is None
-    # The major key with the same tones.
+    # The relative major.
     assert phrases.sing(score_in(8, "major"), 6 * RATE, generator(0), "train", recorded)
     assert phrases.sing(score_in(9, "major"), 6 * RATE, generator(0), "valid", recorded) is None
 

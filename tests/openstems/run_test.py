@@ -1,4 +1,4 @@
-"""run.sh: the data set and the MUSDB18-HQ recipe's stages on it, as one command."""
+"""run.sh: the data set and the stages of the MUSDB18-HQ recipe in one command."""
 
 import json
 import subprocess
@@ -31,7 +31,7 @@ def test_all_stages(quick_data, tmp_path):
         env={**environment, "OMP_NUM_THREADS": "1"},
     )
     assert run.returncode == 0, run.stdout + run.stderr
-    assert "3 of 3 songs are there already" in run.stdout  # stage 0, without making them again
+    assert "3 of 3 songs are there already" in run.stdout  # stage 0 keeps them
     assert "mixture ours" in run.stdout
     folder = tmp_path / "runs" / "train_small_quick"
     metrics = json.loads((folder / "evaluation_test" / "final_metrics.json").read_text())
@@ -49,7 +49,10 @@ def test_all_stages(quick_data, tmp_path):
         (["--rowe", "x"], "unknown option --rowe"),
         (["--hours"], "needs a value"),
         (["--stop_stage", "0", "--clients", "pip", "--songs", "0", "--root", "x"], "got 0"),
-        (["--stage", "1", "--root", "/nowhere"], "/nowhere/validation_tracks.txt: No such file"),
+        (
+            ["--stage", "1", "--root", "/nowhere"],
+            "/nowhere/validation_tracks.txt: cannot be read: No such file",
+        ),
         (["--stage", "1", "--root", "/nowhere", "--row", "smal"], "unknown row 'smal'"),
     ],
 )

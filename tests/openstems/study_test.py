@@ -1,4 +1,4 @@
-"""Studies: their trials on a small data set, as a user runs them."""
+"""Studies: trials on a small data set, as a user runs them."""
 
 import json
 import subprocess
@@ -14,7 +14,7 @@ KINDS = ("sinsy", "kokoro")
 
 
 def make_songs(root, n_songs):
-    """A data set with as much of the manifest's facts as a study reads; voices by turns."""
+    """Write a data set with the facts that a study reads, and alternating voices."""
     make_tiny_musdb(root, train=n_songs, valid=1, test=0, seconds=7)
     (root / "validation_tracks.txt").write_text("\n".join(validation_names(1)))
     (root / "infos.json").write_text(json.dumps({"dataset": "tiny", "licenses": []}))

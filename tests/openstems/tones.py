@@ -1,4 +1,4 @@
-"""A renderer that takes no time, for tests of everything around the songs."""
+"""Fast renderers for tests of builds."""
 
 import os
 import time
@@ -14,14 +14,14 @@ STEMS = ("vocals", "drums", "bass", "other")
 
 
 def settings(materials, **changes):
-    """Of a small data set."""
+    """Return the settings of a small data set."""
     return BuildSettings(
         **{"n_songs": 4, "seconds": 4, "materials": materials, "workers": 1, **changes}
     )
 
 
 def render(index, settings):
-    """Noise that depends on the song alone; what it uses is named after the split."""
+    """Return noise that depends on the song alone, with used names of the split."""
     samples = round(settings.seconds * RATE)
     stems = {
         name: generator(settings.seed, settings.split, index, name)
@@ -34,34 +34,34 @@ def render(index, settings):
 
 
 def render_some(index, settings):
-    """As `render`, but song 1 of train cannot be made."""
+    """Render like `render`, but fail for song 1 of train."""
     if (settings.split, index) == ("train", 1):
         raise RuntimeError("no such tone")
     return render(index, settings)
 
 
 def render_slowly(index, settings):
-    """As `render`, but as slow as music."""
+    """Render like `render`, but as slowly as music."""
     time.sleep(0.5)
     return render(index, settings)
 
 
 def render_leaking(index, settings):
-    """As `render`, but with one singer in all splits."""
+    """Render like `render`, but with one singer in all splits."""
     song = render(index, settings)
     song.entry["uses"]["speaker"] = ["the same singer"]
     return song
 
 
 def render_loudly(index, settings):
-    """Stems whose sum is beyond 16 bits."""
+    """Return stems whose sum exceeds 16 bits."""
     song = render(index, settings)
     song.stems = {name: np.full_like(stem, 9000) for name, stem in song.stems.items()}
     return song
 
 
 def render_and_die(index, settings):
-    """As a process that the system ends for want of memory."""
+    """End the process, as the system does for lack of memory."""
     if index == 1:
         os._exit(9)
     return render(index, settings)

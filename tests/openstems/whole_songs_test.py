@@ -1,4 +1,4 @@
-"""The list of whole songs, of materials as apt unpacks them."""
+"""The list of whole songs, from materials as apt unpacks them."""
 
 import json
 import zipfile
@@ -17,7 +17,7 @@ NAMES = ("marsshooter-data", "ufoai-music", "performous")
 
 @pytest.fixture
 def songs(tmp_path):
-    """Materials with a file for each pattern."""
+    """Make materials with a file for each pattern."""
     for name in NAMES:
         unpack_by_hand(tmp_path, name)
     return only(tmp_path, *NAMES, kinds=("songs",))
@@ -46,7 +46,7 @@ def test_the_list_replaces_nothing_of_the_users(songs, tmp_path):
     assert len(json.loads(path.read_text())) == n_songs
     assert write_list(path, songs) == n_songs
     path.write_text("mine")
-    with pytest.raises(UserError, match="holds something else"):
+    with pytest.raises(UserError, match="other contents"):
         write_list(path, songs)
     assert path.read_text() == "mine"
     with pytest.raises(UserError, match="cannot be written"):

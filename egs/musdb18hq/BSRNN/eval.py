@@ -8,14 +8,16 @@ from pathlib import Path
 
 import data_layout
 import recipe
-from asteroid_bsrnn import UserError, presets
+from asteroid_bsrnn import presets
+from asteroid_bsrnn.cli.terminal import reports_mistakes
 from asteroid_bsrnn.evaluation import evaluate_model
-from asteroid_bsrnn.evaluation.candidates import candidate
 from asteroid_bsrnn.evaluation.datasets import EvaluationTracks
+from asteroid_bsrnn.evaluation.records import candidate
 from asteroid_bsrnn.memory import keep_freed_memory
 from asteroid_bsrnn.progress import progress_bar
 
 
+@reports_mistakes
 def main() -> int:
     """Evaluate, print the figures, and return the exit code."""
     parser = recipe.parser(__doc__)
@@ -30,11 +32,7 @@ def main() -> int:
         help="museval's SDR, ISR, SIR and SAR too, in N processes; takes hours",
     )
     options = parser.parse_args()
-    try:
-        summary = score(options)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    summary = score(options)
     shown = {key: value for key, value in summary.items() if key not in ("settings",)}
     print(json.dumps(shown, indent=2))
     return 0

@@ -12,7 +12,7 @@ import recipe
 from asteroid_bsrnn import UserError
 from asteroid_bsrnn.engine import config as configuration
 
-# The Hub's word for weights of which nobody has said it.
+# The Hub's identifier of an unstated licence.
 UNKNOWN_LICENCE = "unknown"
 _MEASURES = {"usdr": "uSDR", "csdr": "cSDR"}
 _TEXT = """# {title}
@@ -50,7 +50,7 @@ def build(conf: Mapping, config: Mapping, metrics: Mapping, licence: str = UNKNO
         conf: contents of the published file.
         config: the run's configuration.
         metrics: results of stage 3.
-        licence: of the weights, as for `licence_fields`.
+        licence: licence of the weights, as for `licence_fields`.
 
     Raises:
         UserError: if the licence has another form.
@@ -85,7 +85,7 @@ def build(conf: Mapping, config: Mapping, metrics: Mapping, licence: str = UNKNO
         ),
         notice=_notice(conf, licence),
     )
-    # Parsed by the library, which refuses a block that the Hub could not read.
+    # The library parses the text, and refuses a block that the Hub could not read.
     return str(ModelCard(f"---\n{data.to_yaml()}\n---\n\n{text}"))
 
 

@@ -11,6 +11,7 @@ from asteroid.models import save_publishable
 import model_card
 import recipe
 from asteroid_bsrnn import UserError
+from asteroid_bsrnn.cli.terminal import reports_mistakes
 from asteroid_bsrnn.engine import config as configuration
 from asteroid_bsrnn.files import write_text
 from asteroid_bsrnn.weights import checkpoint, hub
@@ -24,6 +25,7 @@ FILES = {
 }
 
 
+@reports_mistakes
 def main() -> int:
     """Write `publish_dir/model.pth` and `publish_dir/README.md`, and upload them on request."""
     parser = recipe.parser(__doc__)
@@ -44,14 +46,10 @@ def main() -> int:
         "setting for new ones",
     )
     options = parser.parse_args()
-    try:
-        folder = publish(options)
-        print(f"ready to be published: {folder}")
-        if options.hub is not None:
-            upload(folder, options)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    folder = publish(options)
+    print(f"ready to be published: {folder}")
+    if options.hub is not None:
+        upload(folder, options)
     return 0
 
 

@@ -25,6 +25,7 @@ from asteroid_bsrnn.data import (
     peak_normalise,
 )
 from asteroid_bsrnn.engine import config as configuration
+from asteroid_bsrnn.files import read_names
 from asteroid_bsrnn.losses import L1Loss
 from asteroid_bsrnn.masknn.recompute import MODES
 from asteroid_bsrnn.masknn.separator import set_activation_checkpointing
@@ -237,14 +238,10 @@ def build_loss(config: dict) -> L1Loss:
 
 def validation_names(config: dict) -> list[str] | None:
     """Return the names of the validation tracks; None means those of musdb."""
-    listed = config["data"]["validation_tracks"]
-    if listed is None:
-        return None
     try:
-        lines = Path(listed).read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise UserError(f"data.validation_tracks: {listed}: {error.strerror}") from error
-    return [line.strip() for line in lines if line.strip()]
+        return read_names(config["data"]["validation_tracks"])
+    except UserError as error:
+        raise UserError(f"data.validation_tracks: {error}") from error
 
 
 def build_tracks(config: dict, root: str, subset: str, split: str | None = None) -> list[Track]:

@@ -11,11 +11,13 @@ import sys
 from pathlib import Path
 
 from asteroid_bsrnn import UserError
+from asteroid_bsrnn.cli.terminal import reports_mistakes
 from asteroid_bsrnn.costs.paper_table import collect, to_markdown, write
 
 
+@reports_mistakes
 def main() -> int:
-    """Print or write the table; return the exit code, 2 for a mistake of the user."""
+    """Print or write the table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -25,16 +27,12 @@ def main() -> int:
         "--test", action="store_true", help="cSDR on the test tracks (stage 3), not validation uSDR"
     )
     options = parser.parse_args()
-    try:
-        scores = {run: test_scores(run) for run in options.runs} if options.test else None
-        table = collect(options.runs, test_scores=scores)
-        if options.output:
-            write(table, options.output)
-        else:
-            print(to_markdown(table))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    scores = {run: test_scores(run) for run in options.runs} if options.test else None
+    table = collect(options.runs, test_scores=scores)
+    if options.output:
+        write(table, options.output)
+    else:
+        print(to_markdown(table))
     return 0
 
 

@@ -18,17 +18,13 @@ import unlabelled
 from asteroid_bsrnn import UserError
 from asteroid_bsrnn.data import fingerprint
 from asteroid_bsrnn.engine.callbacks import ProgressBar, RunLedger
-from asteroid_bsrnn.engine.checkpoints import (
-    best_checkpoint,
-    checkpoint_callbacks,
-    remove_leftovers,
-    resumable,
-)
+from asteroid_bsrnn.engine.checkpoints import checkpoint_callbacks, remove_leftovers, resumable
 from asteroid_bsrnn.engine.config import check_same_run
 from asteroid_bsrnn.engine.system import NotFiniteLossError, SeparationSystem
 from asteroid_bsrnn.engine.trainer import make_optimization, make_trainer, monitored
 from asteroid_bsrnn.memory import is_out_of_memory, keep_freed_memory
 from asteroid_bsrnn.weights import checkpoint
+from asteroid_bsrnn.weights.find import best_checkpoint
 
 BEST = "best_model.pth"
 
@@ -179,6 +175,8 @@ def run(
         raise UserError(recipe.out_of_memory(config)) from error
     if trainer.is_global_zero:
         path = best_checkpoint(folder / "checkpoints")
+        if path is None:
+            raise UserError(f"{folder}: the training ended without a checkpoint")
         save(path)
         rank_zero_info(f"best weights, of {path.name}: {folder / BEST}")
 

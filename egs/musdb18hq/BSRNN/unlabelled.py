@@ -32,7 +32,7 @@ def without_unused(config: dict, base: dict) -> dict:
 def join(
     config: dict, labelled: RandomSegments, stems: Sequence[str]
 ) -> RandomSegments | SemiSupervisedSegments:
-    """The labelled examples, with those of songs without stems if the configuration has any."""
+    """Return the labelled examples, joined with those of the selection if there is one."""
     if GROUP not in config:
         return labelled
     settings = dict(config[GROUP])

@@ -27,8 +27,8 @@ def main() -> int:
     parser.add_argument("--model", required=True, help=f"one of {', '.join(models.names())}")
     parser.add_argument("--source", help="for rows of one source")
     parser.add_argument("--exp_dir", required=True, help="folder of the run")
-    parser.add_argument("--max_minutes", type=float, help="wall clock, validation included")
-    parser.add_argument("--max_steps", type=int, help="of the optimiser")
+    parser.add_argument("--max_minutes", type=float, help="minutes of wall clock, with validation")
+    parser.add_argument("--max_steps", type=int, help="steps of the optimiser")
     parser.add_argument("--seed", type=int, help="default: the configuration's")
     parser.add_argument("--precision", help="32, bf16-mixed or 16-mixed")
     parser.add_argument("--accelerator", default="auto", help="auto, cpu or gpu")
@@ -63,22 +63,22 @@ def budget(options) -> list[Callback]:
 
 
 class MaxSteps(Callback):
-    """End the training after a number of steps of the optimiser, as `Timer` does after a time."""
+    """Callback that ends the training after a number of steps, as `Timer` does after a time."""
 
     def __init__(self, steps: int):
         self.steps = steps
 
     def on_train_start(self, trainer, pl_module) -> None:
-        """Stop at once a resumed run that has made them all."""
+        """Stop a resumed run that has made all steps."""
         trainer.should_stop = trainer.should_stop or trainer.global_step >= self.steps
 
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:
-        """Stop after the last one."""
+        """Stop after the last step."""
         trainer.should_stop = trainer.should_stop or trainer.global_step >= self.steps
 
 
 def show_input(system: SeparationSystem) -> None:
-    """Compute a peer's input levels from training mixtures, as its own recipe does."""
+    """Compute the input levels of a peer from training mixtures, as its own recipe does."""
     if not isinstance(system.model, peers.Peer):
         return
     examples = system.train_loader.dataset

@@ -11,7 +11,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 import teachers
-from asteroid_bsrnn import UserError
+from asteroid_bsrnn.cli.terminal import reports_mistakes
 from asteroid_bsrnn.data import SOURCES, Filter, read_songs, select, selection_table
 from asteroid_bsrnn.files import write_json
 
@@ -25,8 +25,9 @@ HELP = {
 }
 
 
+@reports_mistakes
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Return select, and return the exit code: 2 for a user's mistake, in one line."""
+    """Select the windows, write the selection, and print its figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     teachers.add_options(parser)
     parser.add_argument("--selection", type=Path, help="default: selection.json in --estimates")
@@ -39,26 +40,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
     options = parser.parse_args(arguments)
     path = options.selection or options.estimates / "selection.json"
-    try:
-        settings = Filter(
-            **{setting.name: getattr(options, setting.name) for setting in fields(Filter)}
+    settings = Filter(
+        **{setting.name: getattr(options, setting.name) for setting in fields(Filter)}
+    )
+    songs = read_songs(options.songs, SOURCES)
+    folders = [teacher.folder(options.estimates) for teacher in teachers.load(options)]
+    with tqdm(total=len(songs), desc="songs", disable=None) as bar:
+        selection = select(
+            songs,
+            folders,
+            options.estimates / teachers.KNOWN,
+            path,
+            sources=SOURCES,
+            settings=settings,
+            progress=lambda done, total: bar.update(done - bar.n),
         )
-        songs = read_songs(options.songs, SOURCES)
-        folders = [teacher.folder(options.estimates) for teacher in teachers.load(options)]
-        with tqdm(total=len(songs), desc="songs", disable=None) as bar:
-            selection = select(
-                songs,
-                folders,
-                options.estimates / teachers.KNOWN,
-                path,
-                sources=SOURCES,
-                settings=settings,
-                progress=lambda done, total: bar.update(done - bar.n),
-            )
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_json(path, selection)
-    except UserError as error:
-        return teachers.fail(error)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(path, selection)
     print(selection_table(selection))
     print(f"the selection: {path}")
     return 0

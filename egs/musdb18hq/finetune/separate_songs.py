@@ -16,48 +16,46 @@ from tqdm import tqdm
 import teachers
 from asteroid_bsrnn import UserError, __version__
 from asteroid_bsrnn.audio import AudioFile, AudioWriter, OutputDirectory, check_output
+from asteroid_bsrnn.cli.terminal import reports_mistakes
 from asteroid_bsrnn.data import SOURCES, Song, read_songs
 from asteroid_bsrnn.data.songs import FORMAT, RECORD, VERSION, read_record, song_folder
 from asteroid_bsrnn.files import write_json
 from asteroid_bsrnn.memory import keep_freed_memory
 from asteroid_bsrnn.options import Shard
 
-# The errors of estimates exceed those of rounding to 16 bits and of clamping peaks. A gain that
+# Rounding to 16 bits and clamping peaks cause smaller errors than the separation. A gain that
 # avoids clamping would differ between the teachers, which are compared.
 SUBTYPE = "PCM_16"
 CLIP = "clamp"
 
 
+@reports_mistakes
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Separate, and return the exit code: 2 for a user's mistake, in one line."""
+    """Separate all songs."""
     parser = argparse.ArgumentParser(description=__doc__)
     teachers.add_options(parser)
     parser.add_argument(
-        "--shard", metavar="K/N", help="the K-th of every N songs only, for one of N machines"
+        "--shard", metavar="K/N", help="take the K-th of every N songs only, for one of N machines"
     )
     options = parser.parse_args(arguments)
-    try:
-        songs = read_songs(options.songs, SOURCES)
-        if options.shard:
-            songs = Shard.parse(options.shard).of(songs)
-        known = [song for song in songs if song.known_parts(SOURCES)]
-        others = [song for song in songs if not song.known_parts(SOURCES)]
-        if others and not options.teacher:
-            raise UserError(f"{others[0].path}: nothing is known of the song; give a teacher")
-        failures = _all(known, options.estimates / teachers.KNOWN, None, _store_known, "known")
-        for teacher in teachers.load(options):
+    songs = read_songs(options.songs, SOURCES)
+    if options.shard:
+        songs = Shard.parse(options.shard).of(songs)
+    known = [song for song in songs if song.known_parts(SOURCES)]
+    others = [song for song in songs if not song.known_parts(SOURCES)]
+    if others and not options.teacher:
+        raise UserError(f"{others[0].path}: nothing is known of the song; give a teacher")
+    failures = _all(known, options.estimates / teachers.KNOWN, None, _store_known, "known")
+    for teacher in teachers.load(options):
 
-            def separate(song: Song, place: Path, teacher=teacher) -> dict[str, Path]:
-                return _separate(song, place, teacher)
+        def separate(song: Song, place: Path, teacher=teacher) -> dict[str, Path]:
+            return _separate(song, place, teacher)
 
-            folder = teacher.folder(options.estimates)
-            label = teacher.model.label
-            failures += _all(others, folder, teacher.record(), separate, label)
-    except UserError as error:
-        return teachers.fail(error)
+        folder = teacher.folder(options.estimates)
+        label = teacher.model.label
+        failures += _all(others, folder, teacher.record(), separate, label)
     if failures:
-        message = f"{failures} song(s) failed, see above; leave them out, or mend them"
-        return teachers.fail(UserError(message))
+        raise UserError(f"{failures} song(s) failed, see above; leave them out, or repair them")
     return 0
 
 
@@ -75,7 +73,7 @@ def _all(
             _one(song, folder, teacher, make)
         except UserError as error:
             # One damaged file must not stop the others.
-            teachers.fail(error)
+            print(f"error: {error}", file=sys.stderr)
             failures += 1
     return failures
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 
 from asteroid_bsrnn import Separator, UserError, zoo
 from asteroid_bsrnn.data import SOURCES
-from asteroid_bsrnn.evaluation.candidates import Candidate, candidate
+from asteroid_bsrnn.evaluation.records import Candidate, candidate
 from asteroid_bsrnn.evaluation.running import settings_hash
 from asteroid_bsrnn.weights import checkpoint
 from asteroid_bsrnn.weights.bag import files_of
@@ -128,9 +127,3 @@ def choose_two_stems(label: str, estimated: Sequence[str], wanted: str | None) -
         f"{label}: estimates {', '.join(estimated)}, neither one of {', '.join(SOURCES)} nor all;"
         " choose one with --two_stems"
     )
-
-
-def fail(error: UserError) -> int:
-    """Print an error in one line, and return the exit code."""
-    print(f"error: {error}", file=sys.stderr)
-    return 2

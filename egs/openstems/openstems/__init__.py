@@ -1,1 +1,1 @@
-"""Unlimited multitrack music in the MUSDB18-HQ layout, made from packages alone."""
+"""Generator of multitrack music in the layout of MUSDB18-HQ, from packages alone."""

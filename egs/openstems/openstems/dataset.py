@@ -1,4 +1,4 @@
-"""Building a data set: finding what is missing, rendering it in parallel, describing the whole."""
+"""Building of a data set: find missing songs, render them in parallel, describe the result."""
 
 from __future__ import annotations
 
@@ -16,35 +16,34 @@ from typing import Any
 
 from tqdm import tqdm
 
-from . import credits, manifest, splits, workers
+from . import manifest, splits, workers
 from .errors import UserError
 from .materials import Materials
 from .music import RATE, STEMS
-from .numbering import SongId, first_songs
-from .settings import VOICE_PHRASES, SongSettings
+from .splits import VOICE_PHRASES, SongId, SongSettings, first_songs
 from .writing import read_entry
 
 SHORTEST, LONGEST = 4.0, 900.0
-"""Limits of a song's length in seconds: no form below, too much memory above."""
+"""Limits of a song's length in seconds, because of the form and of memory."""
 
 MEMORY_PER_WORKER = 1.5e9
-"""Bytes that a process takes besides its song: voices and SoundFonts."""
+"""Bytes of a process besides its song: voices and SoundFonts."""
 
 SCRATCH, FAILURES, LOCK = ".part", "failures", ".lock"
 
 
 @dataclass(frozen=True)
 class BuildSettings:
-    """What to build.
+    """Settings of a build.
 
     Args:
-        n_songs: of all splits together.
+        n_songs: number of songs of all splits.
         seconds: length of each song.
-        seed: of everything random.
-        shares: of train, valid and test.
-        materials: what songs may be made from.
-        voice_phrases: phrases that each voice is learnt from.
-        workers: number of processes; None takes as many as cores and memory allow.
+        seed: seed of all random choices.
+        shares: proportions of train, valid and test.
+        materials: materials of the songs.
+        voice_phrases: phrases from which each voice is built.
+        workers: number of processes; None means as many as cores and memory allow.
     """
 
     n_songs: int
@@ -69,10 +68,9 @@ class BuildSettings:
         first_songs(0, self.shares)
 
     def identity(self) -> dict[str, Any]:
-        """Return the settings that determine the songs; they must not change for a data set.
+        """Return the settings that determine the songs, which are fixed for a data set.
 
-        Neither the number of songs nor that of workers, nor the shares, which only decide which
-        songs there are.
+        The number of songs, the shares and the number of workers do not change a song.
         """
         return {
             "profile": self.materials.profile,
@@ -92,15 +90,15 @@ class BuildSettings:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a build did.
+    """Result of a build.
 
     Args:
-        n_songs: of the whole data set.
-        n_rendered: how many of them this build rendered.
-        failed: names of songs that could not be made.
-        audio_seconds: length of what was rendered.
-        wall_seconds: how long that took.
-        problems: of the manifest; none where no two splits share anything.
+        n_songs: number of songs in the data set.
+        n_rendered: number of songs that this build rendered.
+        failed: names of songs that could not be rendered.
+        audio_seconds: length of the rendered songs.
+        wall_seconds: time of rendering.
+        problems: names that several splits share, one line each; empty if all is well.
     """
 
     n_songs: int
@@ -118,22 +116,23 @@ def build(
     render: workers.Render | None = None,
     report: Callable[[str], None] = lambda line: None,
 ) -> Outcome:
-    """Build a data set in the layout of MUSDB18-HQ, or what an earlier build left to be done.
+    """Build a data set in the layout of MUSDB18-HQ, or resume an earlier build.
 
-    `<root>/train` holds the songs for training and validation, whose names are in
-    `validation_tracks.txt`, `<root>/test` those for test. Every song is a folder of 16-bit wav
-    files, `mixture.wav` being the sum of the others to the last bit, and its manifest entry.
+    `<root>/train` has the songs for training and validation, `<root>/test` those for test;
+    `validation_tracks.txt` names the validation songs. Every song is a folder of 16-bit wav files
+    with its manifest entry. `mixture.wav` is the exact sum of the stems.
 
     Args:
-        root: folder, new or of an earlier build.
+        root: a new folder, or that of an earlier build.
         settings: what to build.
-        render: makes a song from its number and settings; None for `openstems.song.render_song`.
-        report: called with lines of text that a user may want to read.
+        render: function that makes a song from its number and settings; None for
+        `openstems.song.render_song`.
+        report: called with lines of progress.
 
     Raises:
-        UserError: something is missing, or the folder holds something else.
-        KeyboardInterrupt: by the user; finished songs are kept, the same call goes on.
-        BrokenProcessPool: a worker was ended from outside.
+        UserError: if materials are missing, or the folder has other contents.
+        KeyboardInterrupt: by the user; finished songs are kept, and the same call resumes.
+        BrokenProcessPool: if a worker was killed.
     """
     if render is None:
         from .song import render_song as render
@@ -157,7 +156,7 @@ def build(
                 _render_all(root, settings, todo, render, entries, failed)
         finally:
             for song_id in todo:
-                # A worker that was interrupted may have finished its song without being heard.
+                # An interrupted worker may have finished a song without reporting it.
                 entries[song_id] = entries[song_id] or read_entry(root, song_id)
             done = [entry for entry in entries.values() if entry is not None]
             _describe(root, settings, done)
@@ -174,13 +173,13 @@ def build(
 
 
 def default_workers(seconds: float) -> int:
-    """Return as many processes as there are cores, and memory for."""
+    """Return the number of processes that cores and memory allow."""
     try:
         n_cores = len(os.sched_getaffinity(0))
         memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):  # not Linux
         return max(1, (os.cpu_count() or 1) // 2)
-    # A song is some dozens of stereo signals in single precision at its worst.
+    # A song takes at most some dozens of stereo signals in float32.
     needed = MEMORY_PER_WORKER + seconds * RATE * 2 * 4 * 40
     return max(1, min(n_cores, int(0.8 * memory / needed)))
 
@@ -193,7 +192,7 @@ def _render_all(
     entries: dict[SongId, dict | None],
     failed: list[str],
 ) -> None:
-    """Render songs in parallel, noting entries and failures as they come."""
+    """Render songs in parallel; collect entries and record failures as they come."""
     n_workers = min(settings.workers or default_workers(settings.seconds), len(todo))
     executor = workers.pool(n_workers)
     try:
@@ -227,17 +226,17 @@ def _render_all(
 
 
 def _note_failure(root: Path, song_id: SongId, error: Exception) -> None:
-    """Keep the whole story of a failure, which comes from another process as the error's cause."""
+    """Write the traceback of a failure in a worker, which is the cause of the error, to a file."""
     text = "".join(traceback.format_exception(error))
     manifest.write_text(root / FAILURES / f"{song_id.name}.txt", text)
 
 
 def _describe(root: Path, settings: BuildSettings, entries: Sequence[dict]) -> None:
-    """Write everything that tells about the songs that are there."""
+    """Write the manifest, credits and lists of the songs that exist."""
     for subset in ("train", "test"):
         (root / subset).mkdir(exist_ok=True)
     manifest.write_manifest(root, entries)
-    credits.write_credits(root, settings.materials, entries)
+    manifest.write_credits(root, settings.materials, entries)
 
 
 def _check_space(root: Path, n_songs: int, seconds: float) -> None:
@@ -252,7 +251,7 @@ def _check_space(root: Path, n_songs: int, seconds: float) -> None:
 
 @contextmanager
 def _locked(root: Path) -> Iterator[None]:
-    """Make the folder and let no other build of it run; the lock goes with the process."""
+    """Make the folder and lock it against other builds; the lock ends with the process."""
     try:
         import fcntl
     except ImportError:  # Windows

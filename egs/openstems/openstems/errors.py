@@ -1,8 +1,8 @@
-"""The one exception for mistakes that a user can make and mend."""
+"""The exception for mistakes of the user."""
 
 
 class UserError(ValueError):
-    """A wrong option, a missing material or a foreign file: one line that says what to do.
+    """A mistake of the user; the message is one line that says what to do.
 
-    The command prints the message alone and exits with code 2.
+    Commands print the message alone and exit with code 2.
     """

@@ -1,4 +1,4 @@
-"""The files that describe a data set: dataset.json, manifest.json, validation_tracks.txt."""
+"""Files that describe a data set: settings, manifest, validation tracks, credits and licences."""
 
 from __future__ import annotations
 
@@ -6,27 +6,42 @@ import importlib.metadata
 import json
 import os
 import platform
+import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from .errors import UserError
-from .materials import Materials
+from .materials import Material, Materials, find
 
 DATASET = "dataset.json"
 MANIFEST = "manifest.json"
 VALIDATION_TRACKS = "validation_tracks.txt"
 FORMAT = 1
 LIBRARIES = ("numpy", "scipy", "soundfile", "soxr", "symusic", "pyworld", "onnxruntime")
+CREDITS, LICENCES, INFOS = "CREDITS.md", "licences", "infos.json"
+
+_HEAD = """# Credits
+
+This data set was made by openstems, the recipe `egs/openstems` of asteroid-bsrnn, profile
+`{profile}`. No song is the recording of a performance: a program arranged, played, sang and mixed
+them, with recordings of single notes and phrases in some. What they are made from:
+
+| material | used | licence | credit |
+|---|---|---|---|
+"""
+
+_OWN = "| openstems | its own band, drums and synthesisers | MIT | asteroid-bsrnn contributors |"
 
 
 def describe(settings: Mapping[str, Any], materials: Materials) -> dict[str, Any]:
     """Return the description of a new data set.
 
     Args:
-        settings: all that decides its songs, in plain types.
-        materials: what they are made from.
+        settings: settings of the songs, in plain types.
+        materials: materials of the songs.
     """
     return {
         "format": FORMAT,
@@ -40,10 +55,10 @@ def describe(settings: Mapping[str, Any], materials: Materials) -> dict[str, Any
 
 
 def claim(root: Path, description: Mapping[str, Any]) -> None:
-    """Make the folder a data set of this description, or check that it is one.
+    """Start a data set with this description in a folder, or check that it is one.
 
     Raises:
-        UserError: it holds something else, or a data set of other settings or materials.
+        UserError: if the folder has other contents, or a data set of other settings or materials.
     """
     path = root / DATASET
     if not path.exists():
@@ -52,7 +67,7 @@ def claim(root: Path, description: Mapping[str, Any]) -> None:
         )
         if foreign:
             raise UserError(
-                f"{root}: holds other files ({min(foreign)}); choose a new or empty folder"
+                f"{root}: contains other files ({min(foreign)}); choose a new or empty folder"
             )
         write_json(path, description)
         return
@@ -61,13 +76,13 @@ def claim(root: Path, description: Mapping[str, Any]) -> None:
         difference = _difference(existing.get(group), description[group])
         if difference:
             raise UserError(
-                f"{root}: a data set begun with other {group}: {difference}; choose another folder,"
-                " or the same ones"
+                f"{root}: a data set with other {group}: {difference}; choose another folder,"
+                " or the same settings"
             )
 
 
 def write_manifest(root: Path, entries: Sequence[Mapping[str, Any]]) -> None:
-    """Write all songs' entries, and the names of the validation songs."""
+    """Write the entries of all songs, and the names of the validation songs."""
     ordered = sorted(entries, key=lambda entry: (entry["split"], entry["number"]))
     write_json(root / MANIFEST, {"format": FORMAT, "songs": ordered})
     names = [entry["name"] for entry in ordered if entry["split"] == "valid"]
@@ -78,7 +93,7 @@ def read_manifest(root: Path) -> list[dict[str, Any]]:
     """Return the entries of a data set's songs.
 
     Raises:
-        UserError: it has no manifest, or a damaged one.
+        UserError: if the manifest is missing or damaged.
     """
     content = read_json(root / MANIFEST)
     if not isinstance(content.get("songs"), list):
@@ -87,10 +102,10 @@ def read_manifest(root: Path) -> list[dict[str, Any]]:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Return the content of a JSON file.
+    """Return the contents of a JSON file.
 
     Raises:
-        UserError: it is missing or damaged.
+        UserError: if it is missing or damaged.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -109,7 +124,7 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replace a file in one step: readers never see a partial file."""
+    """Write a file in one step, so that readers never see a partial file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, part = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
     try:
@@ -123,7 +138,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def _difference(existing: object, wanted: Mapping[str, Any]) -> str:
-    """Return the first setting that differs, with both values; nothing where all are the same."""
+    """Return the first setting that differs, with both values; "" if there is none."""
     existing = existing if isinstance(existing, dict) else {}
     for name in sorted({*existing, *wanted}):
         if existing.get(name) != wanted.get(name):
@@ -141,3 +156,75 @@ def _version(package: str) -> str | None:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return None
+
+
+def write_credits(root: Path, materials: Materials, entries: Sequence[Mapping[str, Any]]) -> None:
+    """Write `CREDITS.md` and `infos.json`, and copy the licence texts to `licences/`.
+
+    `infos.json` has the contents of `CREDITS.md` in the form of Asteroid's data sets, from which
+    model cards are made.
+
+    Args:
+        root: folder of the data set.
+        materials: materials of the build; those that an entry names are credited.
+        entries: entries of the manifest.
+    """
+    used = Counter(name for entry in entries for name in entry.get("materials", ()))
+    named = [find(name) for name in materials.names if name in used]
+    text = _HEAD.format(profile=materials.profile) + "\n".join([_OWN, *_rows(named, materials)])
+    text += "\n" + _pieces(entries)
+    if named:
+        text += f"\nThe texts of the licences are in `{LICENCES}/`.\n"
+    write_text(root / CREDITS, text)
+    write_json(root / INFOS, _infos(named, materials))
+    for material in named:
+        _copy_licences(root / LICENCES / material.name, materials, material)
+
+
+def _infos(named: Sequence[Material], materials: Materials) -> dict[str, Any]:
+    licenses = [
+        {
+            "title": f"{material.package} {materials.version(material.name)}",
+            "title_link": CREDITS,
+            "author": "; ".join(
+                dict.fromkeys(item.credit for item in material.used(materials.profile))
+            ),
+            "author_link": CREDITS,
+            "license": "; ".join(material.licences(materials.profile)),
+            "license_link": LICENCES,
+            "non_commercial": False,
+        }
+        for material in named
+    ]
+    return {"dataset": f"openstems, profile {materials.profile} (synthetic)", "licenses": licenses}
+
+
+def _rows(named: Sequence[Material], materials: Materials) -> list[str]:
+    rows = []
+    for material in named:
+        client = f"{material.package} {materials.version(material.name)} ({material.client})"
+        for item in material.used(materials.profile):
+            rows.append(f"| {client} | {item.path or 'all'} | {item.licence} | {item.credit} |")
+    return rows
+
+
+def _pieces(entries: Sequence[Mapping[str, Any]]) -> str:
+    """Return Markdown with the pieces that songs are arranged from, and how often."""
+    counts = Counter(piece for entry in entries for piece in entry["uses"].get("piece", ()))
+    if not counts:
+        return "\nAll music was composed by openstems.\n"
+    # The authors of a piece are those of its material, in the table above.
+    lines = [f"- {piece}: {count} song(s)" for piece, count in sorted(counts.items())]
+    head = "\n## Pieces\n\nSongs that are not named here were composed by openstems.\n\n"
+    return head + "\n".join(lines) + "\n"
+
+
+def _copy_licences(folder: Path, materials: Materials, material: Material) -> None:
+    files = materials.licence_files(material.name)
+    # A package may have several files of one name, such as COPYING.
+    counts = Counter(file.name for file in files)
+    for file in files:
+        name = file.name if counts[file.name] == 1 else f"{file.parent.name}-{file.name}"
+        if not (folder / name).exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, folder / name)

@@ -1,8 +1,7 @@
-"""The last step of a song: stems at their final levels, limited together, as 16-bit integers.
+"""Mastering: stems at their final levels, limited together, as 16-bit integers.
 
-Everything here is the same linear operation for every stem, with one gain curve computed on the
-mixture; therefore the mixture is the sum of the stems to the last bit, as a separation data set
-needs it.
+All stems undergo the same linear operations, with a gain curve computed on the mixture. The mixture
+is therefore the exact sum of the stems.
 """
 
 from collections.abc import Mapping
@@ -12,21 +11,21 @@ import numpy as np
 from scipy.ndimage import minimum_filter1d, uniform_filter1d
 
 from .effects import dynamics, process
-from .effects.levels import active_level, amplitude
+from .effects.dynamics import active_level, amplitude
 
 FULL_SCALE = 32767
-# Room above the ceiling for rounding four stems.
+# Headroom for rounding four stems.
 _LARGEST = FULL_SCALE - 2
 
 
 def draw(rng: np.random.Generator) -> dict[str, Any]:
-    """Choose how a song is mastered.
+    """Return random settings of the mastering.
 
     Args:
-        rng: source of the choices.
+        rng: random generator.
 
     Returns:
-        Plain types: arguments of `master`.
+        Arguments of `master`, in plain types.
     """
     chain: list[dict[str, Any]] = []
     if rng.random() < 0.5:
@@ -34,7 +33,7 @@ def draw(rng: np.random.Generator) -> dict[str, Any]:
         chain.append(_filter("peak", rng.uniform(250, 3000), rng.uniform(-1.5, 1.5)))
         chain.append(_filter("high_shelf", rng.uniform(5000, 10000), rng.uniform(-2.5, 2.0)))
     if rng.random() < 0.45:
-        # Much music has passed through a lossy codec, which drops the top octave or less.
+        # Much music has passed through a lossy codec, which removes up to the top octave.
         edge = float(rng.choice([15000, 16000, 16500, 17500, 19000, 20000]))
         chain.append({"effect": "steep_low_pass", "frequency": edge})
     return {
@@ -62,13 +61,13 @@ def master(
     Args:
         stems: name to sound, each of shape (2, L), float32.
         loudness: active level of the mixture before the compressor and limiter in dBFS.
-        ceiling: no sample of the mixture or of a stem is above it, in dBFS, at most 0.
+        ceiling: largest sample of the mixture and of the stems in dBFS, at most 0.
         chain: filters applied to every stem.
-        compressor: `threshold` in dB below the ceiling's full scale, `ratio`, `attack` and
-            `release` in seconds of the bus compressor; none if not given.
+        compressor: `threshold` in dBFS, `ratio`, and `attack` and `release` in seconds of the bus
+            compressor; None for no compressor.
 
     Returns:
-        Name to stem, int16 of shape (2, L). Their integer sum fits int16 too.
+        Name to stem, int16 of shape (2, L). Their integer sum fits into int16 too.
     """
     stems = {name: process(sound, chain or []) for name, sound in stems.items()}
     level = active_level(sum_of(stems))
@@ -79,7 +78,8 @@ def master(
     if compressor:
         gain = compressor_gain(dynamics.peaks(sum_of(stems)), **compressor)
         stems = {name: dynamics.apply_gain(sound, gain) for name, sound in stems.items()}
-    # A stem may be louder than the mixture where another one cancels it: it is limited with it.
+    # A stem may be louder than the mixture if another one cancels it, so stems count for the
+    # limiter.
     loudest = np.max([dynamics.peaks(s) for s in (sum_of(stems), *stems.values())], axis=0)
     gain = limiter_gain(loudest, amplitude(ceiling))
     return {
@@ -89,7 +89,7 @@ def master(
 
 
 def sum_of(stems: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Return the mixture of stems; integers are added as int32 and come back as they were.
+    """Return the sum of stems; integers are added as int32.
 
     Args:
         stems: name to stem, all of one shape and type.
@@ -105,27 +105,27 @@ def sum_of(stems: Mapping[str, np.ndarray]) -> np.ndarray:
 def compressor_gain(
     peaks: np.ndarray, threshold: float, ratio: float, attack: float, release: float
 ) -> np.ndarray:
-    """Return gain of a bus compressor, one value a hop, from the peaks of the hops."""
+    """Return the gain of a bus compressor, one value per hop, from the peaks of the hops."""
     excess = np.maximum(20 * np.log10(np.maximum(peaks, 1e-6)) - threshold, 0)
     return 10 ** (dynamics.follow(excess * (1 / ratio - 1), attack, release) / 20)
 
 
 def limiter_gain(peaks: np.ndarray, ceiling: float, reach: int = 4) -> np.ndarray:
-    """Return gain of a limiter that looks ahead.
+    """Return the gain of a look-ahead limiter.
 
     Args:
-        peaks: greatest magnitude of each hop.
-        ceiling: what no sample exceeds after the gain, linear.
-        reach: hops (1.5 ms each) over which the gain moves before and after a peak.
+        peaks: largest magnitude in each hop.
+        ceiling: largest magnitude after the gain, linear.
+        reach: hops (1.5 ms each) over which the gain changes before and after a peak.
 
     Returns:
-        One gain a hop for `dynamics.apply_gain`, at most 1.
+        One gain per hop for `dynamics.apply_gain`, at most 1.
     """
-    # A hop's samples lie between its own gain and the next one's, so both must respect it.
+    # The gain within a hop lies between its own value and the next one, so both must suffice.
     needed = np.minimum(1.0, ceiling / np.maximum(peaks, 1e-9))
     lowest = minimum_filter1d(needed, 2 * reach + 3, mode="nearest")
     smooth = uniform_filter1d(lowest, 2 * reach + 1, mode="nearest")
-    # Running sums round: the smooth gain may be above what is needed by a few ulp.
+    # Because of rounding in running sums, the smooth gain may be too high by a few ulp.
     held = minimum_filter1d(needed, 3, mode="nearest")
     return np.minimum(smooth, held)
 

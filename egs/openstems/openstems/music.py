@@ -1,7 +1,7 @@
-"""What a song is before it sounds: notes in parts, chords, sections and the bar lines.
+"""Scores: notes in parts, chords, sections and bar lines.
 
 All times are in seconds from the song's beginning, pitches are MIDI note numbers (60 is middle C)
-and velocities go from 1 to 127. Everything here is immutable: a changed score is a new score.
+and velocities go from 1 to 127. All classes are immutable.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ CHORD_INTERVALS: dict[str, tuple[int, ...]] = {
     "add9": (0, 4, 7, 2),
     "9": (0, 4, 7, 10, 2),
 }
-"""Semitones above the root for each chord quality, the most telling tones first."""
+"""Semitones above the root for each chord quality, the most characteristic tones first."""
 
 
 @dataclass(frozen=True)
 class Note:
-    """One note.
+    """Note.
 
     Args:
-        start: beginning in seconds.
+        start: start in seconds.
         end: end in seconds, later than `start`.
         pitch: MIDI note number; in drum parts a General MIDI percussion number.
         velocity: 1 to 127.
@@ -56,19 +56,19 @@ class Note:
 
     @property
     def duration(self) -> float:
-        """Return seconds from start to end."""
+        """Return the duration in seconds."""
         return self.end - self.start
 
 
 @dataclass(frozen=True)
 class Part:
-    """What one player plays.
+    """Part of one player.
 
     Args:
         role: one of `ROLES`.
         program: General MIDI program, 0 to 127; 0 for drums.
         notes: notes in the order of their starts.
-        name: tells parts of one role apart, e.g. "left" and "right" of a doubled guitar.
+        name: distinguishes parts of one role, e.g. "left" and "right" of a doubled guitar.
     """
 
     role: str
@@ -79,10 +79,10 @@ class Part:
 
 @dataclass(frozen=True)
 class Chord:
-    """The harmony of a span of time.
+    """Chord in a span of time.
 
     Args:
-        start: beginning in seconds.
+        start: start in seconds.
         end: end in seconds.
         root: pitch class, 0 (C) to 11 (B).
         quality: a key of `CHORD_INTERVALS`.
@@ -95,19 +95,19 @@ class Chord:
 
     @property
     def pitch_classes(self) -> tuple[int, ...]:
-        """Return pitch classes of the chord, the root first."""
+        """Return the pitch classes of the chord, the root first."""
         return tuple((self.root + interval) % 12 for interval in CHORD_INTERVALS[self.quality])
 
 
 @dataclass(frozen=True)
 class Section:
-    """One part of the form.
+    """Section of the form.
 
     Args:
         name: one of `SECTION_NAMES`.
-        start: beginning in seconds.
+        start: start in seconds.
         end: end in seconds.
-        energy: 0 (barely anything plays) to 1 (everything plays, loudly).
+        energy: 0 (few instruments, softly) to 1 (all instruments, loudly).
     """
 
     name: str
@@ -118,19 +118,19 @@ class Section:
 
 @dataclass(frozen=True)
 class Score:
-    """A song on paper.
+    """Score of a song.
 
     Args:
-        seconds: length; every note starts and ends within it.
-        tempo: quarter notes a minute (dotted quarters in 6/8), at the beginning.
+        seconds: length, within which every note starts and ends.
+        tempo: quarter notes per minute (dotted quarters in 6/8), at the start.
         beats_per_bar: number of beats between two bar lines.
         key: pitch class of the tonic.
         mode: "major" or "minor".
         bars: start of each bar in seconds.
-        chords: the harmony, in order, without gaps as far as it is known.
-        sections: the form, in order.
-        parts: what is played; the vocal melody has the role "vocals".
-        origin: what made this score, in plain types: source, piece, window, styles.
+        chords: chords in order, without gaps if they are known.
+        sections: sections in order.
+        parts: parts; the vocal melody has the role "vocals".
+        origin: origin in plain types: source, piece, window, styles.
     """
 
     seconds: float
@@ -145,11 +145,11 @@ class Score:
     origin: dict[str, Any] = field(default_factory=dict)
 
     def part(self, role: str) -> tuple[Part, ...]:
-        """Return all parts of a role, possibly none."""
+        """Return all parts of a role."""
         return tuple(part for part in self.parts if part.role == role)
 
     def with_parts(self, parts: Iterable[Part], **origin: Any) -> Score:
-        """Return the same song with other parts.
+        """Return a copy of the score with other parts.
 
         Args:
             parts: the parts of the new score.
@@ -158,16 +158,10 @@ class Score:
         return replace(self, parts=tuple(parts), origin={**self.origin, **origin})
 
     def chord_at(self, time: float) -> Chord | None:
-        """Return the chord that sounds at `time` seconds, or None where none is known."""
+        """Return the chord at `time` seconds, or None if it is unknown."""
         return next((chord for chord in self.chords if chord.start <= time < chord.end), None)
-
-    def section_at(self, time: float) -> Section | None:
-        """Return the section around `time` seconds, or None outside the form."""
-        return next(
-            (section for section in self.sections if section.start <= time < section.end), None
-        )
 
 
 def by_start(notes: Iterable[Note]) -> tuple[Note, ...]:
-    """Return notes in the order a `Part` wants: by start, then pitch."""
+    """Return notes sorted by start, then by pitch, as in a `Part`."""
     return tuple(sorted(notes, key=lambda note: (note.start, note.pitch, note.end)))

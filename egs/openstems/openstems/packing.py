@@ -1,8 +1,8 @@
-"""Training data packed as Opus, to be carried to another machine and decoded there.
+"""Training data as Opus files, to be carried to another machine and decoded there.
 
-A packed folder holds `labelled/<split>/<song>/<stem>.opus`, `songs/<number>/<part>.opus`, the
-lists `songs.json` (of egs/musdb18hq/finetune) and `validation_tracks.txt`, `infos.json`, and
-`manifest.json`: the files with their checksums, and the teacher. The list has the songs' licences.
+A packed folder has `labelled/<split>/<song>/<stem>.opus`, `songs/<number>/<part>.opus`, the lists
+`songs.json` (of egs/musdb18hq/finetune, with licences) and `validation_tracks.txt`, `infos.json`,
+and `manifest.json` with the checksums of the files and the teacher.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ from .music import RATE, STEMS
 
 FORMAT = "openstems packed"
 OPUS_RATE = 48000
-"""Opus knows no 44.1 kHz."""
+"""Opus does not support 44.1 kHz."""
 SHARES = {"labelled": 0.4, "estimates": 0.3, "silent": 0.15, "parts": 0.15}
-"""Of all bytes: labelled songs, estimates of the teacher, pieces without a source, single parts."""
+"""Shares of labelled songs, estimates of the teacher, pieces without a source, single parts."""
 
 
 @dataclass(frozen=True)
 class Amounts:
-    """How much is packed.
+    """Amounts of packed data.
 
     Args:
-        megabytes: of all files together, in 2^20 bytes.
-        kbps: kilobits a second of a stereo file; a mono file gets half.
-        seconds: of a song with estimates, those around which the filter uses most.
-        silent_seconds: of a song without a source.
+        megabytes: size of all files in 2^20 bytes.
+        kbps: bit rate of a stereo file in kb/s; a mono file has half.
+        seconds: length of the excerpt of a song with estimates, where the filter uses most.
+        silent_seconds: length of the excerpt of a song without a source.
         validation: number of labelled validation songs.
     """
 
@@ -58,15 +58,15 @@ def pack(
     Args:
         data: folder of a data set of openstems.
         selection: file of stage 1 of egs/musdb18hq/finetune.
-        output: a folder that does not exist yet.
-        amounts: sizes.
+        output: a new folder.
+        amounts: amounts.
         report: called with a line for each kind.
 
     Returns:
         The manifest.
 
     Raises:
-        UserError: the folder is there, or something cannot be read.
+        UserError: if the folder exists, or something cannot be read.
     """
     if output.exists():
         raise UserError(f"{output}: exists already; name a new folder")
@@ -106,14 +106,14 @@ def pack(
 
 
 def unpack(packed: Path, output: Path) -> None:
-    """Decode a packed folder into wav files and lists that the recipes read.
+    """Decode a packed folder into wav files and lists for the recipes.
 
     Args:
         packed: the folder.
-        output: gets `data/` in the layout of MUSDB18-HQ, and `songs.json` with `songs/`.
+        output: folder for `data/`, in the layout of MUSDB18-HQ, and `songs.json` with `songs/`.
 
     Raises:
-        UserError: a file is missing or damaged.
+        UserError: if a file is missing or damaged.
     """
     manifest = _read_json(packed / "manifest.json")
     if manifest.get("format") != FORMAT:
@@ -146,7 +146,7 @@ def encode(samples: np.ndarray, path: Path, kbps: float) -> None:
 
 
 def decode(path: Path, target: Path, frames: int) -> None:
-    """Write Opus as wav at 44.1 kHz, in 16 bits, with so many frames."""
+    """Write an Opus file as 16-bit wav at 44.1 kHz with a number of frames."""
     samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
     samples = soxr.resample(samples, rate, RATE)[:frames]
     missing = frames - len(samples)
@@ -204,7 +204,7 @@ class _Packer:
             self.songs.append({"stems": stems, **facts})
 
     def _window(self, song: Mapping[str, Any], kind: str) -> tuple[int, int]:
-        """Return first and last frame of what is packed."""
+        """Return the first and the last frame of the packed excerpt."""
         if kind == "parts":
             return 0, song["frames"]
         wanted = self.amounts.silent_seconds if kind == "silent" else self.amounts.seconds

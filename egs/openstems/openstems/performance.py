@@ -1,4 +1,4 @@
-"""Who plays the parts of a score, and their playing: from notes to tracks."""
+"""Rendering of the parts of a score as tracks."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from typing import Any
 
 import numpy as np
 
-from .effects import stereo
+from .effects import space
 from .instruments import palette, recordings
 from .materials import Materials
 from .music import Part, Score
 from .production import Track, silence
-from .settings import VOICE_PHRASES
+from .splits import VOICE_PHRASES
 from .voices import arrangement, phrases
 
 MOST_PLAYERS = 6
-"""Instruments of `other` at once; orchestral pieces have more parts, which share instruments."""
+"""Largest number of instruments of `other`; more parts share instruments."""
 RECORDING_SHARE = 0.1
-"""Share of songs with a recorded guitar among the instruments, where one is at hand."""
+"""Share of songs with a recorded guitar, if one is available."""
 PHRASES_SHARE = 0.5
-"""Share of songs with vocals that are recorded phrases, where there are any."""
+"""Share of songs whose vocals are recorded phrases, if there are any."""
 LEFT, RIGHT = " left", " right"
 
 Streams = Callable[..., np.random.Generator]
@@ -36,19 +36,19 @@ def play(
     streams: Streams,
     pauses: Sequence[Record] = (),
 ) -> tuple[list[Track], list[Record]]:
-    """Play all parts but the voice.
+    """Render all parts except the vocals.
 
     Args:
         score: the song.
         samples: its length.
-        split: train, valid or test: which instruments there are.
+        split: train, valid or test, which have different instruments.
         materials: what the build may use.
         streams: gives a random stream for a name.
-        pauses: in which stems are silent, as `production.arrange` records them; the score's
-            parts keep them already, a recording must be told.
+        pauses: pauses of stems as recorded by `production.arrange`, to silence recordings; the
+            parts of the score have them already.
 
     Returns:
-        A track for each instrument, and what was chosen for it.
+        A track for each instrument, and a record of the choices.
     """
     tracks, records = [], []
     for (role, name), parts in _players(score).items():
@@ -75,16 +75,16 @@ def sing(
     voice_phrases: int = VOICE_PHRASES,
     pauses: Sequence[Record] = (),
 ) -> tuple[list[Track], Record | None]:
-    """Sing the vocal part, or put recorded phrases in its place.
+    """Render the vocal part, or replace it by recorded phrases.
 
     Args:
-        score: the song; without a part "vocals" nobody sings.
+        score: the song, possibly without a part "vocals".
         samples: its length.
-        split: train, valid or test: which voices there are.
+        split: train, valid or test, which have different voices.
         materials: what the build may use.
         streams: gives a random stream for a name.
-        voice_phrases: phrases that a voice is learnt from.
-        pauses: as for `play`; recorded phrases must be told.
+        voice_phrases: phrases from which a voice is built.
+        pauses: as for `play`, to silence recorded phrases.
 
     Returns:
         At most one track, and a record of the singers or None.
@@ -114,7 +114,7 @@ def sing(
 
 
 def _players(score: Score) -> dict[tuple[str, str], list[Part]]:
-    """The parts of each player: one of drums and bass, the others by name or, if many, by role."""
+    """Return the parts of each player; many parts of `other` are grouped by role."""
     parts = [part for part in score.parts if part.role != "vocals"]
     names = {(part.role, _player_name(part)) for part in parts}
     many = sum(role not in ("drums", "bass") for role, _ in names) > MOST_PLAYERS
@@ -140,16 +140,16 @@ def _track(
     rng: np.random.Generator,
     materials: Materials,
 ) -> Track:
-    """Return one instrument's track; two takes of a doubled part stand left and right."""
+    """Return one instrument's track, with the takes of a doubled part left and right."""
     sides = [[p for p in parts if p.name.endswith(side)] for side in (LEFT, RIGHT)]
     doubled = len(sides[0]) == len(sides[1]) == 1 and len(parts) == 2
     parameters = choice.get("parameters", {})
     own_takes = parameters.get("takes", 1) > 1
     if doubled and not own_takes:
         takes = [palette.render(choice, side, samples, rng, materials) for side in sides]
-        sound = stereo.split_pan(*takes, position=float(rng.uniform(0.6, 1.0)))
+        sound = space.split_pan(*takes, position=float(rng.uniform(0.6, 1.0)))
     else:
-        # Some instruments play two takes by themselves.
+        # Some instruments render two takes themselves.
         sound = palette.render(choice, sides[0] if doubled else parts, samples, rng, materials)
     return Track(
         role,
@@ -165,7 +165,7 @@ def _track(
 def _recording(
     score: Score, samples: int, split: str, materials: Materials, rng: np.random.Generator
 ) -> tuple[Track, Record] | None:
-    """Return now and then a recorded guitar beside the others; it keeps neither key nor tempo."""
+    """Return a recorded guitar for some songs; its key and tempo are not those of the song."""
     if rng.random() >= RECORDING_SHARE or not score.parts:
         return None
     taken = recordings.excerpt(score.seconds, rng, split, materials)

@@ -1,7 +1,7 @@
 """Named streams of random numbers.
 
-Every choice of the data set is drawn from a stream that is named after what it decides, so that
-song N does not depend on which songs were made before it, nor by how many workers.
+Every random choice is drawn from a stream named after its purpose, so that a song depends neither
+on other songs nor on the number of workers.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ import numpy as np
 
 
 def generator(*names: str | int) -> np.random.Generator:
-    """Return a generator of random numbers that depends on `names` alone.
+    """Return a random generator that depends on `names` alone.
 
-    The names are hashed, not drawn from: streams of different names have nothing in common, and
-    the same names give the same numbers on every machine. PCG64 is named rather than left to
-    numpy's default, which may change.
+    The seed is a hash of the names, so streams of different names are independent, and the same
+    names give the same numbers on every machine. PCG64 is explicit because numpy's default may
+    change.
 
     Args:
-        *names: any mix of text and integers, e.g. `generator(seed, "song", 12, "drums")`. Order
-            counts, and 1 differs from "1".
+        *names: text and integers, e.g. `generator(seed, "song", 12, "drums")`. Their order matters,
+            and 1 differs from "1".
 
     Raises:
         TypeError: for a name that is neither text nor an integer.
@@ -28,10 +28,10 @@ def generator(*names: str | int) -> np.random.Generator:
     digest = hashlib.sha256()
     for name in names:
         if isinstance(name, bool) or not isinstance(name, (str, int, np.integer)):
-            raise TypeError(f"a stream is named by text and integers, got {name!r}")
+            raise TypeError(f"names of a stream must be text or integers, got {name!r}")
         kind = "s" if isinstance(name, str) else "i"
         text = str(name).encode()
-        # The length keeps ("ab", "c") apart from ("a", "bc").
+        # The length distinguishes ("ab", "c") from ("a", "bc").
         digest.update(f"{kind}{len(text)}:".encode() + text)
     entropy = int.from_bytes(digest.digest(), "little")
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(entropy)))

@@ -1,7 +1,7 @@
-"""One song, from its number alone: composed or excerpted, played, sung, mixed and mastered.
+"""One song from its number: composed or excerpted, rendered, mixed and mastered.
 
-Every step draws from a random stream of its own, named after the song and the step, so that a
-change in one leaves the others' choices as they are.
+Every step has a random stream named after the song and the step, so that a change of one step does
+not change the choices of others.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from .materials import Materials, find
 from .music import RATE, Score
 from .performance import Streams, play, sing
 from .randomness import generator
-from .settings import SongSettings
+from .splits import SongSettings
 
 OWN_BAND = 60
-"""As how many pieces the composed songs count beside those of the corpora."""
+"""Weight of composed songs, as a number of pieces beside those of the corpora."""
 
 
 @dataclass(frozen=True)
 class Song:
-    """A finished song.
+    """Finished song.
 
     Args:
         stems: vocals, drums, bass and other, each int16 of shape (2, samples).
-        entry: all that made it, in plain types, for the manifest.
+        entry: entry of the manifest, in plain types.
     """
 
     stems: dict[str, np.ndarray]
@@ -39,14 +39,14 @@ class Song:
 
 
 def render_song(index: int, settings: SongSettings) -> Song:
-    """Make a song.
+    """Return a song.
 
     Args:
         index: its number within its split.
-        settings: split, length, seed and materials.
+        settings: settings of the split.
 
     Returns:
-        The song; the same arguments give the same samples.
+        The song, determined by the arguments.
     """
     streams = functools.partial(generator, settings.seed, settings.split, index)
     samples = round(settings.seconds * RATE)
@@ -81,7 +81,7 @@ def render_song(index: int, settings: SongSettings) -> Song:
 
 
 def plain(value: Any) -> Any:
-    """Return a value in the types of JSON: tuples as lists, numpy's numbers as Python's."""
+    """Convert a value to types of JSON: tuples to lists, numpy's numbers to Python's."""
     if isinstance(value, Mapping):
         return {str(key): plain(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):
@@ -90,7 +90,7 @@ def plain(value: Any) -> Any:
 
 
 def _score(settings: SongSettings, streams: Streams) -> Score:
-    """Return a song of the own band, or an excerpt of a piece of the split."""
+    """Return a composed song, or an excerpt of a piece of the split."""
     rng = streams("source")
     choices = _pieces(settings.materials, settings.split)
     if rng.random() * (OWN_BAND + len(choices)) < OWN_BAND:
@@ -105,7 +105,7 @@ def _pieces(materials: Materials, split: str) -> tuple[corpora.Piece, ...]:
 
 
 def _origin(score: Score) -> dict[str, Any]:
-    """Return where the notes come from; a piece belongs to its material and to one split."""
+    """Return the origin of the notes by kind, to find what splits share."""
     origin = dict(score.origin)
     if "piece" in origin:
         origin["material"] = origin["source"]
@@ -114,7 +114,7 @@ def _origin(score: Score) -> dict[str, Any]:
 
 
 def _uses(made: Mapping[str, Any]) -> dict[str, list[str]]:
-    """Return what no other split may hear, by kind."""
+    """Return the names that no other split may use, by kind."""
     uses: dict[str, set[str]] = {}
     for record in _records(made):
         for kind, names in record.get("uses", {}).items():

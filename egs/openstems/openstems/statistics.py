@@ -1,7 +1,7 @@
-"""How a data set sounds in numbers, beside the same numbers of a real recording.
+"""Statistics of a data set, beside those of a real recording.
 
-Each song of a folder in the MUSDB18-HQ layout is read stem by stem; the table gives the mean over
-songs. Levels and spectra that are far from those of real music are seen here first.
+Songs in the MUSDB18-HQ layout are measured stem by stem; the table has the means over songs. It
+reveals levels and spectra that differ from those of real music.
 """
 
 import json
@@ -14,15 +14,15 @@ import numpy as np
 import soundfile
 from scipy import signal
 
-from .effects.levels import FRAME, decibels, frame_levels
+from .effects.dynamics import FRAME, decibels, frame_levels
 from .errors import UserError
 from .music import RATE
 
 NAMES = ("mixture", "drums", "bass", "other", "vocals")
 BANDS = (20, 60, 120, 250, 500, 1000, 2000, 4000, 8000, 16000)
-# A frame above it counts as active.
+# Frames above this level in dBFS are active.
 ACTIVE = -50.0
-# 5 Hz: the lowest band is 40 Hz wide.
+# A resolution of 5 Hz: the lowest band is 40 Hz wide.
 _WINDOW = 8192
 _REFERENCE = Path(__file__).with_name("reference_statistics.json")
 _COLUMNS = (
@@ -37,7 +37,7 @@ Row = dict[str, Any]
 
 
 def measure(sound: np.ndarray) -> Row | None:
-    """Return statistics of one stem or mixture.
+    """Return the statistics of a stem or mixture.
 
     Args:
         sound: shape (C, L), full scale 1.
@@ -72,16 +72,16 @@ def measure(sound: np.ndarray) -> Row | None:
 
 
 def measure_song(folder: str | Path) -> dict[str, Row | None]:
-    """Return statistics of the files of one song, one file in memory at a time.
+    """Return the statistics of the files of one song, read one by one.
 
     Args:
-        folder: holds `mixture.wav` and the stems.
+        folder: folder with `mixture.wav` and the stems.
 
     Returns:
-        Name of each file without its ending to its row; None where it is silent.
+        From the name of each file without suffix to its row; None for a silent one.
 
     Raises:
-        UserError: a file is missing, unreadable or not at 44.1 kHz.
+        UserError: if a file is missing, unreadable or not at 44.1 kHz.
     """
     rows = {}
     for name in NAMES:
@@ -102,20 +102,20 @@ def measure_folder(
     limit: int | None = None,
     progress: Callable[[Iterable], Iterable] = iter,
 ) -> dict[str, Any]:
-    """Return statistics of a data set.
+    """Return the statistics of a data set.
 
     Args:
         folder: a data set in the MUSDB18-HQ layout, or one of its splits.
-        jobs: processes; each holds one file at a time.
-        limit: measure only this many songs, evenly chosen.
-        progress: wraps the songs as they are done, as tqdm does.
+        jobs: number of processes; each has one file in memory.
+        limit: number of songs to measure, evenly spaced; None for all.
+        progress: wraps the iterator over finished songs, like tqdm.
 
     Returns:
-        `songs`, their number; `with_vocals`, `with_drums`, ... shares of songs in which a stem is
-        not silent; `rows`, the mean over songs for each of `NAMES`.
+        `songs`, their number; `with_vocals`, `with_drums`, ..., the shares of songs with a stem;
+        `rows`, the mean over songs for each of `NAMES`.
 
     Raises:
-        UserError: the folder holds no songs, or one of them is damaged.
+        UserError: if the folder has no songs, or one is damaged.
     """
     files = []
     if Path(folder).is_dir():
@@ -136,7 +136,7 @@ def measure_folder(
 
 
 def summarize(measured: Sequence[Mapping[str, Row | None]]) -> dict[str, Any]:
-    """Mean over songs of what `measure_song` gives; silent stems count only for the shares."""
+    """Return the mean over results of `measure_song`; silent stems count for the shares only."""
     present = {name: [song[name] for song in measured if song[name]] for name in NAMES}
     return {
         "songs": len(measured),
@@ -146,7 +146,7 @@ def summarize(measured: Sequence[Mapping[str, Row | None]]) -> dict[str, Any]:
 
 
 def reference() -> dict[str, Any]:
-    """Return statistics of a real excerpt, in the form of `summarize`, with its `source`."""
+    """Return the statistics of a real excerpt as `summarize` returns them, with its `source`."""
     return json.loads(_REFERENCE.read_text(encoding="utf-8"))
 
 
@@ -154,8 +154,8 @@ def table(summary: Mapping[str, Any], beside: Mapping[str, Any] | None = None) -
     """Return a table for the terminal.
 
     Args:
-        summary: what `measure_folder` returns.
-        beside: what `reference` returns: its rows stand above those of the data set.
+        summary: result of `measure_folder`.
+        beside: result of `reference`, shown above the rows of the data set.
 
     Returns:
         Lines of text.

@@ -1,4 +1,4 @@
-"""A list of whole songs with their licences, for training with a teacher."""
+"""Lists of whole songs with their licences, for training with a teacher."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from .materials import Materials, find
 from .voices.phrases import MATERIAL, sets
 
 LEAST_SECONDS = 1.0
-"""Of a phrase: a shorter one is a single shout."""
+"""Least length of a phrase in seconds; shorter ones are single shouts."""
 
 
 def entries(materials: Materials, split: str = "train") -> list[dict[str, Any]]:
     """Return the songs of a split, each with `path`, `title`, `licence`, `author` and `link`.
 
-    `<source>: silent` says of a song that it does not have a source.
+    `<source>: silent` marks a source that a song lacks.
 
     Args:
         materials: of the kind "songs".
         split: "train", or "valid" for the songs that `real_validation.py` is made from.
 
     Raises:
-        UserError: one is missing.
+        UserError: if one is missing.
     """
     found: dict[Path, tuple[str, dict[str, Any]]] = {}
     for name in materials.names:
@@ -48,7 +48,7 @@ def entries(materials: Materials, split: str = "train") -> list[dict[str, Any]]:
 
 
 def phrases(materials: Materials) -> list[dict[str, Any]]:
-    """Return the recorded phrases of the training split as songs of which the vocals are known.
+    """Return the recorded phrases of the training split as songs with known vocals.
 
     Args:
         materials: of the kind "parts", with or without the recordings.
@@ -71,10 +71,10 @@ def phrases(materials: Materials) -> list[dict[str, Any]]:
 
 
 def seconds(path: Path) -> float:
-    """Return the length of a recording.
+    """Return the length of a recording in seconds.
 
     Raises:
-        UserError: it cannot be read.
+        UserError: if it cannot be read.
     """
     try:
         return soundfile.info(path).duration
@@ -86,21 +86,21 @@ def write_list(path: Path, materials: Materials, parts: Materials | None = None)
     """Write the list of training songs as JSON, which is YAML too.
 
     Args:
-        path: of the file, new or with the same list in it.
+        path: path of a new file, or of one with the same list.
         materials: of the kind "songs".
-        parts: of the kind "parts", for recorded phrases; None lists none.
+        parts: materials of the kind "parts", for recorded phrases; None lists none.
 
     Returns:
         The number of songs.
 
     Raises:
-        UserError: a material is missing, or the file holds something else or cannot be written.
+        UserError: if a material is missing, or the file has other contents or cannot be written.
     """
     songs = entries(materials) + (phrases(parts) if parts else [])
     text = json.dumps(songs, indent=2, ensure_ascii=False) + "\n"
     try:
         if path.exists() and path.read_text(encoding="utf-8") != text:
-            raise UserError(f"{path}: is there and holds something else; name another file")
+            raise UserError(f"{path}: exists with other contents; name another file")
         write_text(path, text)
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "is no text"

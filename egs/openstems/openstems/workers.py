@@ -1,4 +1,4 @@
-"""Processes that render songs: one thread each, quiet at Ctrl-C, gone when their parent is."""
+"""Worker processes that render songs, with one thread each."""
 
 from __future__ import annotations
 
@@ -11,14 +11,13 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from .numbering import SongId
-from .settings import SongSettings
+from .splits import SongId, SongSettings
 from .writing import write_song
 
 Render = Callable[[int, SongSettings], Any]
 
-# With several threads in every process they would wait for each other, and sums over threads could
-# differ in their last bit.
+# Several threads per process would compete for cores, and sums over threads could differ in their
+# last bit.
 _ONE_THREAD = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
@@ -29,8 +28,8 @@ _ONE_THREAD = (
 
 
 def pool(n_workers: int) -> ProcessPoolExecutor:
-    """Return a pool of fresh interpreters: forked ones would inherit locks and threads."""
-    # Read by libraries as they are loaded, in the processes to come.
+    """Return a pool of new interpreters, because forks would inherit locks and threads."""
+    # Libraries in the new processes read these variables when they are loaded.
     os.environ.update(dict.fromkeys(_ONE_THREAD, "1"))
     return ProcessPoolExecutor(
         n_workers, mp_context=multiprocessing.get_context("spawn"), initializer=_begin
@@ -46,7 +45,7 @@ def make_song(
 
 
 def terminate() -> None:
-    """End all workers at once, and wait until they are gone."""
+    """Kill all workers, and wait for their end."""
     children = multiprocessing.active_children()
     for child in children:
         child.terminate()
@@ -55,7 +54,7 @@ def terminate() -> None:
 
 
 def _begin() -> None:
-    # Ctrl-C reaches the whole group; the parent alone decides what happens.
+    # Ctrl-C reaches the whole process group; only the parent handles it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
 
@@ -63,5 +62,5 @@ def _begin() -> None:
         parent.join()
         os._exit(1)
 
-    # A parent that was killed cannot end its workers, which would wait for work forever.
+    # A killed parent cannot end its workers, which would wait for work forever.
     threading.Thread(target=follow, daemon=True).start()

@@ -1,4 +1,4 @@
-"""A song's folder: written beside its final place and renamed, so that it is whole or absent."""
+"""Folders of songs, written under a temporary name and renamed when they are complete."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import soundfile
 
 from .errors import UserError
 from .music import RATE, STEMS
-from .numbering import SongId
+from .splits import SongId
 
 ENTRY = "song.json"
 
@@ -30,17 +30,17 @@ def write_song(
     """Write the stems, their sum as the mixture, and the song's entry of the manifest.
 
     Args:
-        root: the data set's folder.
-        song_id: which song.
-        stems: for each of `STEMS` int16 samples `(2, L)`.
-        entry: how the song was made, in plain types.
-        scratch: a folder beside those of the songs, for what is not finished.
+        root: folder of the data set.
+        song_id: the song.
+        stems: int16 samples `(2, L)` of each of `STEMS`.
+        entry: entry of the manifest, in plain types.
+        scratch: folder for unfinished songs, on the same file system.
 
     Returns:
-        The entry with the song's name, split, length and the hashes of its files.
+        The entry with the song's name, split and length, and the hashes of its files.
 
     Raises:
-        ValueError: the stems are not such samples, or their sum is beyond 16 bits.
+        ValueError: if the stems are not such samples, or their sum exceeds 16 bits.
     """
     _check_stems(stems)
     part = scratch / f"{song_id.name}-{os.getpid()}"
@@ -63,17 +63,17 @@ def write_song(
     (part / ENTRY).write_text(text + "\n", encoding="utf-8")
     target = root / song_id.path
     target.parent.mkdir(parents=True, exist_ok=True)
-    if target.exists():  # damaged: `read_entry` found no whole song of ours there
+    if target.exists():  # damaged: `read_entry` found no complete song there
         target.rename(scratch / f"old-{part.name}")
     part.rename(target)
     return json.loads(text)
 
 
 def read_entry(root: Path, song_id: SongId) -> dict[str, Any] | None:
-    """Return the entry of a finished song; None for one that is not there or not whole.
+    """Return the entry of a finished song; None if it is missing or incomplete.
 
     Raises:
-        UserError: something lies in its place that is not ours.
+        UserError: if its place is taken by something else.
     """
     folder = root / song_id.path
     if not folder.exists():
@@ -96,7 +96,7 @@ def read_entry(root: Path, song_id: SongId) -> dict[str, Any] | None:
 
 
 def sha256_of(path: Path) -> str:
-    """Return the hash of a file's content, in hexadecimal."""
+    """Return the SHA-256 of a file in hexadecimal."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         while block := file.read(1 << 20):
@@ -121,7 +121,7 @@ def _write(path: Path, signal: np.ndarray) -> dict[str, Any]:
 
 
 def _plain(value: object) -> object:
-    """Return what JSON takes, for numpy's numbers and tuples in an entry."""
+    """Convert numpy's numbers and tuples in an entry for JSON."""
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, np.ndarray):

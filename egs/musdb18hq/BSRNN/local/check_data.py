@@ -1,4 +1,4 @@
-"""Stage 0: name everything that is missing or wrong in the data."""
+"""Stage 0: list everything that is missing or wrong in the data."""
 
 import argparse
 import sys
@@ -8,29 +8,26 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import data_layout
 import recipe
-from asteroid_bsrnn import UserError
+from asteroid_bsrnn.cli.terminal import reports_mistakes
 from asteroid_bsrnn.data import Layout, verify
 from asteroid_bsrnn.engine import config as configuration
 
 ZENODO = "https://zenodo.org/records/3338373"
 
 
+@reports_mistakes
 def main() -> int:
-    """Print one line for each problem; 2 if there is any."""
+    """Print one line for each problem, and return 2 if there is any."""
     options = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     options.add_argument("--root", required=True, help="folder with train/ and test/ in it")
     options.add_argument(
-        "--musdb18hq", action="store_true", help="the data are to be MUSDB18-HQ as published"
+        "--musdb18hq", action="store_true", help="whether the data must be MUSDB18-HQ as published"
     )
-    options.add_argument("--row", default="bsrnn", help="whose configuration describes the data")
+    options.add_argument("--row", default="bsrnn", help="row that describes the data")
     options.add_argument("--set", nargs="+", default=[], metavar="GROUP.KEY=VALUE")
     # Stage 0 gets the options of all stages.
     arguments, _ = options.parse_known_args()
-    try:
-        problems = find_problems(arguments)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    problems = find_problems(arguments)
     for problem in problems:
         print(problem, file=sys.stderr)
     if problems:

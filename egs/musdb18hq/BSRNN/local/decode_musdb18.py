@@ -3,29 +3,20 @@
 import argparse
 import sys
 
-from tqdm import tqdm
-
-from asteroid_bsrnn import UserError
+from asteroid_bsrnn.cli.terminal import reports_mistakes
 from asteroid_bsrnn.data import decode_musdb18
+from asteroid_bsrnn.progress import progress_bar
 
 
+@reports_mistakes
 def main() -> int:
-    """Decode, and return the exit code, 2 for a mistake of the user."""
+    """Decode all tracks."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--root", required=True, help="folder with train/ and test/ in it")
     options.add_argument("--output", required=True, help="folder for the wav files, 23 GB")
     arguments = options.parse_args()
-    try:
-        with tqdm(desc="tracks", disable=None) as bar:
-
-            def progress(done: int, total: int) -> None:
-                bar.total = total
-                bar.update(done - bar.n)
-
-            count = decode_musdb18(arguments.root, arguments.output, progress)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    with progress_bar("tracks") as progress:
+        count = decode_musdb18(arguments.root, arguments.output, progress)
     print(f"{count} tracks in {arguments.output}")
     return 0
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import yaml
 
 from asteroid_bsrnn import UserError
+from asteroid_bsrnn.cli.terminal import reports_mistakes
 from asteroid_bsrnn.files import list_folders
 
 SPLITS = {"train": "train", "validation": "valid", "test": "test"}
@@ -18,17 +19,14 @@ SPLITS = {"train": "train", "validation": "valid", "test": "test"}
 STEMS = {"Bass": "bass", "Drums": "drums", "Guitar": "guitar", "Piano": "piano"}
 
 
+@reports_mistakes
 def main() -> int:
-    """Link all tracks, and return the exit code, 2 for a mistake of the user."""
+    """Link all tracks."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--root", required=True, help="folder with train/, validation/ and test/")
     options.add_argument("--output", required=True, help="folder for the links")
     arguments = options.parse_args()
-    try:
-        count = link(Path(arguments.root).expanduser(), Path(arguments.output).expanduser())
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    count = link(Path(arguments.root).expanduser(), Path(arguments.output).expanduser())
     print(f"{count} tracks in {arguments.output}")
     return 0
 

@@ -1,4 +1,4 @@
-"""A band that writes unlimited songs: harmony, form, drums, bass, comping, melody and leads."""
+"""Composer of songs: form, harmony, drums, bass, accompaniment, melody and leads."""
 
 from .band import compose
 

@@ -1,4 +1,4 @@
-"""The bass player: figures on the chords, walking lines, and what follows the kick."""
+"""Bass lines: rhythmic figures, walking lines, and lines that follow the kick."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .grid import Event, Meter, pick
 from .harmony import SCALES, ChordSpan, span_at
 
 LOWEST, HIGHEST = 28, 46
-"""E1 to B flat 2: where the bass lives; octaves above a high root may leave it by a few steps."""
+"""Range of the bass, E1 to B flat 2; octaves above a high root may exceed it by a few steps."""
 
 FIGURES = {
     "whole": "1---------------",
@@ -62,7 +62,7 @@ FIGURES_12 = {
 """The same for bars of twelve sixteenths."""
 
 COMPUTED = ("kick", "kick_long", "walking")
-"""Figures that are worked out from the drums or the chords."""
+"""Figures that are computed from the drums or the chords."""
 
 _VELOCITY = 96
 
@@ -77,7 +77,7 @@ def bass_events(
     mode: str,
     rng: np.random.Generator,
 ) -> list[Event]:
-    """Play the bass of a whole song.
+    """Return the bass notes of a whole song.
 
     Args:
         figures: for each section name a name in `FIGURES`, `FIGURES_12` or `COMPUTED`.
@@ -87,7 +87,7 @@ def bass_events(
         meter: the metre.
         key: pitch class of the tonic.
         mode: "major" or "minor".
-        rng: source of choices.
+        rng: random generator.
     """
     player = _Player(spans, meter, key, mode, rng)
     for section in sections:
@@ -104,7 +104,7 @@ def bass_events(
 
 
 class _Player:
-    """Walks through the bars and remembers where the hand is."""
+    """State of the bass player while the bars are generated."""
 
     def __init__(self, spans, meter, key, mode, rng):
         self.events: list[Event] = []
@@ -117,7 +117,7 @@ class _Player:
         self._index = 0
 
     def bar(self, bar: int, figure: str, kicks: Sequence[int], loudness: float) -> None:
-        """Play one bar."""
+        """Append the notes of one bar."""
         steps = self._meter.steps_per_bar
         if figure == "walking":
             text = self._walk(bar)
@@ -160,7 +160,7 @@ class _Player:
                 sounding = len(self.events) - 1
 
     def _goes_on(self, beat: float, span: ChordSpan) -> bool:
-        """Whether the last note is the root of a chord and sounds up to a beat where it goes on."""
+        """Return whether the last note is a chord's root that can be extended into this beat."""
         if not self.events:
             return False
         last = self.events[-1]
@@ -182,7 +182,7 @@ class _Player:
         self.events.append(Event(beat, length, pitch, min(velocity, 122)))
 
     def _place(self, root: int) -> int:
-        """Return the root as near to the hand as the range allows, low rather than high."""
+        """Return the root nearest to the last pitch within the range; the lower one of two."""
         places = [pitch for pitch in range(LOWEST, LOWEST + 16) if pitch % 12 == root % 12]
         self._root = min(places, key=lambda pitch: abs(pitch - self._root) + 0.4 * (pitch - LOWEST))
         return self._root
@@ -206,7 +206,7 @@ class _Player:
         return pitch if pitch <= HIGHEST + 4 else pitch - 12
 
     def _approach(self, root: int, following: int) -> int:
-        """Return a scale or half step below or above the coming root."""
+        """Return a pitch one scale step or semitone from the next root."""
         near = min(
             (root // 12 * 12 + following + 12 * k for k in (-1, 0, 1)), key=lambda p: abs(p - root)
         )

@@ -1,4 +1,4 @@
-"""What carries the harmony: guitars, keys, pads, strings, arpeggios, brass and riffs."""
+"""Accompaniment: guitars, keys, pads, strings, arpeggios, brass and riffs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _RIFF_SHAPES = {"minor": (0, 0, 0, 3, 5, 7, 10, 12), "major": (0, 0, 0, 2, 4, 7,
 
 
 def riff_figure(meter: Meter, rng: np.random.Generator) -> tuple[tuple[int, int, int], ...]:
-    """A riff of one or two bars: (step, steps, number in the scale) for each of its notes."""
+    """Return a riff of one or two bars: (step, steps, number in the scale) for each note."""
     steps = meter.steps_per_bar
     weight = np.where(np.arange(steps) % meter.steps == 0, 1.0, 0.35)
     weight[2::4] = 0.8
@@ -29,7 +29,7 @@ def riff_figure(meter: Meter, rng: np.random.Generator) -> tuple[tuple[int, int,
     bar = list(zip(onsets, np.subtract(ends, onsets).tolist(), degrees, strict=True))
     if rng.random() < 0.5:
         return tuple(bar)
-    # The answer repeats the call but for its end.
+    # The answer repeats the call with another ending.
     answer = [(step + steps, length, degree) for step, length, degree in bar]
     for index in range(len(answer) // 2, len(answer)):
         step, length, _ = answer[index]
@@ -38,14 +38,14 @@ def riff_figure(meter: Meter, rng: np.random.Generator) -> tuple[tuple[int, int,
 
 
 class Comping:
-    """One player's way through a song.
+    """Accompaniment by one player.
 
     Args:
         kind: name in `patterns.KINDS`.
         spans: the chords of the song.
         meter: the metre.
-        tempo: beats a minute.
-        rng: source of choices; what is drawn stays the same in all verses and in all choruses.
+        tempo: beats per minute.
+        rng: random generator; sections of one name get the same choices.
         octave: semitones added to everything.
     """
 
@@ -63,7 +63,7 @@ class Comping:
         self._meter = meter
         self._rng = rng
         self._octave = octave
-        # Seconds between two strings of a strum, in beats.
+        # Delay between two strings of a strum, in beats.
         self._spread = float(rng.uniform(0.006, 0.018)) * tempo / 60
         rhythms = self.kind.rhythms if meter.steps_per_bar == 16 else self.kind.rhythms_12
         self._texts = {loud: pick(rng, rhythms) if rhythms else "" for loud in (False, True)}
@@ -73,7 +73,7 @@ class Comping:
         self._voiced: ChordSpan | None = None
 
     def events(self, sections: Sequence[SectionPlan]) -> list[Event]:
-        """Play in the given sections."""
+        """Return the notes of the given sections."""
         events: list[Event] = []
         for section in sections:
             loudness = 0.8 + 0.25 * section.energy
@@ -90,7 +90,7 @@ class Comping:
         return events
 
     def _bar(self, events: list[Event], bar: int, text: str, loudness: float) -> None:
-        """Play one bar, after those in `events`."""
+        """Append the notes of one bar to `events`."""
         step_beats = 1 / self._meter.steps
         sounding: list[int] = []
         for step, mark in enumerate(text):
@@ -113,7 +113,7 @@ class Comping:
                 events += strokes
 
     def _tied(self, events: list[Event], beat: float, span: ChordSpan) -> list[int]:
-        """Places of the events that sound up to a beat and are of the chord that sounds there."""
+        """Return the indices of events that end at a beat and belong to its chord."""
         before = span_at(self._spans, beat - 2e-6)
         if (before.root, before.quality) != (span.root, span.quality):
             return []
@@ -178,5 +178,5 @@ class Comping:
         return events
 
     def _fits(self, span: ChordSpan) -> bool:
-        """Return whether a riff on the first chord's root may stay there over this chord."""
+        """Return whether a riff on the first chord's root also fits this chord."""
         return self._spans[0].root in span.pitch_classes

@@ -1,4 +1,4 @@
-"""The drummer: grooves that follow the form's energy, fills, crashes and ghost notes."""
+"""Drums: grooves that follow the energy of the form, fills, crashes and ghost notes."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ FILLS = {
     "claps": ("clap clap snare clap", "x..x x.x."),
     "stop": ("snare snare snare snare", "x... ...x"),
 }
-"""Fills: the drum for each quarter of the fill, and the rhythm of each of its beats in turn."""
+"""Fills: the drum of each quarter of the fill, and the rhythm of each of its beats."""
 
 
 @dataclass(frozen=True)
 class DrumStyle:
-    """What a song's drummer does.
+    """Choices of a song's drummer.
 
     Args:
         verse: name of the verse's groove.
         chorus: name of the chorus's groove.
         fills: names in `FILLS`.
-        electronic: whether a machine plays: no ghost variations, no crash on a choke.
+        electronic: whether a drum machine plays, without ghost variations.
     """
 
     verse: str
@@ -48,13 +48,13 @@ class DrumStyle:
 def drum_events(
     style: DrumStyle, sections: tuple[SectionPlan, ...], meter: Meter, rng: np.random.Generator
 ) -> list[Event]:
-    """Play the drums of a whole song.
+    """Return the drum notes of a whole song.
 
     Args:
         style: the grooves and fills.
         sections: the form.
-        meter: the metre that the grooves are written for.
-        rng: source of choices.
+        meter: metre of the grooves.
+        rng: random generator.
     """
     events: list[Event] = []
     lead = pick(rng, ("hat", "ride", "open")) if rng.random() < 0.6 else "hat"
@@ -88,7 +88,7 @@ def groove_of(style: DrumStyle, section: SectionPlan) -> Groove:
 def _dressed(
     lines: Mapping[str, str], section: SectionPlan, lead: str, style: DrumStyle, rng
 ) -> dict[str, str]:
-    """A groove's lines as the section's energy wants them: fewer, as written, or brighter."""
+    """Return the groove's lines adapted to the section's energy: fewer, unchanged or brighter."""
     lines = dict(lines)
     energy = section.energy
     if energy < 0.25:
@@ -115,7 +115,7 @@ def _dressed(
 
 
 def _bar(groove, lines, bar, number, meter, style, rng) -> list[Event]:
-    """Return one bar of a groove with the small variations a drummer cannot help."""
+    """Return one bar of a groove with small random variations."""
     events = []
     vary = not style.electronic and rng.random() < 0.3
     open_end = vary and "hat" in lines and rng.random() < 0.5
@@ -151,7 +151,7 @@ def _crash(bar: int, meter: Meter, level: float, rng) -> list[Event]:
 
 
 def _fill_beats(left: int, section: SectionPlan, meter: Meter, rng) -> int:
-    """Return how many beats of fill end this bar: 0 for none."""
+    """Return the number of beats of the fill at the end of this bar; 0 for none."""
     if section.energy < 0.2:
         return 0
     ends, half = left == 1, left % 4 == 1
@@ -162,7 +162,7 @@ def _fill_beats(left: int, section: SectionPlan, meter: Meter, rng) -> int:
 
 
 def _filled(events, bar, beats, style, section, meter, rng) -> list[Event]:
-    """Return events with the last `beats` of a bar replaced by a fill."""
+    """Return the events with a fill in place of the last `beats` of a bar."""
     end = (bar + 1) * meter.beats
     start = end - beats
     drums, rhythm = FILLS[pick(rng, style.fills)]
@@ -185,7 +185,7 @@ def _filled(events, bar, beats, style, section, meter, rng) -> list[Event]:
 
 
 def _ended(events, section, meter, rng) -> list[Event]:
-    """Return the last bar of a song: one stroke that rings."""
+    """Return the last bar of a song: one stroke that rings out."""
     start = (section.end - 1) * meter.beats
     kept = [event for event in events if event.beat < start - 1e-6]
     last = [Event(start, 0.25, DRUMS["kick"], 114), Event(start, meter.beats, DRUMS["crash"], 114)]

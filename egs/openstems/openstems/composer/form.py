@@ -1,4 +1,4 @@
-"""The form of a song: its sections, how loud they are, and the window that is asked for."""
+"""The form of a song: its sections with their energy, whole or as a window."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ BARS = {
 }
 
 FULL_FORM_SECONDS = 75
-"""Songs of at least this length have a beginning and an end; shorter ones are cut out of a song."""
+"""Songs of at least this length are whole; shorter ones are windows of longer songs."""
 
 
 @dataclass(frozen=True)
@@ -44,10 +44,10 @@ class SectionPlan:
 
     Args:
         name: one of `openstems.music.SECTION_NAMES`.
-        bar: its first bar, counted from the song's (or window's) beginning.
-        bars: its length.
+        bar: first bar, counted from the start of the song or window.
+        bars: length in bars.
         energy: 0 to 1.
-        skipped: bars of it before the window.
+        skipped: number of its bars before the window.
         following: name of the next section, or "" at the end of the song.
     """
 
@@ -60,20 +60,20 @@ class SectionPlan:
 
     @property
     def end(self) -> int:
-        """Return the bar after its last."""
+        """Return the number of the bar after the last one."""
         return self.bar + self.bars
 
 
 def plan(bars: int, whole: bool, unit: int, rng: np.random.Generator) -> tuple[SectionPlan, ...]:
-    """Choose a form, or a window of one.
+    """Return a random form, or a window of one.
 
     Args:
         bars: length in bars.
-        whole: whether the song begins with its intro and ends with its outro; otherwise a window
-            is cut from its densest stretch.
-        unit: 1, or 2 where a bar is so short that sections need twice as many; 3/2 of 8 bars is a
-            twelve-bar blues, given as 12.
-        rng: source of choices.
+        whole: whether the song is complete, from intro to outro; otherwise it is a window of the
+            densest part.
+        unit: factor on the length of sections: 1, or 2 for short bars; 3/2 turns 8 bars into a
+            twelve-bar blues.
+        rng: random generator.
     """
     song = _song(unit, rng)
     if whole:
@@ -92,7 +92,7 @@ def _song(unit: int, rng: np.random.Generator) -> list[SectionPlan]:
     sections: list[SectionPlan] = []
     for index, name in enumerate(names):
         repeats = names[:index].count(name)
-        # Songs grow: each return of a section is a little louder.
+        # Each repetition of a section is slightly louder.
         energy = min(1.0, energies[name] + 0.05 * repeats)
         start = sections[-1].end if sections else 0
         sections.append(SectionPlan(name, start, lengths[name], energy))
@@ -114,7 +114,7 @@ def _linked(sections: Sequence[SectionPlan]) -> list[SectionPlan]:
 
 
 def _extended(song: Sequence[SectionPlan]) -> list[SectionPlan]:
-    """Return a longer song: what comes before the outro is played again."""
+    """Return a longer form that repeats the sections before the outro."""
     body, outro = list(song[:-1]), song[-1]
     again = [section for section in body if section.name != "intro"]
     shift = body[-1].end - again[0].bar
@@ -123,12 +123,12 @@ def _extended(song: Sequence[SectionPlan]) -> list[SectionPlan]:
 
 
 def _fitted(song: Sequence[SectionPlan], bars: int) -> tuple[SectionPlan, ...]:
-    """Return the beginning of a song, an outro in the last bars."""
+    """Return the first bars of a form, with an outro as the last ones."""
     outro = min(song[-1].bars, max(2, bars // 6))
     kept = [section for section in song[:-1] if section.bar < bars - outro]
     kept[-1] = replace(kept[-1], bars=bars - outro - kept[-1].bar)
     if kept[-1].name != "chorus" and len(kept) > 2:
-        # What was cut short would lead nowhere: songs end on their chorus.
+        # A section that is cut short is replaced: songs end on their chorus.
         kept[-1] = replace(kept[-1], name="chorus", energy=1.0)
     return tuple(_linked([*kept, replace(song[-1], bar=bars - outro, bars=outro)]))
 

@@ -1,4 +1,4 @@
-"""From beats to seconds: bar lines, swing and the small inaccuracies of players."""
+"""Conversion of beats to seconds: bar lines, swing, and random timing of players."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..music import Note, by_start
 
 
 class Event(NamedTuple):
-    """A note in musical time: `beat` and `length` in beats, `beat` counted from the first bar."""
+    """Note in musical time: `beat` and `length` in beats, counted from the first bar line."""
 
     beat: float
     length: float
@@ -22,11 +22,11 @@ class Event(NamedTuple):
 
 @dataclass(frozen=True)
 class Meter:
-    """How a bar is divided: 4/4 is `Meter(4, 4)`, 3/4 `Meter(3, 4)`, 6/8 `Meter(2, 6)`.
+    """Metre: 4/4 is `Meter(4, 4)`, 3/4 `Meter(3, 4)`, 6/8 `Meter(2, 6)`.
 
     Args:
         beats: beats in a bar.
-        steps: sixteenth notes in a beat.
+        steps: sixteenth notes per beat.
     """
 
     beats: int
@@ -34,19 +34,19 @@ class Meter:
 
     @property
     def steps_per_bar(self) -> int:
-        """Return sixteenth notes in a bar."""
+        """Return the number of sixteenth notes in a bar."""
         return self.beats * self.steps
 
 
 @dataclass(frozen=True)
 class Grid:
-    """The bar lines of a song.
+    """Bar lines and swing of a song.
 
     Args:
-        lines: seconds of every bar's start and of the last bar's end.
-        beats_per_bar: beats between two lines.
-        swing: where the second half of a swung pair begins, as a share of the pair: 0.5 is even,
-            2/3 a triplet feel.
+        lines: start of every bar and end of the last one, in seconds.
+        beats_per_bar: beats per bar.
+        swing: position of the second note of a swung pair as a share of the pair: 0.5 is even, 2/3
+            a triplet feel.
         pair: length of a swung pair in beats: 1 swings eighth notes, 0.5 sixteenths.
     """
 
@@ -57,16 +57,16 @@ class Grid:
 
     @property
     def bars(self) -> int:
-        """Return number of bars."""
+        """Return the number of bars."""
         return len(self.lines) - 1
 
     @property
     def beats(self) -> int:
-        """Return number of beats."""
+        """Return the number of beats."""
         return self.bars * self.beats_per_bar
 
     def seconds(self, beats: float | Sequence[float] | np.ndarray) -> np.ndarray:
-        """Return times in seconds of positions in beats; beyond the last line its tempo goes on."""
+        """Convert positions in beats to seconds; the last tempo holds beyond the last bar line."""
         beats = np.asarray(beats, dtype=np.float64)
         whole = np.floor(beats / self.pair + 1e-9)
         share = beats / self.pair - whole
@@ -80,12 +80,12 @@ class Grid:
 
 
 def even_grid(bars: int, beats: int, tempo: float, swing: float, pair: float, drift) -> Grid:
-    """Return bar lines of a tempo, which breathes a little.
+    """Return the bar lines of a tempo with small deviations.
 
     Args:
         bars: number of bars.
         beats: beats in a bar.
-        tempo: beats a minute.
+        tempo: beats per minute.
         swing: see `Grid`.
         pair: see `Grid`.
         drift: relative deviation of each bar's length, shape (bars,), or 0.
@@ -97,11 +97,11 @@ def even_grid(bars: int, beats: int, tempo: float, swing: float, pair: float, dr
 
 @dataclass(frozen=True)
 class Feel:
-    """How exactly a player plays.
+    """Timing and dynamics of a player.
 
     Args:
         timing: standard deviation of each note's start in seconds.
-        lag: seconds by which everything comes late (laid back) or, negative, early.
+        lag: delay of all notes in seconds; negative values are early.
         velocity: standard deviation of each note's velocity.
     """
 
@@ -113,9 +113,9 @@ class Feel:
 def perform(
     events: Iterable[Event], grid: Grid, feel: Feel, rng: np.random.Generator
 ) -> tuple[Note, ...]:
-    """Play events: swung, placed on the bar lines and as inexact as `feel` says.
+    """Convert events to notes in seconds, with swing and with the deviations of `feel`.
 
-    Notes that start together (a chord) are moved together, apart from a fifth of the deviation.
+    Notes that start together (a chord) share four fifths of the deviation.
     """
     events = sorted(events)
     if not events:
@@ -136,12 +136,12 @@ def perform(
 
 
 def weighted(rng: np.random.Generator, choices: dict) -> object:
-    """Return one key of `choices`, drawn by the weights that are its values."""
+    """Return a random key of `choices`, whose values are weights."""
     keys = list(choices)
     weights = np.array([choices[key] for key in keys], dtype=np.float64)
     return keys[int(rng.choice(len(keys), p=weights / weights.sum()))]
 
 
 def pick(rng: np.random.Generator, choices: Sequence) -> object:
-    """Return one element of `choices`, all equally likely."""
+    """Return a random element of `choices`, with equal probabilities."""
     return choices[int(rng.integers(len(choices)))]

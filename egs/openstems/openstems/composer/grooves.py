@@ -1,7 +1,7 @@
-"""Drum grooves as text: a line for each instrument, a character for each sixteenth note.
+"""Drum grooves as text: one line per instrument, one character per sixteenth note.
 
-X accent, x stroke, o soft stroke, g ghost note, r two thirty-seconds (a roll), "." silence. Lines
-that are shorter than the others repeat; a groove of 32 characters lasts two bars of 4/4.
+X is an accent, x a stroke, o a soft stroke, g a ghost note, r a roll of two thirty-second notes,
+"." silence. Shorter lines repeat; a groove of 32 characters lasts two bars of 4/4.
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ DRUMS = {
     "shaker": 70,
     "claves": 75,
 }
-"""General MIDI percussion by the names used here."""
+"""General MIDI percussion pitches by name."""
 
 LEVELS = {"X": 116, "x": 98, "o": 74, "g": 40, "r": 78}
 
 
 @dataclass(frozen=True)
 class Groove:
-    """A pattern for the drums.
+    """Drum pattern.
 
     Args:
-        name: its name.
-        steps: sixteenth notes in its bar: 16 for 4/4, 12 for 3/4 and 6/8.
-        lines: text for each instrument of `DRUMS`.
+        name: name of the groove.
+        steps: sixteenth notes per bar: 16 for 4/4, 12 for 3/4 and 6/8.
+        lines: pattern of each instrument of `DRUMS`.
     """
 
     name: str
@@ -55,7 +55,7 @@ class Groove:
 
     @property
     def kicks(self) -> tuple[int, ...]:
-        """Return steps of the first bar on which the kick sounds."""
+        """Return the steps of the first bar on which the kick sounds."""
         line = self.lines.get("kick", "")[: self.steps]
         return tuple(step for step, mark in enumerate(line) if mark != ".")
 

@@ -1,4 +1,4 @@
-"""Chord progressions: a grammar of moves, well-worn loops, cadences, colours and voice leading."""
+"""Chord progressions: a grammar, common loops, cadences, chord qualities and voice leading."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ LOOPS = {
     ),
     "blues minor": ("i7 i7 i7 i7 iv7 iv7 i7 i7 bVI7 V7 i7 V7",),
 }
-"""Progressions a listener knows, a chord a bar; kinds of their own belong to certain styles."""
+"""Common progressions, one chord per bar; some kinds belong to certain styles."""
 
 MOVES = {
     "major": {
@@ -111,7 +111,7 @@ MOVES = {
         "bII": {"V": 2, "i": 2},
     },
 }
-"""What may follow each chord, with weights; borrowed chords and secondary dominants are rare."""
+"""Weights of the successors of each chord; borrowed chords and secondary dominants are rare."""
 
 HALF_CADENCES = {
     "major": ("IV V", "ii V", "V", "Vsus4 V", "IV bVII", "II7 V7", "iv V"),
@@ -124,7 +124,7 @@ _ROMAN = re.compile(r"(b?)([iv]+|[IV]+)(.*)")
 
 
 class ChordSpan(NamedTuple):
-    """A chord in musical time: `beat` and `length` in beats."""
+    """Chord in musical time: `beat` and `length` in beats."""
 
     beat: float
     length: float
@@ -133,18 +133,18 @@ class ChordSpan(NamedTuple):
 
     @property
     def pitch_classes(self) -> tuple[int, ...]:
-        """Return pitch classes of the chord, the root first."""
+        """Return the pitch classes of the chord, the root first."""
         return tuple((self.root + step) % 12 for step in CHORD_INTERVALS[self.quality])
 
 
 def span_at(spans: Sequence[ChordSpan], beat: float) -> ChordSpan:
-    """Return the chord that sounds at a beat; the nearest one outside the chords."""
+    """Return the chord that sounds at a beat; outside of all chords the nearest one."""
     place = bisect.bisect_right(spans, beat + 1e-6, key=lambda span: span.beat) - 1
     return spans[max(place, 0)]
 
 
 def parse(symbol: str) -> tuple[int, str]:
-    """Return semitones above the tonic and quality of a symbol such as "bVII", "ii7" or "Vsus4"."""
+    """Return the semitones above the tonic and the quality of a symbol such as "bVII" or "ii7"."""
     flat, numeral, suffix = _ROMAN.fullmatch(symbol).groups()
     minor = numeral.islower()
     quality = {"": "min" if minor else "maj", "7": "min7" if minor else "7", "o": "dim"}.get(
@@ -156,15 +156,15 @@ def parse(symbol: str) -> tuple[int, str]:
 def progression(
     kind: str, mode: str, bars: int, closing: str, rng: np.random.Generator
 ) -> list[list[str]]:
-    """Return the chords of one section, as symbols for each bar.
+    """Return the chord symbols of one section, bar by bar.
 
     Args:
         kind: "pop" for the mode's own loops and grammar, "slow" for the same with chords of two or
             four bars, or "riff", "vamp", "jazz", "blues".
         mode: "major" or "minor".
         bars: length of the section.
-        closing: "open" ends with a half cadence, "closed" on the tonic, "loop" as it goes.
-        rng: source of choices.
+        closing: "open" ends with a half cadence, "closed" on the tonic, "loop" is unchanged.
+        rng: random generator.
     """
     if kind in ("pop", "slow"):
         phrase = _walk(mode, rng) if rng.random() < 0.4 else pick(rng, LOOPS[mode]).split()
@@ -191,7 +191,7 @@ def progression(
 
 
 def _walk(mode: str, rng: np.random.Generator) -> list[str]:
-    """Four or eight chords by the grammar, from the tonic mostly, whose end leads back to it."""
+    """Return four or eight chords of the grammar that lead back to the first one."""
     moves = MOVES[mode]
     tonic = CLOSES[mode]
     start = tonic if rng.random() < 0.75 else weighted(rng, moves[tonic])
@@ -209,11 +209,11 @@ def _walk(mode: str, rng: np.random.Generator) -> list[str]:
 
 
 class Colours:
-    """Which quality each chord has throughout a song.
+    """Qualities of the chords of a song.
 
     Args:
-        richness: 0 leaves triads alone; 1 makes nearly all of them seventh and ninth chords.
-        rng: source of choices.
+        richness: 0 keeps triads; 1 turns nearly all of them into seventh and ninth chords.
+        rng: random generator.
     """
 
     _RICHER = {
@@ -228,7 +228,7 @@ class Colours:
         self._known: dict[str, tuple[int, str]] = {}
 
     def __call__(self, symbol: str) -> tuple[int, str]:
-        """Return semitones above the tonic and quality of a symbol, the same ones each time."""
+        """Return the semitones above the tonic and the quality of a symbol, consistently."""
         if symbol not in self._known:
             offset, quality = parse(symbol)
             richer = self._RICHER.get(quality)
@@ -241,7 +241,7 @@ class Colours:
 
 
 def ladder(key: int, mode: str, chord: Sequence[int], low: int, high: int) -> list[int]:
-    """Return pitches a melody may use over a chord: the scale, bent where the chord leaves it.
+    """Return the pitches for a melody over a chord: the scale, altered by the chord's tones.
 
     Args:
         key: pitch class of the tonic.
@@ -252,7 +252,7 @@ def ladder(key: int, mode: str, chord: Sequence[int], low: int, high: int) -> li
     """
     scale = {(key + step) % 12 for step in SCALES[mode]}
     for tone in set(chord) - scale:
-        # A major third is a raised step of the scale (a leading note), anything else a lowered one.
+        # A major third raises a step of the scale (a leading note); other foreign tones lower one.
         raised = (tone - chord[0]) % 12 == 4
         bent = (tone - 1 if raised else tone + 1) % 12
         scale = (scale - ({bent} - set(chord))) | {tone}
@@ -262,18 +262,18 @@ def ladder(key: int, mode: str, chord: Sequence[int], low: int, high: int) -> li
 def voicing(
     chord: Sequence[int], previous: Sequence[int], low: int, high: int, voices: int
 ) -> tuple[int, ...]:
-    """Return pitches for a chord that move as little as possible from the ones before.
+    """Return the pitches of a chord that move least from the previous ones.
 
     Args:
-        chord: pitch classes, the root first; of too many the fifth is left out, too few are
-            doubled at the octave.
-        previous: the pitches before, or nothing at the beginning.
+        chord: pitch classes, the root first. The fifth is left out of too many; too few are doubled
+            at the octave.
+        previous: pitches of the previous chord; empty at the beginning.
         low: lowest pitch allowed.
         high: highest pitch allowed, at least an octave and a fifth above `low`.
         voices: number of pitches.
     """
     if len(chord) > voices:
-        # The fifth says least, the bass has the root: colours are worth more.
+        # The fifth and the root, which the bass plays, are dropped first.
         chord = [tone for index, tone in enumerate(chord) if index != 2][:voices]
     tones = sorted(chord, key=lambda tone: (tone - chord[0]) % 12)
     centre = (low + high) / 2

@@ -1,4 +1,4 @@
-"""Lead lines: answers to the singer in the rests, and solos where nobody sings."""
+"""Lead lines: fills in the rests of the voice, and solos."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def fills(
     chance: float,
     rng: np.random.Generator,
 ) -> list[Event]:
-    """Return short licks in the rests of the voice.
+    """Return short phrases in the rests of the voice.
 
     Args:
         vocals: the vocal melody.
@@ -42,9 +42,9 @@ def fills(
         spans: the chords.
         key: pitch class of the tonic.
         mode: "major" or "minor".
-        low: lowest pitch of the licks, which span about an octave and a half.
+        low: lowest pitch of the phrases, which span about an octave and a half.
         chance: share of the rests that are filled.
-        rng: source of choices.
+        rng: random generator.
     """
     edges = [float(to_beats(time)) for note in vocals for time in (note.start, note.end)]
     rests = zip([0.0, *edges[1::2]], [*edges[::2], float(beats)], strict=True)
@@ -83,16 +83,16 @@ def solo(
     low: int,
     rng: np.random.Generator,
 ) -> list[Event]:
-    """Return a solo over whole sections: phrases of two bars that grow from eighths to sixteenths.
+    """Return a solo over whole sections: phrases of two bars, from eighth to sixteenth notes.
 
     Args:
-        sections: where it is played.
+        sections: sections to fill.
         spans: the chords.
         meter: the metre.
         key: pitch class of the tonic.
         mode: "major" or "minor".
         low: lowest pitch.
-        rng: source of choices.
+        rng: random generator.
     """
     scale = _scale(key, mode, low)
     events: list[Event] = []

@@ -1,7 +1,6 @@
-"""The vocal melody: motifs that return, phrases with breath, chord tones where the beat is strong.
+"""The vocal melody: recurring motifs, phrases with breaths, chord tones on strong beats.
 
-It asks for no more than bar lines, chords and a form, so that it sings over our own songs and over
-those read from MIDI files alike.
+It needs only bar lines, chords and a form, so it works for composed songs and MIDI files.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ LOWEST, HIGHEST = 48, 84
 """C3 to C6."""
 
 MOST_NOTES = 12
-"""Notes in a phrase, at most."""
+"""Largest number of notes in a phrase."""
 
 _FORMS = ("A A B A", "A B A B", "A A A B", "A B A C", "A A B B")
 _STEPS = {0: 20, 1: 24, -1: 26, 2: 9, -2: 9, 3: 4, -3: 3, 4: 2.5, -4: 1.5}
@@ -28,13 +27,13 @@ _STEPS = {0: 20, 1: 24, -1: 26, 2: 9, -2: 9, 3: 4, -3: 3, 4: 2.5, -4: 1.5}
 
 @dataclass(frozen=True)
 class Motif:
-    """The shape of a phrase.
+    """Rhythm and contour of a phrase.
 
     Args:
-        onsets: beats of its notes after the phrase's first bar line; negative for an upbeat.
+        onsets: beats of the notes relative to the phrase's first bar line; negative for an upbeat.
         end: beat at which the last note ends.
         steps: scale steps from each note to the next, one fewer than `onsets`.
-        anchor: where it begins in the voice's range, 0 to 1.
+        anchor: position of the first note in the voice's range, 0 to 1.
     """
 
     onsets: tuple[float, ...]
@@ -45,14 +44,14 @@ class Motif:
 
 @dataclass(frozen=True)
 class Singer:
-    """What a song's singer likes.
+    """Preferences of a song's singer.
 
     Args:
         low: lowest pitch.
         high: highest pitch.
-        pace: seconds of a note on average in the verse; choruses have longer ones.
+        pace: mean length of a note in the verse in seconds; notes of choruses are longer.
         syncopation: weight of the eighths between the beats, 0.3 to 1.
-        melisma: chance for a long note to be broken into several.
+        melisma: probability that a long note is split into several.
         fullness: share of a phrase's time that is sung.
     """
 
@@ -65,7 +64,7 @@ class Singer:
 
     @staticmethod
     def draw(rng: np.random.Generator) -> Singer:
-        """Return a singer at random."""
+        """Return random preferences."""
         low = int(rng.integers(LOWEST, HIGHEST - 17))
         return Singer(
             low=low,
@@ -86,19 +85,19 @@ def sing(
     rng: np.random.Generator,
     singer: Singer | None = None,
 ) -> tuple[Note, ...]:
-    """Return compose the vocal melody of a song.
+    """Compose the vocal melody of a song.
 
     Args:
         grid: the bar lines.
-        sections: the form; verses and choruses are sung, bridges often, the rest rarely.
+        sections: the form; verses and choruses are sung, bridges often, other sections rarely.
         spans: the chords.
         key: pitch class of the tonic.
         mode: "major" or "minor".
-        rng: source of choices.
-        singer: who sings; drawn when not given.
+        rng: random generator.
+        singer: preferences; drawn at random if not given.
 
     Returns:
-        Notes of one voice; inside a phrase each ends where the next begins.
+        Notes of one voice; within a phrase each ends where the next one begins.
     """
     melodist = _Melodist(grid, spans, key, mode, singer or Singer.draw(rng), rng)
     notes: list[Note] = []
@@ -125,11 +124,11 @@ class _Melodist:
         self._forms: dict[str, list[str]] = {}
         bar = (grid.lines[-1] - grid.lines[0]) / grid.bars
         self._beat = bar / grid.beats_per_bar
-        # A phrase lasts three to six seconds, whatever the tempo.
+        # A phrase lasts three to six seconds at any tempo.
         self._phrase_bars = next((bars for bars in (1, 2, 4) if bars * bar >= 2.6), 4)
 
     def section(self, section: SectionPlan) -> list[list[Note]]:
-        """Return phrases of one section."""
+        """Return the phrases of one section."""
         kind = "chorus" if section.name == "chorus" else section.name
         form = self._forms.setdefault(kind, pick(self._rng, _FORMS).split())
         phrases = []
@@ -172,7 +171,7 @@ class _Melodist:
         return Motif(onsets, end, steps, anchor)
 
     def _onsets(self, first: float, end: float, count: int) -> tuple[float, ...]:
-        """Where the notes begin: on the beats rather than between them, the last one early."""
+        """Return the onsets: mostly on the beats, the last one early."""
         unit = 0.5 if self._beat < 0.75 else 0.25
         if self._beat < 0.36:
             unit = 1.0
@@ -186,7 +185,7 @@ class _Melodist:
         half = len(slots) // 2
         count = min(count - 1, len(slots))
         if half and count >= 4 and self._rng.random() < 0.5:
-            # The second half of the phrase repeats the rhythm of the first.
+            # The second half of the phrase repeats the rhythm of the first half.
             chosen = self._rng.choice(
                 half, min(count // 2, half), False, weights[:half] / weights[:half].sum()
             )
@@ -196,7 +195,7 @@ class _Melodist:
         return (float(first), *(float(slots[index]) for index in sorted(chosen)))
 
     def _contour(self, count: int) -> tuple[int, ...]:
-        """Return steps of a walk with a direction, in which a leap is followed by a step back."""
+        """Return the steps of a random walk with a direction; a step back follows a leap."""
         shape = pick(self._rng, ("arch", "down", "up", "wave", "level"))
         steps: list[int] = []
         for index in range(count):
@@ -259,7 +258,7 @@ class _Melodist:
         return pitches
 
     def _ornamented(self, beats: np.ndarray, pitches: list[int]) -> tuple[np.ndarray, list[int]]:
-        """Some long notes broken into a melisma of three, the middle one a step above or below."""
+        """Return the notes with some long ones split into three, the middle one a step away."""
         times, tones = [float(beats[0])], []
         for index, pitch in enumerate(pitches):
             length = beats[index + 1] - beats[index]

@@ -1,4 +1,4 @@
-"""What all players of a song share: tempo, key, form, chords and bar lines."""
+"""The outline that all players of a song share: tempo, key, form, chords and bar lines."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from .harmony import ChordSpan, Colours, progression
 from .styles import STYLES, Style
 
 _RING = 1.5
-"""Seconds in which the last chord of a whole song rings on."""
+"""Seconds for which the last chord of a whole song rings."""
 
 
 @dataclass(frozen=True)
 class Outline:
-    """What all players share."""
+    """Tempo, key, form, chords and bar lines of a song."""
 
     style: Style
     tempo: float
@@ -42,7 +42,7 @@ class Outline:
         bars = int((seconds - _RING) / bar) if whole else int(np.ceil(seconds / bar - 1e-9)) + 1
         sections = plan(bars, whole, unit, rng)
         if whole:
-            # The last bar ends when the song does, less the time in which it rings.
+            # The last bar ends with the song, minus the time for which its chord rings.
             tempo = 60 * beats * bars / (seconds - _RING)
         drift = 0.0 if style.electronic else _drift(bars, rng)
         if whole and not style.electronic:
@@ -55,13 +55,13 @@ class Outline:
 
 
 def _drift(bars: int, rng: np.random.Generator) -> np.ndarray:
-    """Return slow deviations of a human tempo, about half a percent."""
+    """Return slow deviations of the tempo, of about half a percent."""
     walk = np.convolve(rng.standard_normal(bars + 7), np.ones(8) / 8, "valid")
     return 0.012 * walk[:bars]
 
 
 def _harmony(style, kind, key, mode, sections, rng) -> tuple[ChordSpan, ...]:
-    """Return the chords of the whole form; sections of one name share their progression."""
+    """Return the chords of the whole form; sections of one name share a progression."""
     colours = Colours(float(rng.uniform(*style.richness)), rng)
     tables: dict[str, list[list[str]]] = {}
     spans: list[ChordSpan] = []
@@ -87,7 +87,7 @@ def _harmony(style, kind, key, mode, sections, rng) -> tuple[ChordSpan, ...]:
 
 
 def _merged(spans: list[ChordSpan]) -> list[ChordSpan]:
-    """Return chords with equal halves of a bar joined; bars are not joined."""
+    """Return the chords with equal halves of a bar merged; bars are not merged."""
     merged = spans[:1]
     for span in spans[1:]:
         last = merged[-1]

@@ -1,4 +1,4 @@
-"""Ways of comping as text, a character for each sixteenth note."""
+"""Accompaniment patterns as text, one character per sixteenth note."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Kind:
-    """A way of comping.
+    """Kind of accompaniment.
 
     Args:
-        style: "block" all tones at once, "strum" one shortly after the other, "power" root, fifth
-            and octave, "order" single tones by their number, "top" the highest voice alone, "riff"
-            a figure on the chord's pentatonic scale.
+        style: "block" plays all tones at once, "strum" one shortly after the other, "power" root,
+            fifth and octave, "order" single tones by their number, "top" the highest voice alone,
+            "riff" a figure on the chord's pentatonic scale.
         low: lowest pitch.
         high: highest pitch.
-        voices: tones of a chord.
-        rhythms: texts for bars of 16 sixteenths. X and x strike, u strikes upwards and softer, m
-            is muted, "-" holds, "." is silent, a digit is a tone of the voicing. "=", at the
-            beginning, holds what sounds from the bar before where its chord goes on, and strikes
-            where it does not.
+        voices: number of tones in a chord.
+        rhythms: texts for bars of 16 sixteenths. X and x are strokes, u a softer upstroke, m a
+            muted stroke; "-" holds, "." is silent, a digit is a tone of the voicing. "=", at the
+            beginning, holds the notes of the previous bar if their chord continues, and is a stroke
+            otherwise.
         rhythms_12: the same for bars of 12.
-        velocity: of a plain stroke.
+        velocity: velocity of a plain stroke.
     """
 
     style: str
@@ -201,4 +201,4 @@ KINDS = {
     "power_riff": Kind("riff", 40, 55, 2, (), (), 100),
     "hook": Kind("riff", 64, 84, 1, (), (), 90),
 }
-"""Ways of comping by name."""
+"""Kinds of accompaniment by name."""

@@ -1,4 +1,4 @@
-"""What each style plays: tempo, grooves, bass figures, chords and instruments."""
+"""Styles: tempo, grooves, bass figures, chords and instruments."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ FOUR_FOUR, THREE_FOUR, SIX_EIGHT = Meter(4, 4), Meter(3, 4), Meter(2, 6)
 
 @dataclass(frozen=True)
 class Layer:
-    """One instrument of a band.
+    """Instrument of a band.
 
     Args:
         role: see `openstems.music.ROLES`.
         programs: General MIDI programs to choose from.
-        kinds: ways of comping (names in `patterns.KINDS`) to choose from.
-        chance: how often a band of the style has it.
-        threshold: energy of a section from which on it plays.
-        doubled: chance that it is played twice, for left and right.
+        kinds: kinds of accompaniment (names in `patterns.KINDS`) to choose from.
+        chance: probability that a band of the style has it.
+        threshold: least energy of a section in which it plays.
+        doubled: probability that it is played twice, for left and right.
     """
 
     role: str
@@ -32,14 +32,14 @@ class Layer:
 
 @dataclass(frozen=True)
 class Style:
-    """A style of music.
+    """Style of music.
 
     Args:
-        weight: how often it is chosen.
+        weight: relative frequency of the style.
         tempo: lowest and highest tempo in beats a minute.
-        minor: share of songs in a minor key.
+        minor: share of songs in minor.
         harmony: kinds of progressions: "pop", "slow" or a kind of `harmony.LOOPS`.
-        richness: least and most share of seventh and ninth chords.
+        richness: lowest and highest share of seventh and ninth chords.
         verse: grooves of the verse.
         chorus: grooves of the chorus.
         fills: names in `drums.FILLS`.
@@ -48,10 +48,10 @@ class Style:
         bass_programs: General MIDI programs of the bass.
         layers: the other instruments.
         meter: the metre.
-        swing: least and most swing, see `grid.Grid`.
-        pair: what is swung, see `grid.Grid`.
-        electronic: whether machines play.
-        leads: programs of fills and solos, none for neither.
+        swing: lowest and highest swing, see `grid.Grid`.
+        pair: length of a swung pair, see `grid.Grid`.
+        electronic: whether the drums are electronic.
+        leads: General MIDI programs of fills and solos; empty for neither.
     """
 
     weight: float

@@ -1,7 +1,7 @@
-"""MIDI pieces out of packages, as scores.
+"""Scores from the MIDI pieces of packages.
 
-`pieces` names what there is for a split, `excerpt` makes a score of one. Splits are made by what
-is played: copies of a piece under other names are one piece.
+`pieces` lists the pieces of a split, `excerpt` makes a score of one. The split of a piece depends
+on its notes, so copies under other names are one piece.
 """
 
 from __future__ import annotations
@@ -19,8 +19,7 @@ from . import mma
 from .excerpt import excerpt_of
 from .midi import MidiSong, read
 from .roles import assign
-from .sources import CORPORA, Materials
-from .wad import lumps
+from .sources import CORPORA, Materials, lumps
 
 __all__ = ["Piece", "all_pieces", "broken", "excerpt", "pieces"]
 
@@ -32,14 +31,14 @@ _LEAST_BARS = {"drums": 0.35, "bass": 0.3, "other": 0.3}
 
 @dataclass(frozen=True, order=True)
 class Piece:
-    """A piece of music in a package.
+    """Piece of music in a package.
 
     Args:
-        digest: hash of its notes, which decides its split; of the style file for "mma".
+        digest: hash of its notes, or of the style file for "mma"; it determines the split.
         source: name of the material.
         name: name of the piece in it.
-        file: the file that holds it.
-        lump: name of its lump where the file is a WAD, otherwise empty.
+        file: file with the piece.
+        lump: name of its lump in a WAD file, otherwise empty.
     """
 
     digest: str
@@ -50,10 +49,10 @@ class Piece:
 
 
 def pieces(materials: Materials, split: str) -> tuple[Piece, ...]:
-    """Return all pieces of a split that have drums and bass, in the order of their digests.
+    """Return the pieces of a split that have drums and bass, in the order of their digests.
 
     Args:
-        materials: what may be used: `names` and `path(name)`.
+        materials: materials of the build, with `names` and `path(name)`.
         split: "train", "valid" or "test".
 
     Raises:
@@ -75,7 +74,7 @@ def all_pieces(materials: Materials) -> tuple[Piece, ...]:
 
 
 def broken(materials: Materials) -> tuple[str, ...]:
-    """What cannot be read, one line "material: piece: reason" each; `pieces` leaves it out."""
+    """Return a line "material: piece: reason" for each unreadable piece."""
     return tuple(
         line
         for source in CORPORA
@@ -86,7 +85,7 @@ def broken(materials: Materials) -> tuple[str, ...]:
 
 @functools.lru_cache(maxsize=16)
 def _scan(source: str, root: Path) -> tuple[tuple[Piece, ...], tuple[str, ...]]:
-    """Return pieces of a material, and what is wrong with the others."""
+    """Return the pieces of a material, and the reasons why others were left out."""
     if source == "mma":
         found = tuple(Piece(digest, source, name, file) for name, file, digest in mma.styles(root))
         return found, ()
@@ -108,7 +107,7 @@ def _scan(source: str, root: Path) -> tuple[tuple[Piece, ...], tuple[str, ...]]:
 
 
 def _has_a_band(song: MidiSong) -> bool:
-    """Return whether drums, bass and at least one other instrument play in enough of the bars."""
+    """Return whether drums, bass and another instrument play in enough of the bars."""
     bars: dict[str, set[int]] = {"drums": set(), "bass": set(), "other": set()}
     for part in assign(song.tracks)[0]:
         starts = [note.start for note in part.notes]
@@ -120,21 +119,21 @@ def _has_a_band(song: MidiSong) -> bool:
 
 
 def excerpt(piece: Piece, seconds: float, rng: np.random.Generator) -> Score:
-    """Return a score cut out of a piece: in another key, at another tempo, with a vocal melody.
+    """Return an excerpt of a piece in another key and at another tempo, with a vocal melody.
 
-    The melody is taken from the instrument that sings most, which then falls silent; without one
-    it is composed on the harmony.
+    The melody is that of the most singable instrument, which is removed. Without one it is composed
+    on the harmony.
 
     Args:
         piece: one of `pieces`.
         seconds: length of the score, at least 1.
-        rng: source of choices; the same state gives the same score.
+        rng: random generator; the same state gives the same score.
 
     Raises:
-        ValueError: for a length below one second, or a piece that has become unreadable.
+        ValueError: for a length below one second, or an unreadable piece.
     """
     if not seconds >= 1:
-        raise ValueError(f"an excerpt lasts at least one second, got {seconds}")
+        raise ValueError(f"an excerpt must last at least one second, got {seconds}")
     seconds = float(seconds)
     origin = {"source": piece.source, "piece": piece.name, "digest": piece.digest}
     if piece.source == "mma":

@@ -1,4 +1,4 @@
-"""Key and chords of music that does not tell them."""
+"""Estimation of key and chords from notes."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _QUALITIES = ("maj", "min", "7", "min7", "maj7", "sus4", "dim", "5")
 
 
 def chroma(parts: Sequence[Part], lines: Sequence[float]) -> np.ndarray:
-    """Return how long each pitch class sounds in each span, the bass counted twice.
+    """Return the duration of each pitch class in each span; the bass counts twice.
 
     Args:
-        parts: what is played; drums and sung parts count like the caller passes them.
+        parts: parts to count.
         lines: edges of the spans in seconds, shape (spans + 1,).
 
     Returns:
@@ -42,7 +42,7 @@ def chroma(parts: Sequence[Part], lines: Sequence[float]) -> np.ndarray:
 
 
 def key(weights: np.ndarray) -> tuple[int, str]:
-    """Return tonic and mode of a piece from its pitch classes.
+    """Return the tonic and the mode of a piece from its pitch classes.
 
     Args:
         weights: durations, shape (spans, 12).
@@ -62,11 +62,11 @@ def key(weights: np.ndarray) -> tuple[int, str]:
 
 
 def chords(weights: np.ndarray, bass: np.ndarray) -> list[tuple[int, str]]:
-    """Return the chord of each span; a silent span keeps the one before.
+    """Return the chord of each span; a silent span keeps the previous one.
 
     Args:
         weights: durations of all pitch classes, shape (spans, 12).
-        bass: those of the bass alone, shape (spans, 12).
+        bass: durations of the bass alone, shape (spans, 12).
     """
     found: list[tuple[int, str] | None] = []
     for all_tones, low_tones in zip(weights, bass, strict=True):
@@ -82,10 +82,10 @@ def chords(weights: np.ndarray, bass: np.ndarray) -> list[tuple[int, str]]:
 
 
 def _candidates(share: np.ndarray, low: np.ndarray):
-    """Likelihood, root and quality of every chord.
+    """Return the likelihood, root and quality of every chord.
 
-    Tones of the chord count for it, missing ones and foreign ones against it; a root in the bass
-    helps, and each tone beyond a triad must earn its place.
+    Tones of the chord and a root in the bass raise its likelihood. Missing tones, foreign tones and
+    each tone beyond a triad lower it.
     """
     for root in range(12):
         for quality in _QUALITIES:
@@ -94,5 +94,5 @@ def _candidates(share: np.ndarray, low: np.ndarray):
             missing = sum(share[tone] < 0.04 for tone in tones)
             score = inside - 0.12 * missing - 0.05 * max(0, len(tones) - 3)
             score += 0.3 * low[root] + 0.1 * share[root]
-            # Between major and minor a bare fifth is what remains when neither third is heard.
+            # A bare fifth is chosen only if neither third sounds.
             yield (score - (0.1 if quality in ("5", "sus4") else 0.0), root, quality)

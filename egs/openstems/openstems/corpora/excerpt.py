@@ -1,4 +1,4 @@
-"""A stretch of a MIDI piece, transposed and at another tempo, as a score with a voice."""
+"""Excerpts of MIDI pieces as scores: transposed, at another tempo, with a vocal melody."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .midi import MidiSong
 from .roles import assign, doubles, singable, vocal_part
 
 TRANSPOSITION = 4
-"""Semitones up or down, at most."""
+"""Largest transposition in semitones."""
 
 STRETCH = (0.9, 1.12)
 """Slowest and fastest tempo as a multiple of the piece's own."""
@@ -27,7 +27,7 @@ _SECTION_BARS = 8
 
 @dataclass(frozen=True)
 class _Window:
-    """Where an excerpt lies: piece seconds `start`, bar number `bar`, tempo times `stretch`."""
+    """Position of an excerpt: `start` in seconds of the piece, `bar`, and time factor `stretch`."""
 
     start: float
     bar: int
@@ -41,15 +41,15 @@ def excerpt_of(
     origin: dict,
     known: Sequence[Chord] = (),
 ) -> Score:
-    """Cut a score out of a piece.
+    """Return an excerpt of a piece as a score.
 
     Args:
         song: the piece.
-        seconds: length of the score; a piece that is shorter is played again.
-        rng: source of choices.
-        origin: entries of the score's origin that tell where the piece comes from.
-        known: the chords, in the piece's own seconds, of an accompaniment that was made for them:
-            it is taken as it is, in its key and tempo, and gets a melody of ours.
+        seconds: length of the score; shorter pieces are repeated.
+        rng: random generator.
+        origin: entries of the score's origin that identify the piece.
+        known: chords, in seconds of the piece, of a generated accompaniment, which keeps its key
+            and tempo and gets a composed melody.
     """
     shift = 0 if known else int(rng.integers(-TRANSPOSITION, TRANSPOSITION + 1))
     stretch = 1.0 if known else round(float(rng.uniform(*STRETCH)), 4)
@@ -91,7 +91,7 @@ def excerpt_of(
 
 
 def _looped(parts: list[Part], lines: np.ndarray, needed: float) -> tuple[list[Part], np.ndarray]:
-    """Return the piece, played as often as it takes to last `needed` seconds."""
+    """Return the piece, repeated to last `needed` seconds."""
     period = lines[-1] - lines[0]
     times = int(np.ceil(needed / period))
     if times <= 1:
@@ -110,7 +110,7 @@ def _looped(parts: list[Part], lines: np.ndarray, needed: float) -> tuple[list[P
 
 
 def _chosen(parts, lines, length, stretch, rng) -> _Window:
-    """A window from a bar line on in which drums, bass and the others play most of the time."""
+    """Return a window from a bar line on in which drums, bass and others mostly play."""
     active = {
         name: _activity([part for part in parts if test(part.role)], lines)
         for name, test in (
@@ -134,7 +134,7 @@ def _chosen(parts, lines, length, stretch, rng) -> _Window:
 
 
 def _activity(parts: Sequence[Part], lines: np.ndarray) -> np.ndarray:
-    """Return whether anything sounds in each bar, as 0 or 1."""
+    """Return 1 for each bar with a sounding note, else 0."""
     active = np.zeros(len(lines) - 1)
     for part in parts:
         for note in part.notes:
@@ -145,15 +145,15 @@ def _activity(parts: Sequence[Part], lines: np.ndarray) -> np.ndarray:
 
 
 def _cut(part: Part, window: _Window, seconds: float, shift: int) -> Part:
-    """Return a part's notes in the window, in the score's time and key.
+    """Return the notes of a part in the window, in the score's time and key.
 
-    Notes held over from before begin with it when enough of them is left; struck drums don't.
+    Notes that began earlier start with the window if enough of them is left, except drums.
     """
     notes = []
     for note in part.notes:
         start = (note.start - window.start) / window.stretch
         end = min((note.end - window.start) / window.stretch, seconds)
-        # Players anticipate the bar line by a little.
+        # Notes may begin slightly before the bar line.
         if start < 0 and (end < 0.3 or part.role == "drums") and start < -0.03:
             continue
         start = max(0.0, start)
@@ -166,7 +166,7 @@ def _cut(part: Part, window: _Window, seconds: float, shift: int) -> Part:
 
 
 def _low(part: Part) -> Part:
-    """Return a bass by octaves where basses are."""
+    """Return a bass part moved by octaves into the range of a bass."""
     if part.role != "bass":
         return part
     median = float(np.median([note.pitch for note in part.notes]))
@@ -180,7 +180,7 @@ def _low(part: Part) -> Part:
 
 
 def _grid(lines: np.ndarray, window: _Window, seconds: float, beats: int) -> Grid:
-    """Return the bar lines from the window's start to its end at least."""
+    """Return the bar lines from the window's start to at least its end."""
     times = (lines[window.bar :] - window.start) / window.stretch
     stop = int(np.searchsorted(times, seconds - 1e-6)) + 1
     times = times[: max(stop, 2)].tolist()
@@ -229,7 +229,7 @@ def _sections(grid: Grid, parts: Sequence[Part]) -> list[SectionPlan]:
 
 
 def _vocals(candidate, parts, seconds, grid, plans, spans, tonic, mode, rng):
-    """The melody, the parts it was taken from, and a word on its making."""
+    """Return the melody, the parts that it was taken from, and how it was made."""
     if candidate is not None:
         notes = singable(candidate, seconds)
         taken = [part for part in parts if part is candidate or doubles(part, candidate)]

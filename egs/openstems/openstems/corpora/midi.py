@@ -1,4 +1,4 @@
-"""MIDI files as tracks of notes in seconds with the bar lines."""
+"""MIDI files as tracks of notes in seconds, with bar lines."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ import symusic
 from ..music import Note, by_start
 
 _LONGEST = 900
-"""Seconds of a piece that are read; what loops on for longer says nothing new."""
+"""Seconds of a piece that are read; longer files mostly repeat themselves."""
 
 
 @dataclass(frozen=True)
 class Track:
-    """One instrument of a MIDI file.
+    """Instrument of a MIDI file.
 
     Args:
         program: General MIDI program.
-        is_drum: whether it is played on the percussion channel.
-        name: the track's name, possibly empty.
+        is_drum: whether it is on the percussion channel.
+        name: name of the track, possibly empty.
         notes: notes in seconds.
     """
 
@@ -33,13 +33,13 @@ class Track:
 
 @dataclass(frozen=True)
 class MidiSong:
-    """What a MIDI file holds.
+    """Contents of a MIDI file.
 
     Args:
-        tracks: its instruments that have notes.
-        bars: start of each bar in seconds, and the end of the last.
-        beats_per_bar: beats of most of its bars; compound metres count dotted beats.
-        digest: hash of its notes, the same for copies with other instruments, names or tempi.
+        tracks: instruments with notes.
+        bars: start of each bar and end of the last one, in seconds.
+        beats_per_bar: beats of most bars; compound metres count dotted beats.
+        digest: hash of the notes, equal for copies with other instruments, names or tempi.
     """
 
     tracks: tuple[Track, ...]
@@ -52,7 +52,7 @@ def read(data: bytes) -> MidiSong:
     """Read a MIDI file.
 
     Args:
-        data: its content.
+        data: content of the file.
 
     Raises:
         ValueError: for a file that cannot be read or has no notes.
@@ -76,7 +76,7 @@ def read(data: bytes) -> MidiSong:
 
 
 def _clock(score: symusic.Score):
-    """A function from ticks to seconds."""
+    """Return a function from ticks to seconds."""
     changes = {0: 120.0}
     for tempo in score.tempos:
         changes[int(tempo.time)] = max(1.0, float(tempo.qpm))
@@ -93,7 +93,7 @@ def _clock(score: symusic.Score):
 
 
 def _notes(track, clock) -> tuple[Note, ...]:
-    """Return a track's notes, held by the sustain pedal and as loud as its volume says."""
+    """Return the notes of a track with its sustain pedal and volume applied."""
     data = track.notes.numpy()
     starts, lengths = data["time"].astype(np.int64), data["duration"].astype(np.int64)
     pitches, velocities = data["pitch"].astype(int), data["velocity"].astype(float)
@@ -114,7 +114,7 @@ def _notes(track, clock) -> tuple[Note, ...]:
 
 
 def _next_of_same_pitch(starts: np.ndarray, pitches: np.ndarray) -> np.ndarray:
-    """Return when each note's pitch is struck again."""
+    """Return the time at which the pitch of each note is struck again."""
     again = np.full(len(starts), np.iinfo(np.int64).max)
     order = np.lexsort((starts, pitches))
     same = pitches[order][1:] == pitches[order][:-1]
@@ -124,7 +124,7 @@ def _next_of_same_pitch(starts: np.ndarray, pitches: np.ndarray) -> np.ndarray:
 
 
 def _controller(track, number: int, usual: float, times: np.ndarray) -> np.ndarray:
-    """Return value of a controller at each time."""
+    """Return the value of a controller at each time."""
     changes = sorted((int(c.time), float(c.value)) for c in track.controls if c.number == number)
     if not changes:
         return np.full(len(times), usual)
@@ -133,7 +133,7 @@ def _controller(track, number: int, usual: float, times: np.ndarray) -> np.ndarr
 
 
 def _bars(score: symusic.Score) -> tuple[np.ndarray, int]:
-    """Return ticks of the bar lines and the usual number of beats between two."""
+    """Return the ticks of the bar lines and the most frequent number of beats per bar."""
     signatures = [(0, 4, 4)]
     for signature in score.time_signatures:
         numerator, denominator = int(signature.numerator), int(signature.denominator)
@@ -157,7 +157,7 @@ def _bars(score: symusic.Score) -> tuple[np.ndarray, int]:
 
 
 def _digest(score: symusic.Score) -> str:
-    """Hash of what is played: position in 24ths of a quarter, pitch, and whether it is a drum."""
+    """Return a hash of the notes: position in 24ths of a quarter, pitch, and drum or not."""
     rows = []
     for track in score.tracks:
         data = track.notes.numpy()

@@ -1,4 +1,4 @@
-"""Musical MIDI Accompaniment: its grooves play chord progressions of our own."""
+"""Accompaniments by Musical MIDI Accompaniment (MMA) of composed chord progressions."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _SECONDS = 60
 
 
 def styles(root: Path) -> Iterator[tuple[str, Path, str]]:
-    """Yield name, file and content hash of every style in 4/4 with drums and bass.
+    """Yield the name, file and content hash of every style in 4/4 with drums and bass.
 
     Args:
         root: root of the unpacked package.
@@ -56,23 +56,23 @@ def styles(root: Path) -> Iterator[tuple[str, Path, str]]:
 
 
 def grooves(text: str) -> list[str]:
-    """Names of the grooves that a style file defines, without introductions, fills and endings."""
+    """Return the grooves that a style file defines, without introductions, fills and endings."""
     names = re.findall(r"^\s*defgroove\s+(\S+)", text, re.IGNORECASE | re.MULTILINE)
     return [name for name in names if not _NO_GROOVE.search(name)]
 
 
 def play(file: Path, rng: np.random.Generator) -> tuple[MidiSong, tuple[Chord, ...], dict]:
-    """Let a style play a minute of chords.
+    """Return a minute of chords played in a style.
 
     Args:
-        file: the style file inside the unpacked package.
-        rng: source of choices.
+        file: style file in the unpacked package.
+        rng: random generator.
 
     Returns:
-        The music, its chords, and the groove, tempo and seed that made it.
+        The music, its chords, and its groove, tempo and seed.
 
     Raises:
-        ValueError: where `mma` makes no music of it.
+        ValueError: if `mma` fails.
     """
     groove = pick(rng, grooves(file.read_text(errors="replace")))
     tempo, seed = int(rng.integers(76, 150)), int(rng.integers(1, 2**31))
@@ -83,7 +83,7 @@ def play(file: Path, rng: np.random.Generator) -> tuple[MidiSong, tuple[Chord, .
     lines = [f"RndSeed {seed}", f"Tempo {tempo}", f"Use stdlib/{file.stem}", f"Groove {groove}"]
     chords = []
     for bar in range(bars):
-        # One chord a bar, as the harmony of all excerpts is kept per bar.
+        # One chord per bar, as in all excerpts.
         offset, quality = colours(tables[(bar // 8) % 2][bar % 8][0])
         root = (tonic + offset) % 12
         lines.append(f"{bar + 1} {_NAMES[root]}{_SUFFIXES[quality]}")
@@ -94,7 +94,7 @@ def play(file: Path, rng: np.random.Generator) -> tuple[MidiSong, tuple[Chord, .
 
 
 def _run(file: Path, text: str) -> bytes:
-    """Return the MIDI file that `mma` makes of a text."""
+    """Return the MIDI file that `mma` generates from a text."""
     home = file.parents[2]
     program = home.parents[1] / "bin" / "mma"
     with tempfile.TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""Which instrument of a MIDI file plays which role, and which one could be sung."""
+"""Roles of the instruments of a MIDI file, and the choice of a singable melody."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ _ACCOMPANYING_NAME = re.compile(r"bass|rhy|chord|arp|acc|drum|perc|pad", re.IGNO
 
 
 def role(program: int) -> str | None:
-    """Role of a General MIDI program; none for percussion and sound effects (112 and above)."""
+    """Return the role of a General MIDI program; None from 112 on (percussion, sound effects)."""
     return next((name for name, low, high in _RANGES if low <= program <= high), None)
 
 
 def assign(tracks: Sequence[Track]) -> tuple[list[Part], list[str]]:
-    """Return parts for the tracks, and the names of those that are left out.
+    """Return parts of the tracks, and the names of tracks that are left out.
 
-    Where no track has a bass program, the lowest one-voiced track below C3 is the bass.
+    If no track has a bass program, the lowest monophonic track below C3 is the bass.
     """
     low = None
     if not any(not track.is_drum and role(track.program) == "bass" for track in tracks):
@@ -67,21 +67,21 @@ def _lowest(tracks: Sequence[Track]) -> Track | None:
 
 
 def overlap(notes: Sequence[Note]) -> float:
-    """Return share of notes that begin before the one before them has ended."""
+    """Return the share of notes that begin before the previous one has ended."""
     pairs = list(zip(notes, notes[1:], strict=False))
     return sum(b.start < a.end - 0.06 for a, b in pairs) / max(1, len(pairs))
 
 
 def vocal_part(parts: Sequence[Part], seconds: float) -> Part | None:
-    """Return the part that a singer could take over best, if there is one.
+    """Return the part that is most suitable for a singer; None if there is none.
 
     Args:
         parts: parts of the excerpt.
         seconds: its length.
 
     Returns:
-        A nearly one-voiced part in a singable register and pace that sounds for at least a third
-        of the time; parts called voice, melody or lead come first.
+        A nearly monophonic part in a singable register and pace that sounds for at least a third of
+        the time. Parts named voice, melody or lead are preferred.
     """
     best: tuple[float, Part | None] = (-1.0, None)
     for part in parts:
@@ -108,25 +108,25 @@ def vocal_part(parts: Sequence[Part], seconds: float) -> Part | None:
 
 
 def doubles(part: Part, melody: Part) -> bool:
-    """Whether a part plays a melody along, in whatever octave: four fifths of its notes or more."""
+    """Return whether a part doubles at least four fifths of a melody, in any octave."""
     if part.role in ("drums", "bass"):
         return False
     played = {(round(n.start * 25) + k, n.pitch % 12) for n in part.notes for k in (-1, 0, 1)}
     shared = sum((round(note.start * 25), note.pitch % 12) in played for note in melody.notes)
-    # What plays much more than the melody is no doubling of it.
+    # A part with many more notes than the melody does not double it.
     return shared >= 0.8 * len(melody.notes) and len(part.notes) <= 2.5 * len(melody.notes)
 
 
 def singable(part: Part, seconds: float) -> tuple[Note, ...]:
-    """Return an instrument's melody as a singer would take it: one voice, legato, with breaths.
+    """Return an instrument's melody for a singer: monophonic, legato, with breaths.
 
     Args:
         part: the melody.
         seconds: length of the excerpt.
 
     Returns:
-        Notes within C3 to C6: short gaps are closed, long phrases cut where a long note leaves
-        room for a breath, ornaments shorter than 70 ms left out.
+        Notes from C3 to C6. Short gaps are closed, long phrases are cut at a long note to leave
+        room for a breath, and ornaments shorter than 70 ms are left out.
     """
     notes = _one_voice([note for note in part.notes if note.duration >= 0.07])
     if not notes:
@@ -140,7 +140,7 @@ def singable(part: Part, seconds: float) -> tuple[Note, ...]:
         pitch -= 12 * ((pitch - 84 + 11) // 12) if pitch > 84 else 0
         following = notes[index + 1].start if index + 1 < len(notes) else seconds
         gap = following - note.end
-        # A singer holds what an instrument plays detached.
+        # A singer sustains notes that an instrument plays detached.
         tied = gap < 0.15 or (gap < 0.35 and following - note.start < 0.6)
         end = following if tied else min(note.end, seconds)
         count += 1
@@ -156,7 +156,7 @@ def singable(part: Part, seconds: float) -> tuple[Note, ...]:
 
 
 def _one_voice(notes: list[Note]) -> list[Note]:
-    """Return the highest of notes that start together; each ends before the next begins."""
+    """Return the highest of notes that start together, each cut at the next one."""
     chosen: list[Note] = []
     for note in sorted(notes, key=lambda n: (n.start, -n.pitch)):
         if chosen and note.start < chosen[-1].start + 0.05:

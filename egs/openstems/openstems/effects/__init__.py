@@ -1,8 +1,8 @@
-"""Sound effects on numpy arrays of shape (2, samples), float32 at 44.1 kHz.
+"""Audio effects on numpy arrays of shape (2, samples), float32 at 44.1 kHz.
 
 An effect chain is plain data, a list of dictionaries such as
-`{"effect": "peak", "frequency": 900.0, "gain": -3.0, "q": 1.0}`, so that a manifest can hold it and
-`process` can run it again.
+`{"effect": "peak", "frequency": 900.0, "gain": -3.0, "q": 1.0}`, which a
+manifest can store and `process` can run again.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from . import dynamics, filters, modulation, saturation, space, stereo
+from . import dynamics, filters, modulation, saturation, space
 
 _FILTERS = {
     name: getattr(filters, name)
@@ -27,9 +27,9 @@ _EFFECTS = {
     "wow": modulation.wow,
     "delay": space.delay,
     "reverberate": space.reverberate,
-    "pan": stereo.pan,
-    "widen": stereo.widen,
-    "mono_below": stereo.mono_below,
+    "pan": space.pan,
+    "widen": space.widen,
+    "mono_below": space.mono_below,
 }
 NAMES = tuple(sorted({**_FILTERS, **_EFFECTS}))
 
@@ -39,21 +39,21 @@ def process(sound: np.ndarray, chain: Sequence[Mapping[str, Any]]) -> np.ndarray
 
     Args:
         sound: shape (2, L), float32 at 44.1 kHz.
-        chain: effects in their order; the key "effect" is one of `NAMES`, the others are the
-            arguments of the function of that name in this package.
+        chain: effects in order. The key "effect" is one of `NAMES`; the other keys are arguments of
+            the function of that name in this package.
 
     Returns:
         Shape (2, L), float32.
 
     Raises:
-        ValueError: for an effect that does not exist.
+        ValueError: for an unknown effect.
     """
     waiting: list[np.ndarray] = []
     for link in chain:
         arguments = {key: value for key, value in link.items() if key != "effect"}
         name = link["effect"]
         if name in _FILTERS:
-            # Filters in a row run as one cascade: one pass over the samples.
+            # Consecutive filters run as one cascade, in one pass over the samples.
             waiting.append(_FILTERS[name](**arguments))
         elif name in _EFFECTS:
             sound = _EFFECTS[name](filters.equalize(sound, *waiting), **arguments)

@@ -1,7 +1,7 @@
-"""Dynamics: compressor, de-esser, transient shaper and ducking.
+"""Levels and dynamics: compressor, de-esser, transient shaper and ducking.
 
-Gains are computed once every 64 samples (1.5 ms) from the peaks of both channels and
-interpolated in between, so that the stereo image stays and the cost is that of a multiplication.
+Gains are computed every 64 samples (1.5 ms) from the peaks of both channels and interpolated. This
+keeps the stereo image and makes effects as cheap as a multiplication.
 """
 
 from collections.abc import Sequence
@@ -10,9 +10,57 @@ import numpy as np
 
 from ..music import RATE
 from .filters import equalize, low_pass
-from .levels import amplitude
 
 HOP = 64
+# 100 ms: long enough for the lowest bass, short enough for pauses between phrases.
+FRAME = RATE // 10
+_FLOOR = 1e-10
+
+
+def amplitude(decibels: float) -> float:
+    """Return the amplitude factor of a gain in dB."""
+    return float(10 ** (decibels / 20))
+
+
+def decibels(value: float) -> float:
+    """Return an amplitude in dB, at least -200."""
+    return float(20 * np.log10(max(float(value), _FLOOR)))
+
+
+def frame_levels(sound: np.ndarray) -> np.ndarray:
+    """Return the root mean square of frames of 100 ms over all channels.
+
+    Args:
+        sound: shape (C, L); samples after the last whole frame are dropped, unless the sound is
+            shorter than a frame.
+
+    Returns:
+        Shape (T,), linear.
+    """
+    length = max(sound.shape[-1] // FRAME, 1) * min(FRAME, max(sound.shape[-1], 1))
+    frames = sound[:, :length].reshape(sound.shape[0], -1, min(FRAME, length))
+    return np.sqrt(np.einsum("ctl,ctl->t", frames, frames) / (frames.shape[0] * frames.shape[2]))
+
+
+def active_level(sound: np.ndarray, depth: float = 26.0) -> float:
+    """Return the level of a sound without its pauses.
+
+    Args:
+        sound: shape (C, L).
+        depth: frames that are this many dB below the loudest one are pauses.
+
+    Returns:
+        Root mean square of the other frames in dBFS; -200 for silence.
+    """
+    levels = frame_levels(sound)
+    loud = levels[levels > levels.max(initial=0.0) * amplitude(-depth)]
+    return decibels(np.sqrt(np.mean(loud**2))) if len(loud) else -200.0
+
+
+def set_active_level(sound: np.ndarray, level: float) -> np.ndarray:
+    """Return the sound scaled to an active level in dBFS; silence stays silent."""
+    now = active_level(sound)
+    return sound if now <= -120 else sound * np.float32(amplitude(level - now))
 
 
 def compress(
@@ -24,16 +72,16 @@ def compress(
     makeup: float = 0.0,
     mix: float = 1.0,
 ) -> np.ndarray:
-    """Lower what exceeds a threshold.
+    """Compress the level above a threshold.
 
     Args:
         sound: shape (C, L).
         threshold: peak level in dBFS above which the gain falls.
-        ratio: dB of excess at the input for one dB at the output.
-        attack: time constant in seconds in which the gain falls.
-        release: time constant in seconds in which it recovers.
+        ratio: dB above the threshold at the input for each dB at the output.
+        attack: time constant of the falling gain in seconds.
+        release: time constant of the recovery in seconds.
         makeup: gain of the compressed sound in dB.
-        mix: share of the compressed sound; below 1 it is parallel compression.
+        mix: share of the compressed sound; values below 1 are parallel compression.
 
     Returns:
         Shape (C, L), float32.
@@ -45,12 +93,12 @@ def compress(
 
 
 def deess(sound: np.ndarray, frequency: float, threshold: float, ratio: float) -> np.ndarray:
-    """Compress only what lies above a frequency, so that sibilants do not stick out.
+    """Compress the band above a frequency to soften sibilants.
 
     Args:
         sound: shape (C, L).
         frequency: lower edge of the sibilants in Hz.
-        threshold: peak level of that band in dBFS above which its gain falls.
+        threshold: peak level of the band in dBFS above which its gain falls.
         ratio: as for `compress`.
 
     Returns:
@@ -61,31 +109,31 @@ def deess(sound: np.ndarray, frequency: float, threshold: float, ratio: float) -
 
 
 def shape_transients(sound: np.ndarray, gain: float, reach: float = 0.03) -> np.ndarray:
-    """Raise or lower attacks against what rings on.
+    """Raise or lower attacks relative to the sustained sound.
 
     Args:
         sound: shape (C, L).
         gain: gain of the attacks in dB; negative softens them.
-        reach: seconds an attack lasts.
+        reach: duration of an attack in seconds.
 
     Returns:
         Shape (C, L), float32.
     """
     level = 20 * np.log10(np.maximum(peaks(sound), 1e-4))
     slow = -follow(-level, reach, 0.15)
-    # A frame is an attack as far as its level is above the slow envelope, fully so at 9 dB.
+    # The weight of an attack grows with the level above the slow envelope, up to 1 at 9 dB.
     attack = np.clip((follow(level, 0.15, 0.002) - slow) / 9, 0, 1)
     return apply_gain(sound, 10 ** (gain * attack / 20))
 
 
 def duck(sound: np.ndarray, times: Sequence[float], depth: float, recovery: float) -> np.ndarray:
-    """Return side-chain pumping: the gain drops at given times and recovers after each.
+    """Duck a sound, as by a side chain: the gain drops at given times and recovers.
 
     Args:
         sound: shape (C, L).
-        times: seconds of the drops, for example the kicks.
-        depth: the drop in dB, positive.
-        recovery: seconds until the gain is back.
+        times: times of the drops in seconds, for example those of the kicks.
+        depth: drop in dB, positive.
+        recovery: time of the recovery in seconds.
 
     Returns:
         Shape (C, L), float32.
@@ -103,19 +151,19 @@ def duck(sound: np.ndarray, times: Sequence[float], depth: float, recovery: floa
 
 
 def peaks(sound: np.ndarray) -> np.ndarray:
-    """Return greatest magnitude of each hop over all channels; shape (hops,)."""
+    """Return the largest magnitude in each hop over all channels, shape (hops,)."""
     channels, length = sound.shape
     padded = np.pad(np.abs(sound), ((0, 0), (0, -length % HOP)))
     return padded.reshape(channels, -1, HOP).max(axis=(0, 2), initial=0.0)
 
 
 def follow(values: np.ndarray, fall: float, rise: float) -> np.ndarray:
-    """Return one-pole smoothing with a time constant for falling and one for rising values.
+    """Smooth values by one pole, with time constants for falling and for rising values.
 
     Args:
-        values: one value a hop.
-        fall: seconds in which the result follows downwards.
-        rise: seconds in which it follows upwards.
+        values: one value per hop.
+        fall: time constant of falling values in seconds.
+        rise: time constant of rising values in seconds.
 
     Returns:
         The same shape.
@@ -132,9 +180,9 @@ def follow(values: np.ndarray, fall: float, rise: float) -> np.ndarray:
 
 
 def apply_gain(sound: np.ndarray, gain: np.ndarray) -> np.ndarray:
-    """Multiply a sound by a gain given once a hop, linear in between; float32.
+    """Multiply a sound by a gain with one value per hop, interpolated linearly; float32.
 
-    A hop runs from its own value to the next one's.
+    Within a hop, the gain goes from its value to that of the next hop.
     """
     gain = gain.astype(np.float32)
     step = np.diff(gain, append=gain[-1:])

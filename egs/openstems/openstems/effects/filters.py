@@ -1,4 +1,4 @@
-"""Equaliser: second-order filters by their audio names, run as one cascade."""
+"""Equaliser: second-order filters, run as one cascade."""
 
 import functools
 from collections.abc import Sequence
@@ -8,17 +8,17 @@ from scipy import signal
 
 from ..music import RATE
 
-# Keeps the states of a filter from decaying into denormal numbers, which are slow; at -400 dB
-# it never reaches a written sample.
+# Keeps the states of a filter from decaying into denormal numbers, which are slow. At -400 dB it is
+# far below any written sample.
 _TINY = 1e-20
 
 
 def peak(frequency: float, gain: float, q: float = 1.0) -> np.ndarray:
-    """Return a bell that raises or lowers the band around a frequency.
+    """Return a peaking filter, which raises or lowers the band around a frequency.
 
     Args:
         frequency: centre in Hz.
-        gain: gain at the centre in dB; far from it 0 dB.
+        gain: gain at the centre in dB.
         q: centre divided by bandwidth.
 
     Returns:
@@ -32,12 +32,12 @@ def peak(frequency: float, gain: float, q: float = 1.0) -> np.ndarray:
 
 
 def low_shelf(frequency: float, gain: float, q: float = 0.7071) -> np.ndarray:
-    """Raise or lower everything below a frequency.
+    """Return a low shelf, which raises or lowers all frequencies below one.
 
     Args:
-        frequency: where half the gain in dB is reached, in Hz.
-        gain: gain far below it in dB.
-        q: steepness; above 0.7071 it overshoots.
+        frequency: frequency of half the gain in dB, in Hz.
+        gain: gain far below the frequency in dB.
+        q: steepness; values above 0.7071 overshoot.
 
     Returns:
         One second-order section, shape (1, 6).
@@ -46,7 +46,7 @@ def low_shelf(frequency: float, gain: float, q: float = 0.7071) -> np.ndarray:
 
 
 def high_shelf(frequency: float, gain: float, q: float = 0.7071) -> np.ndarray:
-    """Raise or lower everything above a frequency; arguments as for `low_shelf`."""
+    """Return a high shelf; arguments as for `low_shelf`."""
     return _shelf(frequency, gain, q, -1.0)
 
 
@@ -61,7 +61,7 @@ def low_pass(frequency: float, order: int = 2) -> np.ndarray:
 
 
 def steep_low_pass(frequency: float) -> np.ndarray:
-    """The band limit of a lossy codec: 0.1 dB of ripple below the frequency, -60 dB a little above.
+    """Return the low-pass of a lossy codec: 0.1 dB of ripple below the edge, -60 dB just above it.
 
     Args:
         frequency: edge of the pass band in Hz.
@@ -73,7 +73,7 @@ def steep_low_pass(frequency: float) -> np.ndarray:
 
 
 def equalize(sound: np.ndarray, *sections: np.ndarray) -> np.ndarray:
-    """Run filters one after another.
+    """Filter a sound by a cascade.
 
     Args:
         sound: shape (C, L).
@@ -94,14 +94,14 @@ def equalize(sound: np.ndarray, *sections: np.ndarray) -> np.ndarray:
 def gain_at(
     sections: np.ndarray | Sequence[np.ndarray], frequencies: Sequence[float]
 ) -> np.ndarray:
-    """Return gain of a cascade in dB at frequencies in Hz."""
+    """Return the gain of a cascade in dB at frequencies in Hz."""
     _, response = signal.sosfreqz(np.concatenate(list(sections)), worN=frequencies, fs=RATE)
     return 20 * np.log10(np.abs(response) + 1e-12)
 
 
 @functools.lru_cache(maxsize=64)
 def _butterworth(kind: str, order: int, frequency: float) -> np.ndarray:
-    """Designed once: many effects have the same edges in every song. Read only, as it is shared."""
+    """Return a Butterworth filter, cached because many effects share edges, therefore read-only."""
     sections = signal.butter(order, frequency, kind, fs=RATE, output="sos")
     sections.setflags(write=False)
     return sections
@@ -113,7 +113,7 @@ def _terms(frequency: float, gain: float, q: float) -> tuple[float, float, float
 
 
 def _shelf(frequency: float, gain: float, q: float, side: float) -> np.ndarray:
-    # A high shelf is a low one mirrored in frequency: the cosine and the odd terms change sign.
+    # A high shelf is a low shelf mirrored in frequency: the cosine and the odd terms change sign.
     cosine, alpha, amplitude = _terms(frequency, gain, q)
     cosine *= side
     up, down = amplitude + 1, amplitude - 1

@@ -1,4 +1,4 @@
-"""Effects of moving delays: chorus, doubler, tape wow."""
+"""Effects of modulated delays: chorus, doubling, tape wow."""
 
 import numpy as np
 
@@ -13,12 +13,12 @@ def chorus(
     delay: float = 0.012,
     mix: float = 0.4,
 ) -> np.ndarray:
-    """Add a copy whose delay swings, in opposite phase left and right.
+    """Add a copy with a modulated delay, in opposite phase left and right.
 
     Args:
         sound: shape (2, L).
-        rate: swings per second.
-        depth: swing of the delay in seconds, to either side.
+        rate: frequency of the modulation in Hz.
+        depth: amplitude of the modulation in seconds.
         delay: mean delay in seconds, more than `depth`.
         mix: amplitude of the copy; the direct sound keeps 1 - mix / 2.
 
@@ -33,14 +33,14 @@ def chorus(
 def double(
     sound: np.ndarray, seed: int, amount: float = 1.0, spread: float = 1.0, delay: float = 0.018
 ) -> np.ndarray:
-    """Return a second and third take: copies with slowly wandering delay and pitch, left and right.
+    """Add a left and a right copy with slowly varying delay and pitch, like further takes.
 
     Args:
         sound: shape (2, L).
-        seed: which wandering.
+        seed: seed of the variations.
         amount: amplitude of the copies.
-        spread: 0 leaves them in the middle, 1 puts them hard left and right.
-        delay: mean delay in seconds; the right copy comes a third later.
+        spread: 0 places the copies in the middle, 1 hard left and right.
+        delay: mean delay in seconds; that of the right copy is a third longer.
 
     Returns:
         Shape (2, L), float32.
@@ -57,7 +57,7 @@ def double(
 
 
 def wow(sound: np.ndarray, seed: int, depth: float = 0.0006) -> np.ndarray:
-    """Return tape that does not run evenly: the delay wanders by `depth` seconds to either side."""
+    """Imitate uneven tape speed by a delay that varies by `depth` seconds to either side."""
     drift = depth * (1 + _wander(sound.shape[-1], generator("wow", seed)))
     return np.stack([_delayed(channel, drift) for channel in sound])
 
@@ -66,7 +66,7 @@ _STEP = 512
 
 
 def _coarse(length: int) -> np.ndarray:
-    """Return times in seconds at which slow curves are computed."""
+    """Return the times in seconds at which slow curves are computed."""
     return np.arange(0, length + 2 * _STEP, _STEP) / RATE
 
 
@@ -79,7 +79,7 @@ def _wander(length: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def _delayed(channel: np.ndarray, delay: np.ndarray) -> np.ndarray:
-    """One channel with a delay in seconds given at the coarse times; linear interpolation."""
+    """Delay a channel by seconds given at the coarse times, with linear interpolation."""
     length = len(channel)
     position = np.arange(length, dtype=np.float64)
     position -= np.interp(position, np.arange(len(delay)) * float(_STEP), delay * RATE)

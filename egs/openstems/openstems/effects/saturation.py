@@ -1,9 +1,9 @@
-"""Non-linear colour: tape- and tube-like saturation, amplifier and cabinet."""
+"""Distortion: saturation as of tape and tubes, amplifier and cabinet."""
 
 import numpy as np
 
+from .dynamics import amplitude
 from .filters import equalize, high_pass, high_shelf, low_pass, peak
-from .levels import amplitude
 
 
 def saturate(
@@ -13,13 +13,13 @@ def saturate(
     emphasis: float = 0.0,
     mix: float = 1.0,
 ) -> np.ndarray:
-    """Return a soft clipper whose gain for loud sounds is about one.
+    """Clip a sound softly, with a gain of about one for loud sounds.
 
     Args:
         sound: shape (C, L), peaks near 1 for the full effect.
         drive: gain into the clipper in dB.
-        asymmetry: 0 to 0.5: how far the clipper is off its centre; adds even harmonics.
-        emphasis: dB by which treble is raised before and lowered after it; treble then
+        asymmetry: offset of the clipper, 0 to 0.5; adds even harmonics.
+        emphasis: dB by which treble is raised before the clipper and lowered after it; treble then
             distorts first, as on tape.
         mix: share of the saturated sound.
 
@@ -32,7 +32,7 @@ def saturate(
         driven = equalize(driven, high_shelf(1500, emphasis))
     bias = np.float32(asymmetry)
     wet = np.tanh(driven + bias) - np.tanh(bias)
-    # The level for a full-scale input is kept: a drive is a colour, not a gain.
+    # The level of a full-scale input is kept, so that the drive adds no gain.
     wet /= np.tanh(factor)
     if emphasis:
         wet = equalize(wet, high_shelf(1500, -emphasis))
@@ -48,12 +48,12 @@ def amplify(
     cabinet: float = 4500.0,
     mix: float = 1.0,
 ) -> np.ndarray:
-    """Return a guitar or bass amplifier with its loudspeaker.
+    """Imitate a guitar or bass amplifier with its loudspeaker.
 
     Args:
         sound: shape (C, L), peaks near 1.
         drive: gain into the first stage in dB.
-        tone: dB at 700 Hz before the clipping: where the grit sits.
+        tone: gain at 700 Hz before the clipping in dB.
         cabinet: upper edge of the loudspeaker in Hz.
         mix: share of the amplified sound.
 

@@ -1,7 +1,7 @@
-"""Echoes and rooms.
+"""Effects of space: echoes, reverberation, pan and width.
 
-Reverberation is one convolution with a made impulse response: a few early reflections, then noise
-that dies away faster in the treble than in the bass, different left and right.
+Reverberation is a convolution with a synthetic impulse response: a few early reflections, then
+noise that decays faster at high frequencies and differs between left and right.
 """
 
 import functools
@@ -23,15 +23,15 @@ def delay(
     cutoff: float = 4500.0,
     ping_pong: bool = False,
 ) -> np.ndarray:
-    """Return echoes that grow weaker.
+    """Add decaying echoes.
 
     Args:
         sound: shape (2, L).
         seconds: time between echoes.
-        feedback: amplitude of each echo against the one before, below 1.
+        feedback: amplitude of each echo relative to the previous one, below 1.
         mix: amplitude of the first echo.
         cutoff: low-pass of the echoes in Hz.
-        ping_pong: echoes jump between left and right.
+        ping_pong: whether echoes alternate between left and right.
 
     Returns:
         Shape (2, L), float32; echoes past the end are cut off.
@@ -52,11 +52,11 @@ def delay(
 
 
 def reverberate(sound: np.ndarray, send: float, room: Mapping[str, float]) -> np.ndarray:
-    """Add the sound of a room.
+    """Add reverberation.
 
     Args:
         sound: shape (2, L).
-        send: energy of the room's answer to an impulse against the direct sound in dB.
+        send: energy of the impulse response relative to the direct sound in dB.
         room: arguments of `impulse_response`.
 
     Returns:
@@ -64,7 +64,7 @@ def reverberate(sound: np.ndarray, send: float, room: Mapping[str, float]) -> np
     """
     length = sound.shape[-1]
     size = fft.next_fast_len(length + impulse_response(**room).shape[-1], real=True)
-    # The room hears both loudspeakers; the difference between them is left to the direct sound.
+    # Only the mid signal is reverberated; the side signal stays in the direct sound.
     spectrum = fft.rfft(np.float32(0.5 * 10 ** (send / 20)) * (sound[0] + sound[1]), size)
     wet = fft.irfft(spectrum * _transfer_function(tuple(room.items()), size), size)
     return sound + wet[:, :length]
@@ -73,7 +73,7 @@ def reverberate(sound: np.ndarray, send: float, room: Mapping[str, float]) -> np
 # Most tracks of a song are in the same room.
 @functools.lru_cache(maxsize=2)
 def _transfer_function(room: tuple[tuple[str, float], ...], size: int) -> np.ndarray:
-    """Return the spectrum of an impulse response; read only, as it is shared."""
+    """Return the spectrum of an impulse response, read-only because it is cached."""
     spectrum = fft.rfft(impulse_response(**dict(room)), size)
     spectrum.setflags(write=False)
     return spectrum
@@ -90,20 +90,20 @@ def impulse_response(
     width: float = 1.0,
     low_cut: float = 150.0,
 ) -> np.ndarray:
-    """Return a room, plate or hall with unit energy per channel.
+    """Return the impulse response of a room, plate or hall with unit energy per channel.
 
     Args:
-        seed: which noise and reflections.
-        decay: seconds in which it falls by 60 dB (below 2 kHz).
-        predelay: seconds before the first reflection.
-        damping: 0 to 1: how much faster treble dies away.
+        seed: seed of noise and reflections.
+        decay: time of the decay by 60 dB below 2 kHz, in seconds.
+        predelay: time before the first reflection in seconds.
+        damping: additional decay at high frequencies, 0 to 1.
         early: share of the energy in early reflections; 0 for a plate.
-        size: seconds over which the early reflections spread.
+        size: duration of the early reflections in seconds.
         width: 0 gives both channels the same noise, 1 independent noise.
-        low_cut: high-pass in Hz that keeps the bass dry.
+        low_cut: cutoff of a high-pass in Hz, which keeps the bass dry.
 
     Returns:
-        Shape (2, samples), float32, read only because it is shared.
+        Shape (2, samples), float32, read-only because it is cached.
     """
     rng = generator("room", seed)
     start, samples = int(predelay * RATE), int((predelay + decay) * RATE)
@@ -129,7 +129,7 @@ def _tail(
     )
     # exp(-6.9078) is -60 dB.
     tail = sum(band * np.exp(-6.9078 * time / fall) for band, fall in bands)
-    # Noise builds up for a few milliseconds before it dies away.
+    # The noise rises for a few milliseconds before it decays.
     return tail * np.minimum(time / 0.004, 1)
 
 
@@ -151,3 +151,55 @@ def _reflections(
 def _unit(response: np.ndarray) -> np.ndarray:
     energy = np.sqrt((response**2).sum(axis=-1, keepdims=True))
     return (response / np.maximum(energy, 1e-9)).astype(np.float32)
+
+
+def pan(sound: np.ndarray, position: float) -> np.ndarray:
+    """Pan a sound with constant power.
+
+    Args:
+        sound: shape (2, L).
+        position: -1 is left, 0 unchanged, 1 right.
+
+    Returns:
+        Shape (2, L), float32; the sound itself at position 0.
+    """
+    angle = (position + 1) * np.pi / 4
+    gains = np.sqrt(2) * np.array([[np.cos(angle)], [np.sin(angle)]])
+    return sound * gains.astype(np.float32)
+
+
+def widen(sound: np.ndarray, factor: float) -> np.ndarray:
+    """Scale the difference of the channels.
+
+    Args:
+        sound: shape (2, L).
+        factor: 0 gives mono, 1 the sound itself, larger values a wider one.
+
+    Returns:
+        Shape (2, L), float32.
+    """
+    middle = 0.5 * (sound[0] + sound[1])
+    side = np.float32(factor * 0.5) * (sound[0] - sound[1])
+    return np.stack([middle + side, middle - side])
+
+
+def mono_below(sound: np.ndarray, frequency: float) -> np.ndarray:
+    """Make a sound mono below a frequency in Hz."""
+    middle = 0.5 * (sound[0] + sound[1])
+    side = equalize(0.5 * (sound[:1] - sound[1:]), high_pass(frequency, 2))[0]
+    return np.stack([middle + side, middle - side])
+
+
+def split_pan(sound: np.ndarray, take: np.ndarray, position: float) -> np.ndarray:
+    """Return two takes of a part on opposite sides, each reduced to mono.
+
+    Args:
+        sound: shape (2, L).
+        take: shape (2, L).
+        position: distance of the takes from the middle, 0 to 1.
+
+    Returns:
+        Shape (2, L), float32.
+    """
+    left, right = (np.repeat(part.mean(axis=0, keepdims=True), 2, axis=0) for part in (sound, take))
+    return pan(left, -position) + pan(right, position)

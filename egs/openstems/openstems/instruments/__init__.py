@@ -1,5 +1,5 @@
-"""Everything that turns notes into sound: sampled, synthesised and recorded instruments.
+"""Instruments: sampled, synthesised and recorded ones.
 
-All of them give float32 arrays of shape (2, samples) at `music.RATE`, and the same samples for the
-same notes, parameters and random stream. `palette` chooses among them and renders the choice.
+All return float32 arrays of shape (2, samples) at `music.RATE`, which depend on notes, parameters
+and random stream alone. `palette` chooses an instrument and renders notes with it.
 """

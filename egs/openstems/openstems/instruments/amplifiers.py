@@ -1,4 +1,4 @@
-"""What stands behind strings and synthesisers: bodies, amplifiers and speakers, bass grit."""
+"""Effects of strings and synthesisers: bodies, amplifiers with speakers, distortion of basses."""
 
 from __future__ import annotations
 
@@ -19,40 +19,40 @@ _BODIES: dict[str, tuple[tuple[float, float, float], ...]] = {
 
 
 def body(stem: np.ndarray, name: str) -> np.ndarray:
-    """A stem through the resonances of an instrument's body: steel, solid, nylon or resonator."""
+    """Filter a stem by the resonances of a body: steel, solid, nylon or resonator."""
     return signal.sosfilt(_peaks(_BODIES[name]), stem, axis=-1).astype(np.float32)
 
 
 def amplify(stem: np.ndarray, gain: float, brightness: float, *, bass: bool = False) -> np.ndarray:
-    """Return an amplifier: low cut, one or two stages of soft clipping, a speaker.
+    """Imitate an amplifier: low cut, one or two stages of soft clipping, a speaker.
 
     Args:
-        stem: float32 whose peaks lie near 1; shape (..., samples).
+        stem: float32 with peaks near 1, shape (..., samples).
         gain: 1 (warm) to 60 (saturated).
         brightness: upper limit of the speaker in Hz.
-        bass: the amplifier is one for basses.
+        bass: whether it is an amplifier for basses.
     """
     low = 20 if bass else 60 + 2 * gain
     tight = signal.sosfilt(_pass("highpass", 1, low), stem, axis=-1).astype(np.float32)
     driven = np.tanh(tight * np.float32(gain))
     if gain > 8:
-        # A bias makes the second stage treat the halves of the wave unlike each other.
+        # The bias makes the second stage asymmetric.
         driven = np.tanh(1.6 * driven + np.float32(0.25)) - np.float32(np.tanh(0.25))
     return signal.sosfilt(_speaker(round(brightness), bass), driven, axis=-1).astype(np.float32)
 
 
 def grit(stem: np.ndarray, amount: float, width: float) -> np.ndarray:
-    """Return a bass with a driven copy of its upper part, which may be wider than the bass itself.
+    """Add to a bass a distorted copy of its upper band, which may be wider than the bass.
 
     Args:
         stem: float32 of shape (2, samples), peaks near 1.
         amount: level of the copy, 0 (none) to 1.
-        width: 0 (mono) to 1; nothing below about 200 Hz is widened.
+        width: width of the copy above about 200 Hz, 0 (mono) to 1.
     """
     if amount <= 0:
         return stem
     middle = stem.mean(axis=0)
-    # A little bias adds even harmonics; the band leaves the fundamental to the bass itself.
+    # The bias adds even harmonics; the band excludes the fundamental.
     driven = np.tanh(12 * middle + np.float32(0.3))
     upper = signal.sosfilt(_pass("bandpass", 1, (500, 3500)), driven).astype(np.float32)
     delay = 1 + round(0.006 * RATE * width)
@@ -63,7 +63,7 @@ def grit(stem: np.ndarray, amount: float, width: float) -> np.ndarray:
 
 
 def mono_below(stem: np.ndarray, frequency: float) -> np.ndarray:
-    """Return a stem whose side has nothing below `frequency` Hz."""
+    """Make a stem mono below `frequency` Hz."""
     middle, side = stem.mean(axis=0), (stem[0] - stem[1]) / 2
     side = signal.sosfilt(_pass("highpass", 4, frequency), side).astype(np.float32)
     return np.stack([middle + side, middle - side])
@@ -83,7 +83,7 @@ def _speaker(brightness: int, bass: bool) -> np.ndarray:
 
 @lru_cache(maxsize=16)
 def _peaks(resonances: tuple[tuple[float, float, float], ...]) -> np.ndarray:
-    """Return second-order sections that raise or lower bands around frequencies."""
+    """Return the second-order sections of peaking filters."""
     rows = []
     for frequency, decibels, quality in resonances:
         angle = 2 * np.pi * frequency / RATE

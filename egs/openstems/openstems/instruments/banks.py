@@ -1,7 +1,7 @@
-"""Where the SoundFonts and drum kits lie, and which split each family of them belongs to.
+"""SoundFonts and drum kits: their places, and the split of each family.
 
-Families hold what shares recordings: TimGM6mb has nearly four fifths of the samples of Csound's
-GMbank, and Hydrogen's GMRockKit is The Black Pearl by another name, so each pair is one family.
+A family shares recordings: TimGM6mb has nearly four fifths of the samples of Csound's GMbank, and
+Hydrogen's GMRockKit is The Black Pearl under another name.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ _HYDROGEN = "usr/share/hydrogen/data/drumkits"
 
 @dataclass(frozen=True)
 class Source:
-    """A SoundFont or a kit.
+    """SoundFont or drum kit.
 
     Args:
-        name: unlike any other.
+        name: unique name.
         kind: "soundfont", "hydrogen", "one_shots" or "drum_soundfont" (kits on ordinary presets).
-        family: what it shares recordings with.
+        family: name of the family.
         split: "train", "valid" or "test".
-        material: name of the material that holds it.
+        material: name of the material that contains it.
         path: file or folder in the material.
-        profile: "clean", or "full" where a clean build must not use it.
+        profile: "clean", or "full" if the profile clean must not use it.
     """
 
     name: str
@@ -92,7 +92,7 @@ SOURCES = {source.name: source for source in (*SOUNDFONTS, *KITS)}
 
 
 def usable(sources: tuple[Source, ...], split: str, materials: MaterialsLike) -> tuple[Source, ...]:
-    """Return those of some sources that a split may use and whose material the build allows."""
+    """Return the sources that belong to a split and whose material the build may use."""
     full = getattr(materials, "profile", "clean") == "full"
     return tuple(
         source

@@ -1,8 +1,7 @@
-"""Our own drums: oscillators, noise and envelopes in the manner of drum machines and of drum rooms.
+"""Synthetic drums: oscillators, noise and envelopes, like drum machines or recorded drums.
 
-A song's kit is a dict of numbers drawn once. Each drum is rendered for four strengths and a few
-variants when it is first struck; the hits of a song are copies of these, so a part costs little
-more than adding them up.
+The kit of a song is a dict of random numbers. Each drum is rendered once for four strengths and a
+few variants; the strokes of a song are copies of these.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ SPLIT_MODES = {
     "valid": ("arena",),
     "test": ("metal",),
 }
-"""Manners of drums by split."""
+"""Modes of each split."""
 
 # Ranges: kick pitch in Hz, pitch sweep in octaves, decays in seconds, shares 0..1.
 _MODES: dict[str, dict[str, tuple[float, float]]] = {
@@ -81,7 +80,7 @@ _GAINS = {
 
 
 def parameters(mode: str, rng: np.random.Generator) -> dict[str, Any]:
-    """Return a kit: everything `render` needs, as plain numbers.
+    """Return the random parameters of a kit as plain numbers.
 
     Args:
         mode: one of the modes in `SPLIT_MODES`.
@@ -102,13 +101,13 @@ def parameters(mode: str, rng: np.random.Generator) -> dict[str, Any]:
 def render(
     notes: Iterable[Note], samples: int, kit: dict[str, Any], rng: np.random.Generator
 ) -> np.ndarray:
-    """Play a drum part.
+    """Render a drum part.
 
     Args:
         notes: notes with General MIDI percussion pitches.
         samples: length of the result.
-        kit: what `parameters` gave.
-        rng: random stream of the small differences between hits.
+        kit: result of `parameters`.
+        rng: random stream of the small differences between strokes.
 
     Returns:
         Float32 of shape (2, samples).
@@ -124,7 +123,7 @@ def render(
         key = (role, note.pitch, strength, variant)
         if key not in sounds:
             sounds[key] = _sound(kit, *key)
-        # A stroke's colour follows its class, its level the velocity itself.
+        # The timbre depends on the class of the velocity, the level on the velocity itself.
         decibels = jitter + kit["gains"][role]
         gain = _GAINS[role] * (note.velocity / 127) ** 1.5 * 10 ** (decibels / 20)
         pan = percussion.PAN.get(role, 0.0) * kit["width"]
@@ -133,7 +132,7 @@ def render(
 
 
 def _sound(kit: dict[str, Any], role: str, pitch: int, strength: int, variant: int) -> np.ndarray:
-    """Return one stroke at full level, mono, or stereo where the room is heard."""
+    """Return one stroke at full level, mono, or stereo if it has a room."""
     rng = generator(kit["seed"], role, pitch, strength, variant)
     hardness = (strength + 1) / _STRENGTHS
     sound = VOICES[role](kit, role, hardness, rng)
@@ -144,7 +143,7 @@ def _sound(kit: dict[str, Any], role: str, pitch: int, strength: int, variant: i
 
 
 def _processed(sound: np.ndarray, kit: dict[str, Any], role: str) -> np.ndarray:
-    """Return drive, the loss of old samplers, and an end without a step; the peak is 1."""
+    """Apply drive, the loss of old samplers and a fade-out; the peak becomes 1."""
     sound = sound / (np.abs(sound).max() + 1e-9)
     if role in ("kick", "snare", "low_tom", "mid_tom", "high_tom", "clap"):
         sound = np.tanh(sound * (0.5 + kit["drive"])) / np.tanh(0.5 + kit["drive"])

@@ -1,4 +1,4 @@
-"""The drums themselves: each takes a kit, a role, how hard it is struck, and a random stream."""
+"""Voices of synthetic drums: functions of a kit, a role, a strength and a random stream."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from scipy import signal
 from openstems.music import RATE
 
 Kit = dict[str, Any]
-# Partials of a struck membrane, and the six squares whose beating makes a cymbal of a drum machine.
+# Partials of a membrane, and of the six square waves of a drum machine's cymbal.
 _MEMBRANE = (1.0, 1.59, 2.14, 2.3, 2.65, 2.92)
 _SQUARES = (205.3, 304.4, 369.6, 522.7, 540.0, 800.0)
 
@@ -20,7 +20,7 @@ def _time(seconds: float) -> np.ndarray:
 
 
 def _swept(start: float, end: float, speed: float, time: np.ndarray) -> np.ndarray:
-    """Phase of an oscillator whose pitch falls from `start` to `end` Hz at a rate per second."""
+    """Return the phase of an oscillator that falls from `start` to `end` Hz at a rate in 1/s."""
     return 2 * np.pi * (end * time + (start - end) * (1 - np.exp(-speed * time)) / speed)
 
 
@@ -34,7 +34,7 @@ def _tone(kit: Kit) -> float:
 
 
 def kick(kit: Kit, role: str, hardness: float, rng: np.random.Generator) -> np.ndarray:
-    """Return a falling sine with a sub beneath and a click above."""
+    """Return a kick: a falling sine with a sub and a click."""
     pitch = kit["kick_pitch"] * rng.uniform(0.99, 1.01)
     decay = kit["kick_decay"] * rng.uniform(0.95, 1.05)
     time = _time(min(6 * decay, 2.5))
@@ -49,7 +49,7 @@ def kick(kit: Kit, role: str, hardness: float, rng: np.random.Generator) -> np.n
 
 
 def snare(kit: Kit, role: str, hardness: float, rng: np.random.Generator) -> np.ndarray:
-    """Return two tones of the shell under the noise of the wires."""
+    """Return a snare: two tones of the shell and the noise of the wires."""
     pitch = kit["snare_pitch"] * _tone(kit) * rng.uniform(0.99, 1.01)
     decay = kit["snare_decay"] * (0.8 + 0.2 * hardness)
     time = _time(6 * decay)
@@ -66,7 +66,7 @@ def snare(kit: Kit, role: str, hardness: float, rng: np.random.Generator) -> np.
 
 
 def clap(kit: Kit, role: str, hardness: float, rng: np.random.Generator) -> np.ndarray:
-    """Return several hands within some 30 ms, and their room."""
+    """Return a clap: several bursts within about 30 ms, and their room."""
     time = _time(0.5)
     envelope = np.exp(-time / (0.06 + 0.4 * kit["snare_decay"])) * 0.5
     for start in (0, *np.cumsum(rng.uniform(0.006, 0.014, 3))):
@@ -76,7 +76,7 @@ def clap(kit: Kit, role: str, hardness: float, rng: np.random.Generator) -> np.n
 
 
 def stick(kit: Kit, role: str, hardness: float, rng: np.random.Generator) -> np.ndarray:
-    """Return a short knock of two high tones; also wood blocks."""
+    """Return a stick or wood block: two short high tones."""
     time = _time(0.12)
     pitch = (1700 if role == "stick" else 900) * _tone(kit) * rng.uniform(0.97, 1.03)
     knock = np.sin(2 * np.pi * pitch * time) + 0.5 * np.sin(2 * np.pi * 0.46 * pitch * time)
@@ -86,7 +86,7 @@ def stick(kit: Kit, role: str, hardness: float, rng: np.random.Generator) -> np.
 
 
 def _metal(kit: Kit, time: np.ndarray, low: float, rng: np.random.Generator) -> np.ndarray:
-    """Return metal, the kit's blend of clashing square waves and of noise, above `low` Hz."""
+    """Return the kit's mixture of inharmonic square waves and noise above `low` Hz."""
     base = _tone(kit) * rng.uniform(0.995, 1.005)
     ring = sum(
         np.sign(np.sin(2 * np.pi * 2.1 * base * pitch * time + rng.uniform(0, 6.28)))
@@ -98,7 +98,7 @@ def _metal(kit: Kit, time: np.ndarray, low: float, rng: np.random.Generator) -> 
 
 
 def hat(kit: Kit, role: str, hardness: float, rng: np.random.Generator) -> np.ndarray:
-    """Return closed, pedal or open hi-hat, tambourine and shaker."""
+    """Return a closed, pedal or open hi-hat, a tambourine or a shaker."""
     decay = kit["hat_decay"] * rng.uniform(0.85, 1.15) * (0.7 + 0.5 * hardness)
     decay *= {"open_hat": 6.0, "pedal_hat": 0.8, "tambourine": 1.6}.get(role, 1.0)
     time = _time(min(5 * decay, 1.5))
@@ -108,7 +108,7 @@ def hat(kit: Kit, role: str, hardness: float, rng: np.random.Generator) -> np.nd
 
 
 def cymbal(kit: Kit, role: str, hardness: float, rng: np.random.Generator) -> np.ndarray:
-    """Return crash, splash or ride with a long tail of noise whose top dies first."""
+    """Return a crash, splash or ride: a long tail of noise whose high frequencies decay first."""
     scale = {"splash": 0.35, "ride": 0.8, "ride_bell": 0.6}.get(role, 1.0)
     decay = kit["cymbal_decay"] * scale * (0.7 + 0.4 * hardness)
     time = _time(min(3.5 * decay, 5.0))
@@ -126,7 +126,7 @@ def cymbal(kit: Kit, role: str, hardness: float, rng: np.random.Generator) -> np
 
 
 def tom(kit: Kit, role: str, hardness: float, rng: np.random.Generator) -> np.ndarray:
-    """Return a membrane that falls a little in pitch; also congas."""
+    """Return a tom or conga: a membrane with slightly falling pitch."""
     pitch = {"low_tom": 82, "mid_tom": 112, "high_tom": 155, "conga": 240}[role] * _tone(kit)
     decay = (0.1 if role == "conga" else 0.18) + 0.5 * kit["kick_decay"]
     time = _time(min(5 * decay, 2.0))
@@ -139,7 +139,7 @@ def tom(kit: Kit, role: str, hardness: float, rng: np.random.Generator) -> np.nd
 
 
 def cowbell(kit: Kit, role: str, hardness: float, rng: np.random.Generator) -> np.ndarray:
-    """Return two square waves a wide fifth apart."""
+    """Return a cowbell: two square waves."""
     time = _time(0.5)
     pair = sum(np.sign(np.sin(2 * np.pi * pitch * _tone(kit) * time)) for pitch in (540, 800))
     envelope = 0.6 * np.exp(-time / 0.012) + 0.4 * np.exp(-time / 0.12)
@@ -149,12 +149,12 @@ def cowbell(kit: Kit, role: str, hardness: float, rng: np.random.Generator) -> n
 def room_tail(
     sound: np.ndarray, share: float, bright: float, rng: np.random.Generator
 ) -> np.ndarray:
-    """Return `sound` in stereo with a short room around it: noise under a falling curve.
+    """Return `sound` in stereo with a short room of decaying noise.
 
     Args:
         sound: shape (L,).
         share: level of the room, 0 to 1.
-        bright: scale of the room's upper limit.
+        bright: factor on the room's upper frequency limit.
         rng: random stream of the room.
     """
     time = _time(0.18 + 0.5 * share)

@@ -1,4 +1,4 @@
-"""What kits of recorded drums say of themselves: Hydrogen's drumkit.xml, names, licences."""
+"""Descriptions of recorded drum kits: Hydrogen's drumkit.xml, names, licences."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from openstems.errors import UserError
 
-# The first expression found in an instrument's lower-case name decides; None is left out.
+# The first expression that matches an instrument's lower-case name decides; None leaves it out.
 _ROLE_NAMES: tuple[tuple[str, str | None], ...] = (
     (r"choke|swish|roll|whistle|zap|\bfx\b|^$|^\d+$", None),
     (r"tambourine", "tambourine"),
@@ -38,7 +38,7 @@ _ROLE_NAMES: tuple[tuple[str, str | None], ...] = (
 
 @dataclass(frozen=True)
 class Layer:
-    """One recording, for velocities from `low` to `high` (0 to 1)."""
+    """Recording for velocities from `low` to `high` (0 to 1)."""
 
     path: Path
     low: float
@@ -49,7 +49,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Drum:
-    """One instrument of a kit."""
+    """Instrument of a kit."""
 
     name: str
     role: str
@@ -59,16 +59,16 @@ class Drum:
 
 
 def role_of(name: str) -> str | None:
-    """Return the role that an instrument's name speaks of, or None."""
+    """Return the role that an instrument's name indicates, or None."""
     name = name.lower().replace("_", " ")
     return next((role for pattern, role in _ROLE_NAMES if re.search(pattern, name)), None)
 
 
 def hydrogen_drums(folder: Path) -> tuple[Drum, ...]:
-    """Return the drums of a Hydrogen kit that play a role and whose recordings are there.
+    """Return the drums of a Hydrogen kit that have a role and existing recordings.
 
     Raises:
-        UserError: where drumkit.xml is missing or foreign.
+        UserError: if drumkit.xml is missing or of another format.
     """
     source = folder / "drumkit.xml"
     try:
@@ -82,10 +82,10 @@ def hydrogen_drums(folder: Path) -> tuple[Drum, ...]:
 
 
 def public_domain_names(copyright_file: Path) -> tuple[str, ...]:
-    """Return file names of the samples that a Debian copyright file puts under CC0, in order.
+    """Return the names of the sample files that a Debian copyright file puts under CC0, in order.
 
     Raises:
-        UserError: where the file cannot be read.
+        UserError: if the file cannot be read.
     """
     try:
         text = Path(copyright_file).read_text(encoding="utf-8")
@@ -103,7 +103,7 @@ def _drum(element: ElementTree.Element, folder: Path) -> Drum | None:
     name = element.findtext("name") or ""
     role = role_of(re.sub(r"^[a-g]#?\d\s*-", "", name.strip()))
     layers = [layer for item in element.iter("layer") if (layer := _layer_of(item, folder))]
-    # Old kits name a single recording and no layers.
+    # Old kits have a single recording and no layers.
     if not layers and (layer := _layer_of(element, folder)):
         layers = [Layer(layer.path, 0, 1, 1, 0)]
     if role is None or not layers:

@@ -1,4 +1,4 @@
-"""Drums from recordings of single strokes: Hydrogen kits and loose one-shots."""
+"""Drums from recordings of single strokes: Hydrogen kits and one-shot samples."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ from openstems.music import RATE, Note
 _NEEDED = ("kick", "snare", "closed_hat")
 _LONGEST = 6 * RATE
 _CENTS = (-30, -12, 0, 12, 30)
-# Long sounds are not retuned stroke by stroke: nobody retunes a cymbal, and they are large.
+# Long sounds, such as cymbals, are not retuned for each stroke: they are large.
 _RETUNED = int(1.2 * RATE)
 _SOUND_BYTES = 48 * 2**20
 
 
 class Kit:
-    """A sampled drum kit.
+    """Sampled drum kit.
 
     Args:
-        drums: the instruments, several to a role where the kit offers a choice.
+        drums: instruments; a role may have several.
     """
 
     def __init__(self, drums: Iterable[Drum]) -> None:
@@ -55,15 +55,15 @@ class Kit:
         cents: float = 0.0,
         width: float = 1.0,
     ) -> np.ndarray:
-        """Play a drum part.
+        """Render a drum part.
 
         Args:
             notes: notes with General MIDI percussion pitches.
             samples: length of the result.
-            rng: random stream of the choice among equal recordings and of level and tuning of hits.
-            picks: which of a role's drums to use, counted beyond their number from the first again.
+            rng: random stream of the choice of recordings, and of level and tuning of strokes.
+            picks: number of the drum to use for a role, modulo the number of drums.
             cents: tuning of the whole kit.
-            width: scale of the places of drums that the kit leaves in the middle, -1 to 1.
+            width: factor on the pan of drums that the kit leaves in the middle, -1 to 1.
 
         Returns:
             Float32 of shape (2, samples).
@@ -79,7 +79,7 @@ class Kit:
             drum = choices[(picks or {}).get(role, 0) % len(choices)]
             layer = _layer(drum, note.velocity / 127, layer_draw)
             sound = self._sound(layer, cents, int(tuning))
-            # Layered recordings bring a part of their dynamics with them.
+            # Layered recordings contain part of the dynamics.
             curve = 1.0 if len({(one.low, one.high) for one in drum.layers}) > 1 else 1.5
             gain = drum.gain * layer.gain * (note.velocity / 127) ** curve * 10 ** (level / 20)
             pan = drum.pan or percussion.PAN.get(role, 0.0) * width
@@ -97,10 +97,10 @@ class Kit:
 
 
 def read_sound(path: Path) -> np.ndarray:
-    """Return a recording as float32 (2, samples) at `RATE`, six seconds at most, its end faded.
+    """Return a recording as float32 (2, samples) at `RATE`, at most six seconds, faded at the end.
 
     Raises:
-        UserError: where it cannot be read.
+        UserError: if it cannot be read.
     """
     try:
         with soundfile.SoundFile(path) as file:
@@ -118,20 +118,21 @@ def read_sound(path: Path) -> np.ndarray:
 
 @lru_cache(maxsize=3)
 def open_hydrogen(folder: Path) -> Kit:
-    """Return the Hydrogen drum kit in `folder`, parsed once a process; recordings load when struck.
+    """Return the Hydrogen drum kit in `folder`, cached; recordings are read when they are used.
 
     Raises:
-        UserError: where drumkit.xml is missing or foreign, or kick, snare or hi-hat are.
+        UserError: if drumkit.xml is missing or of another format, or has no kick, snare or
+            hi-hat.
     """
     drums = hydrogen_drums(Path(folder))
     return _complete(Kit(drums), Path(folder) / "drumkit.xml")
 
 
 def open_one_shots(folder: Path, copyright_file: Path) -> Kit:
-    """Return Sonic Pi's drum samples, those alone whose entry in the copyright file says CC0.
+    """Return a kit of Sonic Pi's drum samples that are under CC0 according to the copyright file.
 
     Raises:
-        UserError: where the file is missing or no kit can be made of the samples.
+        UserError: if the file is missing, or the samples do not make a kit.
     """
     return _open_one_shots(Path(folder), Path(copyright_file))
 
@@ -159,7 +160,7 @@ def _complete(kit: Kit, source: Path) -> Kit:
 
 
 def _layer(drum: Drum, strength: float, draw: float) -> Layer:
-    """Return one of the layers made for a velocity, else the nearest."""
+    """Return a layer for a velocity, or the nearest one."""
     fitting = [layer for layer in drum.layers if layer.low <= strength <= layer.high]
     if fitting:
         return fitting[int(draw * len(fitting))]

@@ -1,4 +1,4 @@
-"""Recorded basses and guitars, note by note: the libraries of Karoryfer Lecolds."""
+"""Recorded notes of basses and guitars: the libraries of Karoryfer Lecolds."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ _SOUND_BYTES = 96 * 2**20
 
 @dataclass(frozen=True)
 class Library:
-    """A recorded instrument.
+    """Recorded instrument.
 
     Args:
-        name: unlike any other.
-        role: what it plays, "bass" or "guitar".
+        name: unique name.
+        role: "bass" or "guitar".
         split: "train", "valid" or "test".
-        material: name of the material that holds it.
-        folder: of its notes, in the material.
-        octaves: from the names of its files, where c4 is 60, to what sounds.
-        programs: General MIDI programs by which it may be mixed; 29 and 30 are distorted.
+        material: name of the material that contains it.
+        folder: folder of its notes in the material.
+        octaves: octaves from the pitch in file names, where c4 is 60, to the sounding pitch.
+        programs: General MIDI programs whose mixes suit it; 29 and 30 are distorted.
     """
 
     name: str
@@ -81,11 +81,11 @@ def open_library(library: Library, materials: MaterialsLike) -> RecordedNotes:
 
 
 class RecordedNotes:
-    """Plays notes by recordings of single ones.
+    """Instrument that plays recordings of single notes.
 
     Args:
-        folder: of the files, named by note, dynamics and number: `eb3_mf_rr2.wav`.
-        octaves: from the names of the files to what sounds.
+        folder: folder of files named by note, dynamics and number: `eb3_mf_rr2.wav`.
+        octaves: octaves from the pitch in file names to the sounding pitch.
 
     Raises:
         UserError: if no file has such a name.
@@ -101,7 +101,7 @@ class RecordedNotes:
                 takes[pitch][_DYNAMICS.index(dynamics)].append(path)
         if not takes:
             raise UserError(
-                f"{folder}: holds no notes, such as 'eb3_mf_rr2.wav'; get its material again"
+                f"{folder}: contains no notes, such as 'eb3_mf_rr2.wav'; get its material again"
             )
         # From soft to loud.
         self.takes = {
@@ -112,10 +112,10 @@ class RecordedNotes:
     def render(
         self, notes: Iterable[Note], samples: int, rng: np.random.Generator, cents: float = 0.0
     ) -> np.ndarray:
-        """Play a part.
+        """Render a part.
 
         Args:
-            notes: what is played.
+            notes: notes to play.
             samples: length of the result.
             rng: random stream of the choice among equal recordings.
             cents: tuning of the instrument.
@@ -134,7 +134,7 @@ class RecordedNotes:
             number = min(int(note.velocity / 128 * len(layers)), len(layers) - 1)
             path = layers[number][int(draw * len(layers[number]))]
             sound = repitch(self._sound(path), 100 * (note.pitch - pitch) + cents)
-            # Within a layer, the level follows the velocity.
+            # Within a layer, the level depends on the velocity.
             gain = note.velocity / (128 * (number + 0.5) / len(layers))
             add_at(stem, _ended(sound, note.duration), round(note.start * RATE), gain**0.5)
         return stem

@@ -1,7 +1,7 @@
-"""Chooses an instrument for a role, and plays what was chosen.
+"""Choice of an instrument for a role, and rendering with it.
 
-A choice is a dict of plain types that goes into the manifest; with the same random stream it plays
-the same samples again. Its entry `uses` names, by kind, what no other split may hear.
+A choice is a dict of plain types for the manifest; with the same random stream it renders the same
+samples. Its entry `uses` names, by kind, sounds that no other split may use.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ PROGRAMS = {
     "brass": (56, 57, 60, 61, 62, 63),
     "choir": (52, 53, 54),
 }
-"""General MIDI programs that may stand for each other."""
+"""General MIDI programs that may replace each other."""
 
-# Shares of the kinds of instruments for each role; kinds that are not at hand are left out.
+# Shares of the kinds of instruments for each role; unavailable kinds are left out.
 _SHARES = {
     "drums": {"kit": 0.45, "soundfont": 0.2, "drum_synthesizer": 0.35},
     "bass": {"soundfont": 0.3, "synthesizer": 0.4, "strings": 0.3, "recorded_notes": 0.5},
@@ -49,7 +49,7 @@ _SHARES = {
     "brass": {"soundfont": 0.75, "synthesizer": 0.25},
     "choir": {"soundfont": 0.8, "synthesizer": 0.2},
 }
-# Roles of which kits often hold several drums.
+# Roles for which kits often have several drums.
 _PICKED = ("kick", "snare", "closed_hat", "open_hat", "crash", "ride")
 _SPLITS = ("train", "valid", "test")
 
@@ -57,16 +57,16 @@ _SPLITS = ("train", "valid", "test")
 def choose(
     role: str, split: str, materials: MaterialsLike, rng: np.random.Generator
 ) -> dict[str, Any]:
-    """Draw an instrument.
+    """Return a random instrument.
 
     Args:
-        role: a role of `music.ROLES` but "vocals", or "choir" for backing voices.
-        split: "train", "valid" or "test"; each has instruments of its own.
-        materials: what the build may use; our own instruments serve where it holds nothing.
+        role: a role of `music.ROLES` except "vocals", or "choir" for backing voices.
+        split: "train", "valid" or "test", which share no instruments.
+        materials: materials of the build; synthetic instruments do without.
         rng: random stream.
 
     Returns:
-        Kind, source or mode, program and parameters, in types that JSON knows.
+        Kind, source or mode, program and parameters, as types of JSON.
 
     Raises:
         ValueError: for an unknown role or split.
@@ -108,14 +108,14 @@ def render(
     rng: np.random.Generator,
     materials: MaterialsLike,
 ) -> np.ndarray:
-    """Play notes on a chosen instrument.
+    """Render notes with a chosen instrument.
 
     Args:
-        choice: what `choose` gave, perhaps read back from JSON.
-        parts: a part, several parts, or notes; all are played by the one instrument.
+        choice: result of `choose`, possibly read from JSON.
+        parts: a part, several parts, or notes.
         samples: length of the result.
         rng: random stream of the performance.
-        materials: what the build may use.
+        materials: materials of the build.
 
     Returns:
         Float32 of shape (2, samples).
@@ -157,7 +157,7 @@ def _pick(items: Iterable[Any], rng: np.random.Generator) -> Any:
 def _own(
     kind: str, modes: tuple[str, ...], rng: np.random.Generator, manners: tuple[str, ...] = ()
 ) -> dict[str, Any]:
-    """Return a choice among our own instruments."""
+    """Return a random synthetic instrument."""
     mode = _pick(modes, rng)
     if kind == "drum_synthesizer":
         parameters = drum_synthesizer.parameters(mode, rng)

@@ -1,4 +1,4 @@
-"""Patches of the synthesiser: what it is asked to be for a role, as plain numbers."""
+"""Patches of the synthesiser for each role, as plain numbers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SPLIT_WAVES = {
     "valid": ("pulse",),
     "test": ("fm",),
 }
-"""Waves by split: whole families of sound that the others never hear."""
+"""Waves of each split, which other splits do not use."""
 
 SHAPES = {
     "bass": ("bass",),
@@ -22,7 +22,7 @@ SHAPES = {
     "lead": ("lead",),
     "brass": ("stab",),
 }
-"""Manners in which each role may be played."""
+"""Shapes of each role."""
 
 # Ranges, drawn uniformly: seconds, octaves, cents, Hz (drawn in octaves), shares.
 _SHAPES: dict[str, dict[str, tuple[float, float]]] = {
@@ -73,10 +73,10 @@ _MOVING = {"bass": 0.3, "pad": 0.5, "ensemble": 0.1, "lead": 0.2}
 
 
 def parameters(shape: str, wave: str, rng: np.random.Generator) -> dict[str, Any]:
-    """Return a patch: everything `synthesizer.render` needs, as plain numbers.
+    """Return the random parameters of `synthesizer.render` as plain numbers.
 
     Args:
-        shape: one of the manners in `SHAPES`.
+        shape: one of the shapes in `SHAPES`.
         wave: one of the waves in `SPLIT_WAVES`.
         rng: random stream.
     """

@@ -1,4 +1,4 @@
-"""What drum parts ask for: the roles behind General MIDI's pitches, and hits put into a stem."""
+"""Roles of General MIDI's percussion pitches, and mixing of strokes into a stem."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _ROLE_PITCHES = {
     "block": (75, 76, 77),
 }
 ROLE_OF_PITCH = {pitch: role for role, pitches in _ROLE_PITCHES.items() for pitch in pitches}
-"""Role of each General MIDI percussion pitch that is played; others stay silent."""
+"""Role of each General MIDI percussion pitch; other pitches stay silent."""
 
 FALLBACKS = {
     "stick": ("snare",),
@@ -53,7 +53,7 @@ FALLBACKS = {
     "conga": ("high_tom", "mid_tom"),
     "block": ("stick", "cowbell"),
 }
-"""What stands for a role that a kit lacks, the nearest first."""
+"""Replacements of roles that a kit lacks, the nearest first."""
 
 PAN = {
     "closed_hat": 0.35,
@@ -73,7 +73,7 @@ PAN = {
     "block": 0.45,
     "snare": 0.04,
 }
-"""Places seen from the drummer's seat, from -1 to 1; what is not named is in the middle."""
+"""Pan of each role as seen by the drummer, -1 to 1; others are in the middle."""
 
 _HATS = ("closed_hat", "pedal_hat", "open_hat")
 _CHOKE = round(0.025 * RATE)
@@ -81,11 +81,11 @@ _CHOKE = round(0.025 * RATE)
 
 @dataclass(frozen=True)
 class Hit:
-    """One stroke.
+    """Stroke on a drum.
 
     Args:
-        start: sample at which it begins.
-        role: what is struck.
+        start: first sample.
+        role: role of the drum.
         sound: shape (L,) or (2, L).
         gain: linear gain.
         pan: -1 to 1.
@@ -99,12 +99,12 @@ class Hit:
 
 
 def role_for(role: str, available: Container[str]) -> str | None:
-    """Return `role` or the nearest of its fallbacks that is available; None if there is none."""
+    """Return `role` or its nearest available replacement; None if there is none."""
     return next((name for name in (role, *FALLBACKS.get(role, ())) if name in available), None)
 
 
 def mix(hits: Iterable[Hit], samples: int) -> np.ndarray:
-    """Hits in a stem of shape (2, samples); the next stroke on the hats ends an open hi-hat."""
+    """Mix strokes into a stem (2, samples); the next stroke on the hi-hat ends an open one."""
     stem = np.zeros((2, samples), np.float32)
     closing: int | None = None
     for hit in sorted(hits, key=lambda hit: hit.start, reverse=True):

@@ -1,7 +1,7 @@
-"""One plucked string (Karplus-Strong).
+"""Synthesis of a plucked string (Karplus-Strong).
 
-It is computed at a whole number of samples a period, one period at a time, and read at the speed
-that gives the wanted pitch.
+The string is computed period by period with a whole number of samples per period, and resampled to
+the pitch.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ _SCRATCH_BAND = signal.butter(1, (1200, 5000), "band", fs=RATE, output="sos")
 def pluck(
     pitch: int, strength: int, take: int, length: int, choice: dict[str, Any], cents: float
 ) -> np.ndarray:
-    """Return one string from the stroke on.
+    """Return the sound of one string from the stroke on.
 
     Args:
         pitch: MIDI number.
         strength: 0 (soft) to 3.
-        take: number of the performance; each has its own strings.
+        take: number of the performance, which seeds the string.
         length: samples.
-        choice: the instrument, as `strings.parameters` gives it.
+        choice: instrument, as `strings.parameters` returns it.
         cents: tuning.
 
     Returns:
@@ -38,7 +38,7 @@ def pluck(
     frequency = 440 * 2 ** ((pitch - 69 + cents / 100) / 12)
     hardness = 0.55 + 0.15 * strength
     period = max(int(RATE / frequency), 8)
-    # Each round takes a period and `dull` samples more, as the second tap lies one sample later.
+    # Each round is a period and `dull` samples long, as the second tap is one sample later.
     dull = float(np.clip(0.5 - 0.42 * choice["bright"] * hardness, 0.06, 0.48))
     ring = choice["ring"] * min(1.0, 2 ** ((52 - pitch) / 24)) * (0.12 if choice["mute"] else 1.0)
     keep = 10 ** (-3 * period / (RATE * ring))
@@ -58,10 +58,10 @@ def pluck(
 def _stroke(
     period: int, hardness: float, choice: dict[str, Any], rng: np.random.Generator
 ) -> np.ndarray:
-    """Return the string's shape as the finger or plectrum lets it go: one period."""
+    """Return the initial shape of the string, one period."""
     number = np.arange(1, period // 2)
-    # A plucked string's harmonics fall with their number, the faster the softer the touch; those
-    # with a node under the finger are missing.
+    # Harmonics fall with their number, faster for softer strokes; those with a node at the plucked
+    # point are missing.
     slope = 1.6 - 1.0 * choice["bright"] * hardness
     levels = number**-slope * np.abs(np.sin(np.pi * number * choice["pick"]))
     spectrum = np.zeros(period // 2 + 1, complex)
@@ -73,7 +73,7 @@ def _stroke(
 def _scratch(
     length: int, choice: dict[str, Any], hardness: float, rng: np.random.Generator
 ) -> np.ndarray:
-    """Return noise of the plectrum or of the string against the frets, at the beginning."""
+    """Return the initial noise of the plectrum and the frets."""
     count = min(length, RATE // 25)
     noise = np.zeros(length, np.float32)
     burst = rng.standard_normal(count) * np.exp(-np.arange(count) / (0.008 * RATE))

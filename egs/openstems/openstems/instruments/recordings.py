@@ -1,4 +1,4 @@
-"""Excerpts of recorded electric guitars, to be layered into `other`."""
+"""Excerpts of recorded electric guitars for `other`."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _FADE = RATE // 20
 
 
 class MaterialsLike(Protocol):
-    """What instruments ask of the materials of a build."""
+    """Materials of a build, as instruments need them."""
 
     names: tuple[str, ...]
 
@@ -43,7 +43,7 @@ class MaterialsLike(Protocol):
 
 
 def available(split: str, materials: MaterialsLike) -> tuple[str, ...]:
-    """Return names of the recorded songs that a split may use."""
+    """Return the names of the recorded songs of a split."""
     return tuple(song for material, song in SPLIT_SONGS[split] if material in materials.names)
 
 
@@ -55,20 +55,20 @@ def excerpt(
     *,
     gain: float = 1.0,
 ) -> tuple[np.ndarray, dict[str, Any]] | None:
-    """Return a stretch of a recorded guitar in which it plays most of the time.
+    """Return an excerpt of a recorded guitar in which it plays most of the time.
 
     Args:
-        seconds: length; a shorter recording is followed by silence.
-        rng: random stream of song and place.
+        seconds: length; shorter recordings are followed by silence.
+        rng: random stream of the song and the position.
         split: "train", "valid" or "test".
-        materials: what the build may use.
+        materials: materials of the build.
         gain: linear gain.
 
     Returns:
-        Float32 (2, samples) and what was taken, or None where no recording is at hand.
+        Float32 (2, samples) and a record of the excerpt; None if there is no recording.
 
     Raises:
-        UserError: where a recording cannot be read.
+        UserError: if a recording cannot be read.
     """
     songs = available(split, materials)
     if not songs:
@@ -94,7 +94,7 @@ def excerpt(
 def _most_active(
     file: soundfile.SoundFile, seconds: float, rng: np.random.Generator
 ) -> tuple[np.ndarray, float, float]:
-    """Return the first excerpt that plays enough, else the best of some: audio, start, activity."""
+    """Return audio, start and activity of the first active random excerpt, else of the best."""
     wanted = round(seconds * file.samplerate)
     latest = max(file.frames - wanted, 0)
     best: tuple[np.ndarray, float, float] | None = None
@@ -121,7 +121,7 @@ def _most_active(
 
 
 def _activity(sound: np.ndarray, wanted: int) -> float:
-    """Return share of the tenths of a second asked for that are louder than -45 dBFS."""
+    """Return the share of tenths of a second that are louder than -45 dBFS."""
     count = max(wanted // _FRAME, 1)
     whole = sound[: len(sound) // _FRAME * _FRAME].reshape(-1, _FRAME * sound.shape[1])
     return float((np.sqrt((whole**2).mean(axis=1)) > _FLOOR).sum() / count) if len(whole) else 0.0

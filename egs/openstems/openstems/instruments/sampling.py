@@ -1,4 +1,4 @@
-"""Reading sounds at any speed, placing them in a stem, and keeping recent ones in memory."""
+"""Resampling of sounds, mixing into a stem, and a cache of recent sounds."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from openstems.music import RATE
 
 
 class ByteCache:
-    """The most recently used arrays, as many as fit into a number of bytes.
+    """Cache of the most recently used arrays, limited in bytes.
 
     Args:
-        limit: bytes held at most; a single larger array is still held alone.
+        limit: largest number of bytes; a single larger array is kept alone.
     """
 
     def __init__(self, limit: int) -> None:
@@ -24,7 +24,7 @@ class ByteCache:
         self._arrays: OrderedDict[Hashable, np.ndarray] = OrderedDict()
 
     def get(self, key: Hashable, make: Callable[[], np.ndarray]) -> np.ndarray:
-        """Return the array kept under `key`, made by `make` where it is not there."""
+        """Return the array of `key`, made by `make` if it is missing."""
         if key in self._arrays:
             self._arrays.move_to_end(key)
             return self._arrays[key]
@@ -32,11 +32,11 @@ class ByteCache:
         return self._arrays[key]
 
     def peek(self, key: Hashable) -> np.ndarray | None:
-        """Return the array kept under `key`, or None."""
+        """Return the array of `key`, or None."""
         return self._arrays.get(key)
 
     def put(self, key: Hashable, array: np.ndarray) -> None:
-        """Keep `array` under `key` in place of what was there; forget the oldest if need be."""
+        """Store `array` under `key` and drop the least recently used arrays beyond the limit."""
         if key in self._arrays:
             self.held -= self._arrays.pop(key).nbytes
         self._arrays[key] = array
@@ -46,11 +46,11 @@ class ByteCache:
 
 
 def read_at(sound: np.ndarray, positions: np.ndarray) -> np.ndarray:
-    """Return values of `sound` between its samples, by cubic Hermite interpolation.
+    """Interpolate `sound` at fractional positions by cubic Hermite polynomials.
 
     Args:
         sound: shape (L,) or (C, L), with at least one sample.
-        positions: places in samples, shape (N,), each from 0 up to L - 1.
+        positions: positions in samples, shape (N,), each from 0 to L - 1.
 
     Returns:
         Float32, shape (N,) or (C, N).
@@ -69,7 +69,7 @@ def read_at(sound: np.ndarray, positions: np.ndarray) -> np.ndarray:
 
 
 def repitch(sound: np.ndarray, cents: float) -> np.ndarray:
-    """Return `sound` played faster (positive `cents`) or slower, as a tape would be."""
+    """Return `sound` played faster (positive `cents`) or slower, like a tape."""
     if cents == 0 or sound.shape[-1] < 2:
         return sound
     speed = 2.0 ** (cents / 1200)
@@ -78,7 +78,7 @@ def repitch(sound: np.ndarray, cents: float) -> np.ndarray:
 
 
 def pan_gains(pan: float) -> tuple[float, float]:
-    """Return gains of the left and right channel at equal power, 1 and 1 in the middle.
+    """Return the gains of left and right at constant power; both are 1 in the middle.
 
     Args:
         pan: -1 (left) to 1 (right).
@@ -90,12 +90,12 @@ def pan_gains(pan: float) -> tuple[float, float]:
 def add_at(
     stem: np.ndarray, sound: np.ndarray, start: int, gain: float = 1.0, pan: float = 0.0
 ) -> None:
-    """Add `sound` to `stem` in place; what lies outside of the stem is left out.
+    """Add `sound` to `stem` in place, except for samples outside of the stem.
 
     Args:
         stem: shape (2, samples).
         sound: shape (L,) or (2, L).
-        start: sample of the stem at which the sound begins.
+        start: sample of the stem at which the sound starts.
         gain: linear gain.
         pan: -1 to 1.
     """
@@ -112,7 +112,7 @@ def add_at(
 
 
 def without_offset(stem: np.ndarray) -> np.ndarray:
-    """Return `stem` without what lies below about 10 Hz, as any recording chain leaves it out."""
+    """Return `stem` without frequencies below about 10 Hz."""
     pole = 1 - 2 * np.pi * 10 / RATE
     feedforward, feedback = np.float32([1, -1]), np.float32([1, -pole])
     return signal.lfilter(feedforward, feedback, stem).astype(np.float32, copy=False)

@@ -1,11 +1,11 @@
-"""Playing parts with the instruments of a SoundFont.
+"""Rendering of parts with a SoundFont.
 
-Every zone is rendered once for each key, at full level with its own envelope and filter, and
-cached; a note is a copy of its beginning with its own level and release. Songs repeat pitches, so
-this is many times faster than rendering each note.
+Every zone is rendered once for each key, at full level with envelope and filter, and cached. A note
+is a copy of its beginning with a level and a release. As songs repeat pitches, this is many times
+faster than rendering each note.
 
-symusic's player is three times faster again, but has no tuning, ignores pitch bends, lets an open
-hi-hat ring through a closed one, and would change the songs of the published data set.
+symusic's player is three times faster still. However, it has no tuning, ignores pitch bends, does
+not let a closed hi-hat end an open one, and would change the songs of the published data set.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ BROKEN_PROGRAMS = {
     "TimGM6mb": (8, 9, 31, 47, 55, 58, 78, 87),
     "sonivox": (14, 47, 55),
 }
-"""Programs of each SoundFont that are silent in part of the range, do not sound at their pitch, or
+"""Programs of each SoundFont that are silent in part of the range, are out of tune, or
 depend on the file's own modulators for their level."""
 
 DRUM_PROGRAMS = {
@@ -36,7 +36,7 @@ DRUM_PROGRAMS = {
     "gmbank": (0, 8, 16, 24, 25, 32, 40),
     "sonivox": (0, 32, 40),
 }
-"""Drum kits of each family; a missing one would sound as the standard kit."""
+"""Drum kits of each family; other kits would be replaced by the standard kit."""
 
 _SOUND_BYTES = 48 * 2**20
 _LONGEST_RELEASE = 3.0
@@ -46,12 +46,12 @@ _CHOKE = 0.015
 
 @lru_cache(maxsize=3)
 def open_bank(path: Path) -> Bank:
-    """Return the bank at `path`, opened once a process."""
+    """Return the bank at `path`, cached."""
     return Bank(path)
 
 
 class Bank:
-    """A SoundFont ready to play.
+    """Opened SoundFont.
 
     Args:
         path: file of the format sf2 or sf3.
@@ -69,13 +69,13 @@ class Bank:
         programs: Iterable[int] | None = None,
         cents: float = 0.0,
     ) -> np.ndarray:
-        """Play parts together.
+        """Render parts together.
 
         Args:
-            parts: drum parts sound through the bank's drum kits, all others through its presets.
+            parts: parts; drum parts use the bank's drum kits, others its presets.
             samples: length of the result.
-            programs: General MIDI programs in place of the parts' own, one a part.
-            cents: tuning of everything but drums.
+            programs: General MIDI programs that replace those of the parts, one per part.
+            cents: tuning of all parts except drums.
 
         Returns:
             Float32 of shape (2, samples).
@@ -93,13 +93,13 @@ class Bank:
         return without_offset(stem)
 
     def render_drum_preset(self, notes: Iterable[Note], samples: int) -> np.ndarray:
-        """Play a drum part with a bank whose only kit is an ordinary preset, number 0."""
+        """Render a drum part with a bank whose only kit is the ordinary preset 0."""
         stem = np.zeros((2, samples), np.float32)
         self._play_drums(stem, tuple(notes), 0, bank=0)
         return without_offset(stem)
 
     def zones(self, bank: int, program: int, key: int, velocity: int) -> tuple[Zone, ...]:
-        """Return zones that sound for a key; a missing kit or preset is replaced by number 0."""
+        """Return the zones of a key and velocity; number 0 replaces a missing kit or preset."""
         zones = self.file.presets.get((bank, program)) or self.file.presets.get((bank, 0), ())
         return tuple(
             zone
@@ -111,7 +111,7 @@ class Bank:
     def _play_drums(
         self, stem: np.ndarray, notes: tuple[Note, ...], program: int, bank: int = DRUM_BANK
     ) -> None:
-        """Hits ring out, save those that a later hit of their class chokes (hi-hats)."""
+        """Render drums; a stroke rings out unless a later one of its class ends it (hi-hats)."""
         choked: dict[int, float] = {}
         for note in reversed(notes):
             zones = self.zones(bank, program, note.pitch, note.velocity)
@@ -141,20 +141,20 @@ class Bank:
             return
         if fade and len(sound) > held:
             sound = sound.copy()
-            # 70 dB over the faded length, of the 100 dB that the format means by a release.
+            # The release falls by 70 dB over the faded length; the format defines it for 100 dB.
             sound[held:] *= _decay(fade)[: len(sound) - held]
         pan = np.clip(zone[17] / 500, -1, 1)
         add_at(stem, sound, start, (note.velocity / 127) ** 2, pan)
 
     def _sound(self, zone: Zone, key: int, cents: float, length: int) -> np.ndarray:
-        """The beginning of a zone at a key, mono, at least `length` samples where it lasts."""
+        """Return the beginning of a zone at a key, mono, at least `length` samples if possible."""
         name = (zone.number, key, round(cents, 2))
         kept = self._sounds.peek(name)
         if kept is None or len(kept) < length:
-            # Doubling keeps a song of ever longer notes from rendering each of them.
+            # Doubling the length avoids rendering each of ever longer notes.
             wanted = max(length, RATE, 0 if kept is None else 2 * len(kept))
             kept = render_zone(self.file, zone, key, cents, wanted)
-            # What has died down is as long as it will ever be asked for.
+            # A sound that has decayed to silence needs no further samples.
             if len(kept) < wanted:
                 kept = np.concatenate([kept, np.zeros(wanted - len(kept), np.float32)])
             self._sounds.put(name, kept)
@@ -164,7 +164,7 @@ class Bank:
 @lru_cache(maxsize=256)
 def _decay(length: int) -> np.ndarray:
     curve = (10.0 ** (-3.5 * np.arange(length) / length)).astype(np.float32)
-    # The last samples reach zero, so that no step is left.
+    # The last samples fade to zero to avoid a click.
     tail = min(64, length)
     curve[-tail:] *= np.linspace(1, 0, tail, dtype=np.float32)
     return curve

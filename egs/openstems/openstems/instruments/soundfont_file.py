@@ -1,7 +1,7 @@
-"""SoundFont 2 files, and their compressed kin (sf3), as plain zones and samples.
+"""Reader of SoundFont 2 files and of their compressed form (sf3).
 
-Only what this package plays is read: presets resolved into zones with their generators. A file's
-own modulators are left out; the standard's velocity curve stands for them.
+Presets are resolved into zones with their generators. Modulators of a file are ignored; the
+velocity curve of the standard is used.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from openstems.instruments.sampling import ByteCache
 
 DRUM_BANK = 128
 _KEY_RANGE, _VELOCITY_RANGE, _INSTRUMENT, _SAMPLE = 43, 44, 41, 53
-# Generators whose default is not zero.
+# Generators with a default other than zero.
 _DEFAULTS = {8: 13500, 56: 100, 58: -1, 46: -1, 47: -1}
 _DEFAULTS |= dict.fromkeys((21, 23, 25, 26, 27, 28, 30, 33, 34, 35, 36, 38), -12000)
-# These belong to an instrument alone: a preset does not shift them.
+# Generators of instruments only, which presets do not change.
 _NOT_ADDED = {0, 1, 2, 3, 4, 12, 45, 46, 47, 50, 54, 57, 58}
 _ROM, _COMPRESSED = 0x8000, 0x10
 _SAMPLE_BYTES = 48 * 2**20
@@ -31,14 +31,14 @@ _SAMPLE_BYTES = 48 * 2**20
 
 @dataclass(frozen=True)
 class Zone:
-    """One sample under the keys and velocities that it answers to.
+    """Sample with its range of keys and velocities.
 
     Args:
-        number: place among all zones of the file.
+        number: number of the zone in the file.
         keys: lowest and highest key.
         velocities: lowest and highest velocity.
-        generators: SoundFont generator numbers and amounts, defaults included where they matter.
-        sample: number of its sample header.
+        generators: generator numbers and amounts, with relevant defaults.
+        sample: number of the sample header.
     """
 
     number: int
@@ -53,7 +53,7 @@ class Zone:
 
 @dataclass(frozen=True)
 class SampleHeader:
-    """Where a sample lies and how it is tuned; loop points count from its first sample."""
+    """Position and tuning of a sample; loop points are relative to its first sample."""
 
     start: int
     end: int
@@ -66,13 +66,13 @@ class SampleHeader:
 
 
 class SoundFontFile:
-    """An opened SoundFont.
+    """Opened SoundFont.
 
     Args:
-        path: a file of the format sf2 or sf3; the name does not matter.
+        path: file of the format sf2 or sf3, with any name.
 
     Raises:
-        UserError: where the file is no SoundFont.
+        UserError: if the file is not a SoundFont.
     """
 
     def __init__(self, path: Path) -> None:
@@ -96,13 +96,13 @@ class SoundFontFile:
         self._samples = ByteCache(_SAMPLE_BYTES)
 
     def sample(self, number: int) -> np.ndarray:
-        """One sample as float32 in -1..1, decoded where it is compressed; empty if not held."""
+        """Return a sample as float32 in -1..1, decoded if need be; empty if the file lacks it."""
         return self._samples.get(number, lambda: self._read_sample(number))
 
     def loop(self, number: int) -> tuple[int, int]:
-        """First sample of the loop and the first behind it, counted from the sample's start."""
+        """Return the first sample of the loop and the first one after it."""
         header = self.headers[number]
-        # Compressed samples count their loops from their own start already.
+        # Loops of compressed samples are relative to the sample's start already.
         offset = 0 if header.kind & _COMPRESSED else header.start
         return header.loop_start - offset, header.loop_end - offset
 
@@ -118,7 +118,7 @@ class SoundFontFile:
 
 
 def _chunks(data: mmap.mmap) -> dict[bytes, tuple[int, int]]:
-    """Return offset and size of every leaf chunk."""
+    """Return the offset and size of every leaf chunk."""
     found: dict[bytes, tuple[int, int]] = {}
     ends = [(12, len(data))]
     while ends:
@@ -130,7 +130,7 @@ def _chunks(data: mmap.mmap) -> dict[bytes, tuple[int, int]]:
             else:
                 found[name] = (position + 8, size)
             position += 8 + size
-            # Odd chunks are to be padded, which some compressed files are not.
+            # Chunks of odd size should be padded, but those of some compressed files are not.
             if size % 2 and not (data[position : position + 4].isalpha() and position < end):
                 position += 1
     return found
@@ -177,7 +177,7 @@ def _presets(
 def _zones(
     bags: list[tuple], generators: list[tuple], first: int, last: int, target: int
 ) -> list[dict[int, int]]:
-    """Generators of the zones in some bags; those of the global zone stand in each of them."""
+    """Return the generators of the zones in some bags, each with those of the global zone."""
     shared: dict[int, int] = {}
     zones = []
     for index in range(first, last):
@@ -190,7 +190,7 @@ def _zones(
 
 
 def _joined(number: int, outer: dict[int, int], inner: dict[int, int]) -> Zone:
-    """Return the zone of an instrument as a zone of a preset plays it."""
+    """Return a zone of an instrument combined with that of a preset."""
     ranges = []
     for kind in (_KEY_RANGE, _VELOCITY_RANGE):
         spans = [

@@ -1,4 +1,4 @@
-"""One zone of a SoundFont turned into sound."""
+"""Rendering of one zone of a SoundFont."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from openstems.music import RATE
 
 
 def render_zone(file: SoundFontFile, zone: Zone, key: int, cents: float, length: int) -> np.ndarray:
-    """Return the beginning of a zone at a key: pitch, loop, filter and envelope at full level.
+    """Render the beginning of a zone at a key, with loop, filter and envelope, at full level.
 
     Args:
-        file: SoundFont that the zone is of.
-        zone: what to play.
+        file: SoundFont of the zone.
+        zone: zone to render.
         key: MIDI number.
         cents: tuning.
-        length: samples; a sample without a loop may give fewer.
+        length: number of samples; a sample without a loop may give fewer.
 
     Returns:
         Float32 of shape (N,).
@@ -42,7 +42,7 @@ def render_zone(file: SoundFontFile, zone: Zone, key: int, cents: float, length:
         length = min(length, max(int((len(sample) - 2 - first) / speed), 1))
     positions = first + np.arange(length) * speed
     if looped:
-        # Behind the loop lie its own first samples, for the interpolation across its seam.
+        # The first samples of the loop are appended for interpolation across its end.
         seam = sample[loop_start + np.arange(4) % (loop_end - loop_start)]
         sample = np.concatenate([sample[:loop_end], seam])
         beyond = positions >= loop_end
@@ -53,7 +53,7 @@ def render_zone(file: SoundFontFile, zone: Zone, key: int, cents: float, length:
 
 
 def _filtered(sound: np.ndarray, zone: Zone, speed: float) -> np.ndarray:
-    """Return the zone's low-pass; where its envelope moves it, a blend of its two ends."""
+    """Apply the zone's low-pass; if its envelope moves it, as a blend of both extremes."""
     resting = zone[8]
     if resting >= 13500 and zone[11] >= 0:
         return sound
@@ -86,7 +86,7 @@ def _low_pass_sections(frequency: int, resonance: int) -> np.ndarray:
 
 
 def _envelope(zone: Zone, key: int, length: int) -> np.ndarray:
-    """Delay, attack, hold and decay to the sustained level."""
+    """Return the envelope: delay, attack, hold, and decay to the sustained level."""
     delay, attack, hold = (seconds_of(zone[number]) for number in (33, 34, 35))
     decay = seconds_of(zone[36] + zone[40] * (60 - key))
     floor = -min(max(zone[37], 0), 1000) / 10
@@ -99,5 +99,5 @@ def _envelope(zone: Zone, key: int, length: int) -> np.ndarray:
 
 
 def seconds_of(timecents: float) -> float:
-    """Return seconds that a time of the format stands for."""
+    """Convert a time of the format to seconds."""
     return float(2.0 ** (np.clip(timecents, -12000, 8000) / 1200))

@@ -1,7 +1,7 @@
-"""Plucked strings: a shape travels round a loop of one period that dulls it (Karplus-Strong).
+"""Plucked strings (Karplus-Strong), with bodies and amplifiers.
 
-Strings are kept by pitch, strength and take; a second take of the same part has its own strings,
-timing and tuning, which is what makes doubled guitars wide.
+Strings are cached by pitch, strength and take. A second take of a part has its own strings, timing
+and tuning, which makes doubled guitars wide.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from openstems.instruments.sampling import ByteCache, add_at, without_offset
 from openstems.music import RATE, Note
 
 SPLIT_BODIES = {"train": ("steel", "solid"), "valid": ("nylon",), "test": ("resonator",)}
-"""Bodies of the instruments by split."""
+"""Bodies of the instruments of each split."""
 
 MANNERS = {
     "guitar": ("strummed", "clean", "crunch", "high_gain"),
     "bass": ("fingered", "picked", "slapped"),
 }
-"""Ways to play each role."""
+"""Manners of playing each role."""
 
-# Ranges: ring in seconds, brightness and place of the plectrum as shares, gain of the amplifier.
+# Ranges: decay in seconds, brightness and plucking position as shares, gain of the amplifier.
 _MANNERS: dict[str, dict[str, tuple[float, float]]] = {
     "strummed": {
         "ring": (1.2, 3.0), "bright": (0.5, 0.9), "pick": (0.1, 0.3), "gain": (0, 0),
@@ -61,7 +61,7 @@ _SPREAD = 0.012
 
 
 def parameters(manner: str, body: str, rng: np.random.Generator) -> dict[str, Any]:
-    """Return an instrument and its player: everything `render` needs, as plain numbers.
+    """Return the random parameters of an instrument and its player as plain numbers.
 
     Args:
         manner: one of those in `MANNERS`.
@@ -92,12 +92,12 @@ def parameters(manner: str, body: str, rng: np.random.Generator) -> dict[str, An
 def render(
     notes: Iterable[Note], samples: int, choice: dict[str, Any], rng: np.random.Generator
 ) -> np.ndarray:
-    """Play notes on strings.
+    """Render notes on strings.
 
     Args:
         notes: notes in the order of their starts; those that start together are strummed.
         samples: length of the result.
-        choice: what `parameters` gave.
+        choice: result of `parameters`.
         rng: random stream of timing and strength.
 
     Returns:
@@ -120,7 +120,7 @@ def render(
 
 
 def _strummed(notes: tuple[Note, ...], strum: float) -> list[tuple[Note, float]]:
-    """Notes and their delays: strings of a chord one after the other, down and up in turn."""
+    """Return notes and delays: strings of a chord follow each other, down and up in turn."""
     groups: list[list[Note]] = []
     for note in notes:
         if groups and note.start - groups[-1][0].start < _SPREAD:
@@ -143,7 +143,7 @@ def _take(
     strings: ByteCache,
     take: int,
 ) -> np.ndarray:
-    """Return one performance through body and amplifier, mono."""
+    """Return one take through body and amplifier, mono."""
     sound = np.zeros((1, samples), np.float32)
     late = rng.normal(0, 0.005, len(notes)) if choice["takes"] == 2 else np.zeros(len(notes))
     force = rng.normal(0, 0.05, len(notes))
@@ -163,13 +163,13 @@ def _take(
         sound = amplifiers.amplify(
             sound, choice["gain"], choice["speaker"], bass=choice["grit"] > 0
         )
-        # Loud amplifiers are turned down at the desk.
+        # Distortion raises the level, which is compensated here.
         sound *= np.float32(1 / (1 + choice["gain"]) ** 0.3)
     return sound[0]
 
 
 def _add(stem: np.ndarray, sound: np.ndarray, start: int, gain: float) -> None:
-    """Add mono `sound` to mono `stem` in place, from the sample `start` on."""
+    """Add mono `sound` to mono `stem` in place, from sample `start` on."""
     length = min(len(sound), len(stem) - start)
     if length > 0:
         stem[start : start + length] += sound[:length] * np.float32(gain)

@@ -1,7 +1,7 @@
-"""Our own synthesiser: wavetables or frequency modulation, moving filter, envelopes, drive, glide.
+"""Synthesiser: wavetables or frequency modulation, filter, envelopes, drive, glide.
 
-A patch is a dict of plain numbers drawn once a part. Where neither glide nor a filter that follows
-the song's clock is at work, a note is rendered once per pitch and strength and copied afterwards.
+A patch is a dict of random numbers for a part. Without glide and without a filter that follows the
+song's clock, a note is rendered once per pitch and strength, and copied afterwards.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ _GLIDE_GAP = 0.05
 def render(
     notes: Iterable[Note], samples: int, patch: dict[str, Any], rng: np.random.Generator
 ) -> np.ndarray:
-    """Play notes with a patch.
+    """Render notes with a patch.
 
     Args:
         notes: notes in the order of their starts, any number at a time.
         samples: length of the result.
-        patch: what `parameters` gave.
+        patch: result of `parameters`.
         rng: random stream of the oscillators' phases.
 
     Returns:
@@ -68,7 +68,7 @@ def render(
 
 
 def _glide_origin(patch: dict[str, Any], previous: Note | None, note: Note) -> int | None:
-    """Return pitch from which a note slides, where it follows another closely."""
+    """Return the pitch from which a note glides if it follows another one closely."""
     if patch["glide"] <= 0 or previous is None or previous.pitch == note.pitch:
         return None
     close = previous.start < note.start and note.start - previous.end < _GLIDE_GAP
@@ -84,7 +84,7 @@ def _voice(
     patch: dict[str, Any],
     phases: np.ndarray,
 ) -> np.ndarray:
-    """Return one note as if it were held for `length` samples, shape (2, length)."""
+    """Return a note held for `length` samples, shape (2, length)."""
     time = np.arange(length) / RATE
     cycles = _cycles(pitch, origin, start, time, patch)
     setting = _setting(pitch, strength, start, time, patch)
@@ -107,7 +107,7 @@ def _voice(
 def _cycles(
     pitch: int, origin: int | None, start: float, time: np.ndarray, patch: dict[str, Any]
 ) -> np.ndarray:
-    """Return cycles since the note's beginning, slides and vibrato included."""
+    """Return the cycles since the note's start, with glide and vibrato."""
     frequency = 440 * 2 ** ((pitch - 69) / 12)
     if origin is None and patch["vibrato"] <= 0:
         return frequency * time
@@ -125,7 +125,7 @@ def _cycles(
 def _setting(
     pitch: int, strength: int, start: float, time: np.ndarray, patch: dict[str, Any]
 ) -> np.ndarray | float:
-    """Filter setting along a note."""
+    """Return the filter setting along a note."""
     base = patch["cutoff"] * 2 ** (patch["tracking"] * (pitch - 48) / 12 + 0.12 * (strength - 4))
     if patch["filter"] == "fixed":
         return float(wavetables.setting_of(np.array(base)))
@@ -151,14 +151,14 @@ def _wave(
         rows = wavetables.table(patch["wave"], patch["pulse"], pitch, patch["resonance"])
         return wavetables.read(rows, phase, setting)
     turns = (phase % 1).astype(np.float32) * np.float32(2 * np.pi)
-    # High notes get less: their sidebands would fold back.
+    # High notes get less modulation, whose sidebands would alias.
     depth = patch["fm_depth"] * (0.6 + 0.1 * strength) * min(1.0, 2 ** ((72 - pitch) / 12))
     fall = 0.25 + 0.75 * np.exp(-time / patch["filter_decay"])
     return np.sin(turns + (depth * fall).astype(np.float32) * np.sin(turns * patch["fm_ratio"]))
 
 
 def _envelope(time: np.ndarray, patch: dict[str, Any]) -> np.ndarray:
-    """Return attack, and decay to the sustained level."""
+    """Return the envelope: attack, and decay to the sustained level."""
     later = np.maximum(time - patch["attack"], 0)
     fall = patch["sustain"] + (1 - patch["sustain"]) * np.exp(-later / patch["decay"])
     return (np.minimum(time / patch["attack"], 1) * fall).astype(np.float32)
@@ -170,7 +170,7 @@ def _release(length: int, seconds: float) -> np.ndarray:
 
 
 def _driven(stem: np.ndarray, patch: dict[str, Any]) -> np.ndarray:
-    """Return soft clipping, its level about kept."""
+    """Clip a sound softly at about the same level."""
     if patch["drive"] <= 0:
         return stem
     push = np.float32(1 + patch["drive"])

@@ -1,4 +1,4 @@
-"""Single cycles of waves, band-limited for a pitch and low-passed at many settings."""
+"""Single cycles of waves, band-limited for a pitch, with a low-pass at many cutoffs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SIZE = 2048
 """Samples in a cycle."""
 
 SETTINGS = 12
-"""Cutoffs in a table: `SETTINGS` of them, evenly spaced in octaves from `LOWEST_CUTOFF`."""
+"""Number of cutoffs in a table, evenly spaced in octaves from `LOWEST_CUTOFF`."""
 
 LOWEST_CUTOFF = 80.0
 OCTAVES_PER_SETTING = 0.7
@@ -20,7 +20,7 @@ _DRAWBARS = ((1, 1.0), (2, 0.8), (3, 0.7), (4, 0.45), (6, 0.3), (8, 0.35))
 
 
 def amplitudes(wave: str, harmonics: int, width: float) -> np.ndarray:
-    """Return amplitudes of the harmonics 1..N of a wave, sine phases.
+    """Return the amplitudes of the harmonics 1..N of a wave in sine phase.
 
     Args:
         wave: "saw", "square", "triangle", "organ", "pulse" or "sine".
@@ -47,12 +47,12 @@ def amplitudes(wave: str, harmonics: int, width: float) -> np.ndarray:
 
 @lru_cache(maxsize=512)
 def table(wave: str, width: float, pitch: int, resonance: float) -> np.ndarray:
-    """Return cycles of a wave at a MIDI pitch, one row a cutoff.
+    """Return cycles of a wave at a MIDI pitch, one row per cutoff.
 
     Args:
         wave: name known to `amplitudes`.
         width: share of the cycle that a pulse is up.
-        pitch: MIDI number; nothing above 17 kHz is in the cycle.
+        pitch: MIDI number; the cycle has no frequencies above 17 kHz.
         resonance: height of the peak at the cutoff, 0 to about 4.
 
     Returns:
@@ -72,18 +72,18 @@ def table(wave: str, width: float, pitch: int, resonance: float) -> np.ndarray:
 
 
 def setting_of(cutoff: np.ndarray) -> np.ndarray:
-    """Return row, in fractions, at which a cutoff in Hz stands."""
+    """Return the fractional row of a cutoff in Hz."""
     rows = np.log2(np.maximum(cutoff, 1) / LOWEST_CUTOFF) / OCTAVES_PER_SETTING
     return np.clip(rows, 0, SETTINGS - 1.001).astype(np.float32)
 
 
 def read(rows: np.ndarray, phase: np.ndarray, setting: np.ndarray | float) -> np.ndarray:
-    """Return a wave at given phases and filter settings, interpolated in both.
+    """Return a wave at phases and filter settings, interpolated in both.
 
     Args:
-        rows: what `table` gave.
-        phase: cycles since the beginning, shape (N,), not negative.
-        setting: row in fractions, shape (N,) or one number.
+        rows: result of `table`.
+        phase: cycles since the start, shape (N,), not negative.
+        setting: fractional row, shape (N,) or one number.
 
     Returns:
         Float32, shape (N,).
@@ -91,7 +91,7 @@ def read(rows: np.ndarray, phase: np.ndarray, setting: np.ndarray | float) -> np
     place = ((phase - np.floor(phase)) * SIZE).astype(np.float32)
     whole = place.astype(np.int32)
     place -= whole
-    # A phase just short of a whole cycle may have been rounded up to it.
+    # A phase just below a whole cycle may round up to it.
     whole &= SIZE - 1
     row = np.asarray(setting, np.float32).astype(np.int32)
     share = setting - row
@@ -108,5 +108,5 @@ def _between(rows: np.ndarray, whole: np.ndarray, place: np.ndarray) -> np.ndarr
 
 
 def sample_count(seconds: float) -> int:
-    """Return samples in some seconds, at least one."""
+    """Convert seconds to a number of samples, at least one."""
     return max(round(seconds * RATE), 1)

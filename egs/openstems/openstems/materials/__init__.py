@@ -1,7 +1,7 @@
-"""Which packages songs are made from, under which licences, and how to get them."""
+"""Packages that songs are made from: their licences, and how to download them."""
 
-from .available import Materials, default_directory
-from .catalogue import CATALOGUE, CLIENTS, DEFAULT_CLIENTS, KINDS, PROFILES, Item, Material, find
+from .available import CATALOGUE, Materials, default_directory, find
+from .material import CLIENTS, DEFAULT_CLIENTS, KINDS, PROFILES, Item, Material
 
 __all__ = [
     "CATALOGUE",

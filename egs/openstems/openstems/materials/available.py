@@ -1,4 +1,4 @@
-"""What a build may use, and where it lies."""
+"""The catalogue of materials, those that a build may use, and their places."""
 
 from __future__ import annotations
 
@@ -9,12 +9,31 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from ..errors import UserError
-from .catalogue import CATALOGUE, CLIENTS, DEFAULT_CLIENTS, KINDS, PROFILES, Material, find
+from .clean import CLEAN, RECORDED
+from .full import FULL
+from .material import CLIENTS, DEFAULT_CLIENTS, KINDS, PROFILES, Material
+from .whole_songs import WHOLE_SONGS
 
+CATALOGUE = MappingProxyType(
+    {material.name: material for material in (*CLEAN, *FULL, *RECORDED, *WHOLE_SONGS)}
+)
+"""All materials by name."""
 STAMP = ".openstems.json"
-"""File in the folder of each fetched material: package, client and version."""
+"""File in the folder of each downloaded material, with package, client and version."""
+
+
+def find(name: str) -> Material:
+    """Return the material of a name.
+
+    Raises:
+        UserError: if there is none.
+    """
+    if name not in CATALOGUE:
+        raise UserError(f"there is no material {name!r}; there are {', '.join(CATALOGUE)}")
+    return CATALOGUE[name]
 
 
 def default_directory() -> Path:
@@ -23,7 +42,7 @@ def default_directory() -> Path:
     if named:
         return Path(named).expanduser()
     cache = os.environ.get("XDG_CACHE_HOME", "")
-    # The rule says that a relative path there counts as none.
+    # The XDG specification ignores relative paths.
     base = Path(cache) if Path(cache).is_absolute() else Path.home() / ".cache"
     return base / "openstems"
 
@@ -36,20 +55,20 @@ def default_recordings() -> Path | None:
 
 @dataclass(frozen=True)
 class Materials:
-    """The materials that a build may use; the same settings always name the same ones.
+    """Materials that a build may use, determined by the settings alone.
 
     Args:
         profile: "clean" or "full".
-        clients: which of "pip", "npm", "apt" and "git" to take materials from.
-        directory: folder that holds a folder for each material of npm, apt and git.
+        clients: clients to use: "pip", "npm", "apt", "git".
+        directory: folder with a folder for each material of npm, apt and git.
         without: names of materials to leave out.
-        recordings: folder with copies of materials of git, each in a folder of its name; those
-            that are there are used instead of what git gets. None means
-            `default_recordings()`.
-        kinds: which of "parts" and "songs".
+        recordings: folder with copies of materials of git, each in a folder of its name, which are
+            used instead of downloads. None means `default_recordings()`.
+        kinds: kinds to use: "parts", "songs".
 
     Raises:
-        UserError: an unknown profile, client, kind or material, or no such folder of recordings.
+        UserError: for an unknown profile, client, kind or material, or a missing folder of
+            recordings.
     """
 
     profile: str = "clean"
@@ -78,14 +97,14 @@ class Materials:
         object.__setattr__(self, "recordings", recordings)
         directory = Path(self.directory or default_directory()).expanduser().absolute()
         object.__setattr__(self, "directory", directory)
-        # In the catalogue's order, so that the order on the command line changes nothing.
+        # In the order of the catalogue, so that the order on the command line has no effect.
         object.__setattr__(self, "clients", _ordered(self.clients, CLIENTS))
         object.__setattr__(self, "without", _ordered(self.without, CATALOGUE))
         object.__setattr__(self, "kinds", _ordered(self.kinds, KINDS))
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The materials that profile and clients allow, there or not, in the catalogue's order."""
+        """Names of the allowed materials, present or not, in the catalogue's order."""
         return tuple(
             material.name
             for material in CATALOGUE.values()
@@ -102,11 +121,11 @@ class Materials:
     def path(self, name: str) -> Path:
         """Return the folder of a material.
 
-        For pip it is the folder of the Python package, for npm it holds `package/`, for apt
-        `usr/`, for git the files of the repository that are used.
+        For pip it is the folder of the Python package. For npm it contains `package/`, for apt
+        `usr/`, for git the used files of the repository.
 
         Raises:
-            UserError: the build may not use it, or it is not there.
+            UserError: if the build may not use it, or it is missing.
         """
         if name not in self:
             raise UserError(
@@ -114,19 +133,19 @@ class Materials:
             )
         folder = self._folder(CATALOGUE[name])
         if folder is None:
-            raise UserError(f"{name}: not there yet; {how_to_get([CATALOGUE[name]])}")
+            raise UserError(f"{name}: missing; {how_to_get([CATALOGUE[name]])}")
         return folder
 
     def missing(self) -> tuple[Material, ...]:
-        """Return the materials that the build may use but that are not fetched or installed."""
+        """Return the allowed materials that are neither downloaded nor installed."""
         materials = (CATALOGUE[name] for name in self.names)
         return tuple(material for material in materials if self._folder(material) is None)
 
     def require(self) -> None:
-        """See that everything is there.
+        """Check that all materials are present.
 
         Raises:
-            UserError: names what is missing and the command that gets it.
+            UserError: if some are missing, with the command that downloads them.
         """
         missing = self.missing()
         if missing:
@@ -134,7 +153,7 @@ class Materials:
             raise UserError(f"missing materials: {names}; {how_to_get(missing)}")
 
     def version(self, name: str) -> str:
-        """Return the version that is there; "unknown" for what was unpacked by hand."""
+        """Return the present version; "unknown" for a package unpacked by hand."""
         material = find(name)
         if self._copy(material) is not None:
             return "local copy"
@@ -143,7 +162,7 @@ class Materials:
         return str(read_stamp(self.path(name)).get("version", "unknown"))
 
     def licence_files(self, name: str) -> tuple[Path, ...]:
-        """Return the files of a material that hold its licences, as far as they are there."""
+        """Return the existing files with the licences of a material."""
         material, root = find(name), self.path(name)
         files = [root / path for path in material.licence_files]
         if material.client == "pip":
@@ -152,7 +171,7 @@ class Materials:
         return tuple(file for file in files if file.is_file())
 
     def _folder(self, material: Material) -> Path | None:
-        """Return the folder of a material; None if it or a part of it is missing."""
+        """Return the folder of a material; None if it is missing or incomplete."""
         if material.client == "pip":
             return _python_package(material)
         folder = self._copy(material)
@@ -176,7 +195,7 @@ class Materials:
 
 
 def how_to_get(missing: Iterable[Material]) -> str:
-    """Return the command that gets what is missing."""
+    """Return the command that downloads missing materials."""
     clients = {material.client for material in missing}
     commands = []
     if "pip" in clients:
@@ -187,7 +206,7 @@ def how_to_get(missing: Iterable[Material]) -> str:
 
 
 def read_stamp(folder: Path) -> dict[str, str]:
-    """What fetching wrote into a material's folder; empty where that is unreadable or missing."""
+    """Return the stamp in a material's folder; empty if it is missing or unreadable."""
     try:
         content = json.loads((folder / STAMP).read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -1,8 +1,12 @@
-"""Materials of the profile "clean": permissive licences, or a licence that frees what is made."""
+"""Materials of the profile "clean": permissive licences, or ones that do not bind the output.
+
+Those of the client git are recordings of people: phrases of singers, electric basses and a guitar.
+"""
 
 from .material import Item, Material
 
 _FLUID = "Frank Wen (Fluid R3)"
+_KARORYFER = "D. Smolken (Karoryfer Lecolds)"
 
 CLEAN = (
     Material(
@@ -11,7 +15,7 @@ CLEAN = (
         package="pysinsy",
         version="0.0.5",
         module="pysinsy",
-        holds="the singing synthesizer Sinsy with a female singing voice",
+        holds="the singing synthesiser Sinsy with a female singing voice",
         items=(
             Item(
                 "htsvoice/",
@@ -233,3 +237,44 @@ CLEAN = (
         megabytes=29,
     ),
 )
+
+
+def _karoryfer(name: str, version: str, holds: str, *folders: str, megabytes: float) -> Material:
+    """Return a sample library of sfzinstruments whose notes are used."""
+    return Material(
+        name=f"karoryfer.{name}",
+        client="git",
+        package=f"https://github.com/sfzinstruments/karoryfer.{name}",
+        version=version,
+        holds=holds,
+        items=tuple(Item(f"{folder}/", "CC0-1.0", _KARORYFER) for folder in folders),
+        licence_files=("LICENSE", "readme.txt"),
+        megabytes=megabytes,
+    )
+
+
+RECORDED = (
+    Material(
+        name="producer-space-vocals",
+        client="git",
+        package="https://github.com/neshanjo/strudel-producer-space-samples",
+        version="a117eab0",
+        holds="sung phrases, ad-libs and shouts",
+        items=tuple(
+            Item(f"{folders}/", "CC0-1.0", "Producer Space")
+            for folders in ("etv_*", "shv_*", "dvs*")
+        ),
+        licence_files=("LICENSE.txt",),
+        megabytes=300,
+    ),
+    _karoryfer(
+        "growlybass",
+        "4f483268",
+        "a recorded electric bass, picked",
+        "sustain",
+        megabytes=130,
+    ),
+    _karoryfer("swagbass", "9d10fcae", "a recorded electric bass", "notes", megabytes=150),
+    _karoryfer("emilyguitar", "b4920dc6", "a recorded electric guitar", "notes", megabytes=100),
+)
+"""Materials of the client git; their sizes are estimates."""

@@ -1,4 +1,4 @@
-"""npm, apt and git, used to download single packages and commits without installing them."""
+"""Downloads of packages and commits by npm, apt and git, without installation."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from ..errors import UserError
-from .catalogue import Material
+from .material import Material
 
 PROGRAMS = MappingProxyType({"npm": ("npm",), "apt": ("apt-get", "dpkg-deb"), "git": ("git",)})
 INSTALL = MappingProxyType(
@@ -42,31 +42,30 @@ def apt(material: Material, work: Path, unpacked: Path, report: Callable[[str], 
     except UserError:
         if own_lists:
             raise
-        # The system's lists of packages are missing or old, and only root may renew them.
-        report("    the system's package lists are of no use: getting some of our own")
+        # The package lists of the system are missing or old, and only root may update them.
+        # report("    the system's package lists are of no use: downloading own lists")
         own_lists = _own_lists(lists)
         _run(material, ["apt-get", *own_lists, "update"], work)
         (lists / "ready").touch()
         _run(material, ["apt-get", *own_lists, "download", *packages], work)
     for package in packages:
         (archive,) = work.glob(f"{package}_*.deb")
-        # dpkg -x is this program with the same option.
+        # The same as dpkg -x.
         _run(material, ["dpkg-deb", "-x", archive.name, unpacked.name], work)
     (archive,) = work.glob(f"{material.package}_*.deb")
     return _run(material, ["dpkg-deb", "-f", archive.name, "Version"], work).strip()
 
 
 def git(material: Material, work: Path, unpacked: Path, report: Callable[[str], None]) -> str:
-    """Fetch a commit, check out the files used, and return its whole name.
+    """Fetch a commit, check out the files used, and return its full name.
 
-    The commit's name is a checksum of all its files, which git compares. A server only gives
-    commits by their whole names: where the catalogue has the beginning of one, it is looked up
-    among the names of all commits.
+    The name of a commit is a checksum of all its files, which git verifies. Servers know commits by
+    their full names only, so an abbreviated one is looked up among all commits.
     """
     repository = ["git", "-C", "repository"]
     _run(material, ["git", "init", "--quiet", "repository"], work)
     _run(material, [*repository, "remote", "add", "origin", material.package], work)
-    # Contents are fetched when files are checked out, and of these files only.
+    # Git downloads contents at checkout, for the files checked out only.
     fetch = [*repository, "fetch", "--quiet", "--no-tags", "--filter=blob:none"]
     if len(material.version) == _WHOLE_COMMIT:
         _run(material, [*fetch, "--depth=1", "origin", material.version], work)
@@ -86,16 +85,16 @@ GET = MappingProxyType({"npm": npm, "apt": apt, "git": git})
 
 
 def unpack_archives(material: Material, folder: Path) -> None:
-    """Unpack the zip archives in a material, each into the folder of its name without suffix.
+    """Unpack the zip archives of a material, each into a folder of its name without the suffix.
 
     Raises:
-        UserError: one is missing or damaged.
+        UserError: if one is missing or damaged.
     """
     for name in material.archives:
         archive = folder / name
         try:
             with zipfile.ZipFile(archive) as content:
-                # It leaves out what would lie outside of the folder.
+                # zipfile keeps members inside of the folder.
                 content.extractall(archive.with_suffix(""))
             archive.unlink()
         except (FileNotFoundError, zipfile.BadZipFile) as error:
@@ -106,17 +105,17 @@ def unpack_archives(material: Material, folder: Path) -> None:
 
 
 def _own_lists(folder: Path) -> list[str]:
-    """Return options that make apt-get keep its lists in a folder of ours."""
+    """Return options that make apt-get use package lists in our folder."""
     for name in ("lists/partial", "cache/archives/partial"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     return ["-o", f"Dir::State::Lists={folder}/lists", "-o", f"Dir::Cache={folder}/cache"]
 
 
 def _run(material: Material, command: Sequence[str], folder: Path) -> str:
-    """Run a program; its output. A failure becomes one line that quotes the program's own."""
+    """Run a program and return its output; an error quotes one line of it."""
     program = command[0]
     if program == "apt-get":
-        # As root, apt would download as a user who may not write into our folder.
+        # As root, apt would download as another user, who may not write into our folder.
         command = [program, "-q", "-o", "APT::Sandbox::User=root", *command[1:]]
     run = subprocess.run(
         [shutil.which(program) or program, *command[1:]],
@@ -125,13 +124,13 @@ def _run(material: Material, command: Sequence[str], folder: Path) -> str:
         capture_output=True,
         text=True,
         errors="replace",
-        # Nobody is there to type a password.
+        # Git must fail instead of asking for a password.
         env={**os.environ, "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0"},
     )
     if run.returncode != 0:
         raise UserError(
-            f"{material.name}: {program} could not get {material.package} ({_reason(run)}); look"
-            f" whether the network and the package are there, or --without {material.name}"
+            f"{material.name}: {program} could not get {material.package} ({_reason(run)}); check"
+            f" the network and the name of the package, or use --without {material.name}"
         )
     return run.stdout
 
@@ -140,18 +139,18 @@ _TELLING = ("E:", "npm error", "npm ERR!", "dpkg", "fatal:", "error:")
 
 
 def _reason(run: subprocess.CompletedProcess) -> str:
-    """Return the line of a program's output that says most about its failure."""
+    """Return the most informative line of a failed program's output."""
     lines = [line.strip() for line in (run.stderr + run.stdout).splitlines() if line.strip()]
     telling = [line for line in lines if line.startswith(_TELLING)]
-    # npm's first line is a code alone, its later ones where the log lies.
+    # npm's first line is only a code; later ones tell where its log is.
     worded = [line for line in telling if " code " not in line]
     return next(iter(worded or telling or lines), f"exit code {run.returncode}")
 
 
 def _unpack(archive: Path, folder: Path) -> None:
-    """Unpack the files of a tar archive, and nothing that would lie outside the folder.
+    """Unpack a tar archive, except for members outside of the folder.
 
-    Not `extractall(filter="data")`: Python has had it since its patch releases of 2023 only.
+    `extractall(filter="data")` exists only since Python's patch releases of 2023.
     """
     root = folder.resolve()
     with tarfile.open(archive) as tar:

@@ -1,4 +1,4 @@
-"""Getting missing materials, without root or installing: a folder is whole or absent."""
+"""Downloads of missing materials without root or installation; a folder is complete or absent."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 from ..errors import UserError
 from . import clients
 from .available import STAMP, Materials, how_to_get
-from .catalogue import DEFAULT_CLIENTS, Material
+from .material import DEFAULT_CLIENTS, Material
 
 Report = Callable[[str], None]
 
@@ -22,14 +22,14 @@ _PART = ".part-"
 
 
 def fetch(materials: Materials, report: Report) -> None:
-    """Get what a build may use and does not exist yet; the same call resumes.
+    """Download the missing materials of a build; the same call resumes.
 
     Args:
-        materials: what the build may use.
+        materials: materials of the build.
         report: called with a line of text at every step.
 
     Raises:
-        UserError: names what could not be got and why, after the rest was got.
+        UserError: if some could not be downloaded, with the reason, after all others were.
     """
     missing = materials.missing()
     by_hand = [material for material in missing if material.client == "pip"]
@@ -58,7 +58,7 @@ def fetch(materials: Materials, report: Report) -> None:
 
 
 def checksum(folder: Path) -> str:
-    """SHA-256 of the names and contents of all files of a folder but the stamp of fetching."""
+    """Return the SHA-256 of the names and contents of all files of a folder except the stamp."""
     digest = hashlib.sha256()
     files = (path for path in folder.rglob("*") if path.is_file() and path.name != STAMP)
     for name, path in sorted((path.relative_to(folder).as_posix(), path) for path in files):
@@ -68,14 +68,14 @@ def checksum(folder: Path) -> str:
 
 
 def _clear_leftovers(directory: Path) -> None:
-    """Delete what killed runs left; young folders may be those of one that is under way."""
+    """Delete what killed runs left; recent folders may belong to a running one."""
     for part in directory.glob(f"{_PART}*"):
         if time.time() - part.stat().st_mtime > 24 * 3600:
             shutil.rmtree(part, ignore_errors=True)
 
 
 def _check_programs(wanted: Iterable[Material]) -> None:
-    """See that the clients' programs are there, before anything is downloaded."""
+    """Check that the clients' programs exist, before anything is downloaded."""
     by_client: dict[str, list[str]] = {}
     for material in wanted:
         by_client.setdefault(material.client, []).append(material.name)
@@ -84,13 +84,13 @@ def _check_programs(wanted: Iterable[Material]) -> None:
         if lacking:
             others = " ".join(other for other in DEFAULT_CLIENTS if other != client)
             raise UserError(
-                f"{', '.join(lacking)} not found, which gets {', '.join(names)};"
+                f"{', '.join(lacking)} not found, needed for {', '.join(names)};"
                 f" {clients.INSTALL[client]}, or leave them out with --clients {others}"
             )
 
 
 def _fetch_one(material: Material, materials: Materials, report: Report) -> None:
-    """Download and unpack beside the final place, then rename."""
+    """Download and unpack into a temporary folder, then rename it."""
     directory = materials.directory
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -125,7 +125,7 @@ def _fetch_one(material: Material, materials: Materials, report: Report) -> None
 
 
 def _checked(material: Material, unpacked: Path) -> str:
-    """Return the checksum of what was fetched, compared with the catalogue's."""
+    """Return the checksum of the download, and compare it with the catalogue's."""
     found = checksum(unpacked)
     if material.sha256 not in ("", found):
         raise UserError(
@@ -136,7 +136,7 @@ def _checked(material: Material, unpacked: Path) -> str:
 
 
 def _put(unpacked: Path, target: Path, old: Path) -> None:
-    """Move a folder to where it belongs; one of another version or not whole makes way."""
+    """Move a folder to its final place, replacing another version or an incomplete one."""
     if target.is_symlink():
         target.unlink()
     elif target.exists():

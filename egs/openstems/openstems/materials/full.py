@@ -1,4 +1,4 @@
-"""What the profile "full" adds: GPL and CC-BY-SA material, for local use."""
+"""Materials that the profile "full" adds: GPL and CC-BY-SA, for local use."""
 
 from .material import Item, Material, debian_package
 

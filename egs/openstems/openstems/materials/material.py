@@ -1,4 +1,4 @@
-"""What one entry of the catalogue of materials says."""
+"""Entries of the catalogue of materials."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from pathlib import Path
 PROFILES = ("clean", "full")
 CLIENTS = ("pip", "npm", "apt", "git")
 DEFAULT_CLIENTS = ("pip", "npm", "apt")
-"""What git gets is large, and not every network reaches its hosts."""
+"""Clients by default: downloads of git are large, and some networks do not reach its hosts."""
 
 KINDS = ("parts", "songs")
-"""What songs are made from; and whole songs without stems, for teachers."""
+"""Kinds of materials: parts of songs, and whole songs without stems for teachers."""
 
 
 @dataclass(frozen=True)
 class Item:
-    """What is used of a material: a file or a folder, under a licence.
+    """Used part of a material: a file or a folder, under a licence.
 
     Args:
         path: relative to the material's folder; a folder ends in "/", and "*" stands for any text
             but "/".
-        licence: as the material itself names it.
-        credit: who made it.
-        profile: "clean", or "full" for what the profile clean must leave alone.
-        silent: of whole songs, the sources that they do not have.
-        split: of whole songs, "train", or "valid" for those that validation alone hears.
+        licence: licence as named by the material.
+        credit: authors.
+        profile: "clean", or "full" if the profile clean must not use it.
+        silent: for whole songs, the sources that they lack.
+        split: for whole songs, "train", or "valid" for those of the validation.
     """
 
     path: str
@@ -36,7 +36,7 @@ class Item:
     split: str = "train"
 
     def found(self, folder: Path) -> list[Path]:
-        """Return what there is of it in a material's folder, sorted."""
+        """Return its existing paths in a material's folder, sorted."""
         if "*" in self.path:
             return sorted(folder.glob(self.path.rstrip("/")))
         return [folder / self.path] if (folder / self.path).exists() else []
@@ -44,23 +44,23 @@ class Item:
 
 @dataclass(frozen=True)
 class Material:
-    """A package that songs are made from.
+    """Package that songs are made from.
 
     Args:
-        name: the key by which all parts of the program, and the manifest, call it.
-        client: "pip", "npm", "apt" or "git": what gets it.
-        package: what the client calls it; for git, the address.
-        version: npm, pip and git get exactly this one, for git a commit or the beginning of one;
-            apt gets the distribution's, this was tested.
-        holds: what it is good for, in a few words.
-        items: what is used of it.
+        name: unique name, used in the manifest too.
+        client: client that downloads it: "pip", "npm", "apt" or "git".
+        package: name of the package for the client; for git, the address.
+        version: exact version for npm and pip; for git a full or abbreviated commit; for apt the
+            tested version, although the distribution's is used.
+        holds: description in a few words.
+        items: used parts.
         licence_files: relative to the material's folder.
-        also: packages of the same client that are unpacked into the same folder.
-        module: for pip, what Python imports it as.
+        also: further packages of the client that are unpacked into the same folder.
+        module: for pip, name of the Python module.
         megabytes: size of the download.
-        archives: zip archives in it, each unpacked into the folder of its name without suffix.
-        sha256: for git, checksum of the files taken as `fetch.checksum` computes it; "" where
-            the commit alone says what they are.
+        archives: zip archives in it, each unpacked into a folder of its name without the suffix.
+        sha256: for git, checksum of the files by `fetch.checksum`; "" if the commit identifies
+            them.
         kind: "parts" or "songs".
     """
 
@@ -80,22 +80,22 @@ class Material:
 
     @property
     def profile(self) -> str:
-        """Return the smallest profile that uses anything of it."""
+        """Return the smallest profile that uses a part of it."""
         return "clean" if any(item.profile == "clean" for item in self.items) else "full"
 
     def used(self, profile: str) -> tuple[Item, ...]:
-        """Return what a profile uses of it."""
+        """Return the parts that a profile uses."""
         return tuple(item for item in self.items if profile == "full" or item.profile == "clean")
 
     def licences(self, profile: str) -> tuple[str, ...]:
-        """Return the licences of what a profile uses, each once."""
+        """Return the licences of the parts that a profile uses, without duplicates."""
         return tuple(dict.fromkeys(item.licence for item in self.used(profile)))
 
 
 def debian_package(
     name: str, version: str, holds: str, items: tuple[Item, ...], megabytes: float, **more
 ) -> Material:
-    """Return the material of a Debian package of its own name, with Debian's copyright file.
+    """Return a material that has the name of its Debian package, with Debian's copyright file.
 
     Args:
         name, version, holds, items, megabytes: as of `Material`.

@@ -1,6 +1,7 @@
-"""Whole songs without stems, which a teacher separates; nothing of them is in a built data set.
+"""Whole songs without stems, which a teacher separates; they are not part of built data sets.
 
-Validation has four songs of the band with a singer, and all instrumental pieces of some authors.
+The validation has four songs of the band with a singer, and all instrumental pieces of some
+authors.
 """
 
 from .material import Item, Material, debian_package

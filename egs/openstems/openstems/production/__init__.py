@@ -1,7 +1,7 @@
-"""Stems from rendered parts, as a producer would mix them.
+"""Mixing of rendered parts into stems.
 
-Each module draws the parameters of its stem as plain data and applies them, so that a manifest
-holds the whole mix.
+Each module draws the parameters of its stem as plain data, which go into the manifest, and applies
+them.
 """
 
 from .form import arrange, silence, stem_of

@@ -1,9 +1,9 @@
-"""How a bass is mixed: mono and firm below, grit and often width above."""
+"""Mixing of the bass: mono at low frequencies, distortion and often width above."""
 
 import numpy as np
 
 from ..effects import process
-from ..effects.levels import set_active_level
+from ..effects.dynamics import set_active_level
 from . import draws
 from .draws import Link, chance, link, spread, uniform
 
@@ -11,14 +11,14 @@ LEVEL = -20.0
 
 
 def draw(rng: np.random.Generator, room: Link) -> list[Link]:
-    """Choose the chain of a bass.
+    """Return a random effect chain for a bass.
 
     Args:
-        rng: source of the choices.
-        room: the room that all stems share.
+        rng: random generator.
+        room: reverberation that all stems share.
 
     Returns:
-        Effects in their order.
+        Effects in order.
     """
     chain = [
         link("widen", factor=uniform(rng, 0.0, 0.5)),
@@ -40,7 +40,7 @@ def draw(rng: np.random.Generator, room: Link) -> list[Link]:
     if chance(rng, 0.5):
         chain.append(draws.compressor(rng, (-18, -12), 10.0))
     if chance(rng, 0.75):
-        # Peaks of plucks go, what rings stays: the firm level of a recorded bass.
+        # Lowers the peaks of plucks relative to the sustained sound, as on recorded basses.
         chain.append(link("saturate", drive=uniform(rng, 4, 11)))
     if chance(rng, 0.5):
         chain += _width(rng)

@@ -1,4 +1,4 @@
-"""Random numbers as a producer would choose them, rounded so that manifests stay readable."""
+"""Random parameters of effects, rounded so that manifests stay readable."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,27 +9,27 @@ Link = dict[str, Any]
 
 
 def uniform(rng: np.random.Generator, low: float, high: float) -> float:
-    """Return a plain float between two bounds, rounded to four digits after the point."""
+    """Return a uniformly distributed float between two bounds, rounded to four decimals."""
     return round(float(rng.uniform(low, high)), 4)
 
 
 def spread(rng: np.random.Generator, low: float, high: float) -> float:
-    """Return as `uniform`, but as likely in each octave: for frequencies and times."""
+    """Return a float that is uniformly distributed in octaves, for frequencies and times."""
     return round(float(np.exp(rng.uniform(np.log(low), np.log(high)))), 4)
 
 
 def seed(rng: np.random.Generator) -> int:
-    """Return a seed for an effect that makes its own noise."""
+    """Return a seed for an effect with its own noise."""
     return int(rng.integers(2**31))
 
 
 def chance(rng: np.random.Generator, probability: float) -> bool:
-    """Return true as often as the probability says."""
+    """Return True with the given probability."""
     return bool(rng.random() < probability)
 
 
 def bells(rng: np.random.Generator, count: int, gain: float = 3.5) -> list[Link]:
-    """Return random bells between 150 Hz and 7 kHz with gains up to `gain` dB either way."""
+    """Return random peaking filters from 150 Hz to 7 kHz with gains up to +-`gain` dB."""
     return [
         link(
             "peak",
@@ -42,7 +42,7 @@ def bells(rng: np.random.Generator, count: int, gain: float = 3.5) -> list[Link]
 
 
 def compressor(rng: np.random.Generator, threshold: tuple[float, float], ratio: float) -> Link:
-    """Return a compressor with a threshold between two levels in dBFS and at most a ratio."""
+    """Return a random compressor with a range of the threshold in dBFS and a largest ratio."""
     return link(
         "compress",
         threshold=uniform(rng, *threshold),
@@ -53,7 +53,7 @@ def compressor(rng: np.random.Generator, threshold: tuple[float, float], ratio: 
 
 
 def room(rng: np.random.Generator, decay: tuple[float, float], early: float, **more: float) -> Link:
-    """Arguments of `effects.space.impulse_response` with a decay between two times in seconds."""
+    """Return random arguments of `space.impulse_response`, with a range of the decay in seconds."""
     return {
         "seed": seed(rng),
         "decay": spread(rng, *decay),
@@ -67,7 +67,7 @@ def room(rng: np.random.Generator, decay: tuple[float, float], early: float, **m
 
 
 def send(rng: np.random.Generator, low: float, high: float, space: Mapping[str, float]) -> Link:
-    """Return a reverberation whose energy is between two levels in dB against the direct sound."""
+    """Return a reverberation with an energy in a range of dB relative to the direct sound."""
     return link("reverberate", send=uniform(rng, low, high), room=dict(space))
 
 

@@ -1,4 +1,4 @@
-"""How drums are mixed: weight below, room around, compression in parallel, hats in their place."""
+"""Mixing of drums: sub-bass, room, parallel compression."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from ..effects import process
-from ..effects.levels import set_active_level
+from ..effects.dynamics import set_active_level
 from ..music import RATE, Note
 from . import draws
 from .draws import Link, chance, link, spread, uniform
@@ -16,14 +16,14 @@ LEVEL = -20.0
 
 
 def draw(rng: np.random.Generator, room: Link) -> dict[str, Any]:
-    """Choose how the drums of a song are mixed.
+    """Return random settings of the drum mix.
 
     Args:
-        rng: source of the choices.
-        room: the room that all stems share.
+        rng: random generator.
+        room: reverberation that all stems share.
 
     Returns:
-        Plain types: arguments of `mix`.
+        Arguments of `mix`, in plain types.
     """
     kit_room = draws.room(rng, (0.2, 0.9), early=uniform(rng, 0.2, 0.6), low_cut=90.0)
     chain = [
@@ -39,7 +39,7 @@ def draw(rng: np.random.Generator, room: Link) -> dict[str, Any]:
         chain.append(link("shape_transients", gain=uniform(rng, -3, 5)))
     chain.append(draws.compressor(rng, (-18, -8), 3.5))
     if chance(rng, 0.6):
-        # A second, crushed copy under the first brings out room and tails.
+        # A strongly compressed parallel copy brings out the room and the tails.
         chain.append(
             link(
                 "compress",
@@ -66,11 +66,11 @@ def mix(
     """Mix the drums of a song.
 
     Args:
-        sound: what the kit played, shape (2, L).
-        notes: what it played from; the sub follows its kicks.
+        sound: sound of the kit, shape (2, L).
+        notes: the drum part, for the kicks of the sub.
         chain: effects.
-        sub: level in dB against the kit, frequency in Hz and decay in seconds of a sine under
-            the kicks, or None.
+        sub: level in dB relative to the kit, frequency in Hz and decay in seconds of a sine at the
+            kicks, or None.
 
     Returns:
         Shape (2, L), float32.
@@ -83,12 +83,12 @@ def mix(
 
 
 def sub_kick(notes: Sequence[Note], samples: int, frequency: float, decay: float) -> np.ndarray:
-    """A sine that falls onto a low frequency at every kick, as samples layered under kicks do.
+    """Return a sine that falls to a low frequency at every kick.
 
     Args:
         notes: the drum part.
         samples: length of the result.
-        frequency: where the sine ends up, in Hz.
+        frequency: final frequency of the sine in Hz.
         decay: time constant in seconds.
 
     Returns:
@@ -107,7 +107,7 @@ def sub_kick(notes: Sequence[Note], samples: int, frequency: float, decay: float
 
 
 def kick_times(notes: Sequence[Note]) -> list[float]:
-    """Return seconds at which the bass drum is struck."""
+    """Return the times of the kicks in seconds."""
     return [note.start for note in notes if note.pitch in KICKS]
 
 

@@ -1,5 +1,4 @@
-"""The form of a production: which stems are absent, which pause for some bars, and how loud
-sections are."""
+"""The form of a production: absent stems, pauses of some bars, and the loudness of sections."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -12,9 +11,9 @@ from ..effects.dynamics import HOP, apply_gain
 from ..music import RATE, STEMS, Part, Score
 from . import draws
 
-# Shares of songs in which a stem never plays.
+# Shares of songs without a stem.
 ABSENT = {"vocals": 0.13, "drums": 0.03, "bass": 0.03}
-# What may happen for 2 to 8 bars, how often, and who is silent then.
+# Events of 2 to 8 bars: their probabilities, and the stems that are silent.
 PAUSES = (
     ("instrumental", 0.30, ("vocals",)),
     ("breakdown", 0.20, ("drums",)),
@@ -27,26 +26,26 @@ PAUSES = (
 
 
 def stem_of(role: str) -> str:
-    """Return the stem to which a role of a score belongs."""
+    """Return the stem of a role."""
     return role if role in STEMS else "other"
 
 
 def arrange(score: Score, rng: np.random.Generator) -> tuple[Score, dict[str, Any]]:
-    """Take stems out of a score: some for the whole song, some for 2 to 8 bars.
+    """Remove stems from a score, some for the whole song, some for 2 to 8 bars.
 
-    Notes that begin in a pause are dropped and those that reach into it end there, so that
-    what sounds at its beginning still rings on.
+    Notes that start in a pause are dropped. Notes that reach into it end at its start, so that
+    their sound rings out.
 
     Args:
         score: the song.
-        rng: source of the choices.
+        rng: random generator.
 
     Returns:
-        The thinned score and a record of what was taken out.
+        The reduced score and a record of what was removed.
     """
     absent = [stem for stem, share in ABSENT.items() if draws.chance(rng, share)]
     pauses = []
-    # Half a minute has room for about one such event.
+    # About one event per half minute.
     for _ in range(int(rng.poisson(score.seconds / 40))):
         pause = _pause(score, rng)
         if pause and not any(
@@ -78,12 +77,12 @@ def without(part: Part, start: float, end: float) -> Part:
 
 
 def silence(sound: np.ndarray, stem: str, pauses: Sequence[Mapping[str, Any]]) -> np.ndarray:
-    """Return a sound that was not played from the score, silent where its stem pauses.
+    """Return a recorded sound, silenced in the pauses of its stem.
 
     Args:
         sound: shape (2, L), float32.
         stem: name of its stem.
-        pauses: as `arrange` records them.
+        pauses: pauses as recorded by `arrange`.
 
     Returns:
         Shape (2, L), float32.
@@ -97,14 +96,14 @@ def silence(sound: np.ndarray, stem: str, pauses: Sequence[Mapping[str, Any]]) -
 
 
 def section_gain(score: Score, depth: float) -> np.ndarray:
-    """Return loudness of the sections as a gain curve.
+    """Return the loudness of the sections as a gain curve.
 
     Args:
         score: the song.
-        depth: dB between a section of energy 0 and one of energy 1.
+        depth: difference between sections of energy 0 and 1 in dB.
 
     Returns:
-        One gain a hop for `effects.dynamics.apply_gain`; 1 in the most energetic section.
+        One gain per hop for `effects.dynamics.apply_gain`; 1 in the most energetic section.
     """
     hops = -(-int(round(score.seconds * RATE)) // HOP) + 1
     level = np.zeros(hops)
@@ -112,7 +111,7 @@ def section_gain(score: Score, depth: float) -> np.ndarray:
     for section in score.sections:
         start, end = (int(time * RATE / HOP) for time in (section.start, section.end))
         level[start:end] = depth * (section.energy - highest)
-    # Faders move in about 60 ms.
+    # The gain changes within about 60 ms.
     width = 41
     padded = np.pad(level, width // 2, mode="edge")
     smooth = np.convolve(padded, np.full(width, 1 / width), mode="valid")
@@ -120,7 +119,7 @@ def section_gain(score: Score, depth: float) -> np.ndarray:
 
 
 def balance(rng: np.random.Generator) -> dict[str, float]:
-    """Return levels of the stems in dBFS where they are active."""
+    """Return random levels of the active parts of the stems in dBFS."""
     targets = {"vocals": -21.0, "drums": -20.5, "bass": -19.8, "other": -21.5}
     sigmas = {"vocals": 2.5, "drums": 2.5, "bass": 2.5, "other": 3.0}
     return {
@@ -133,7 +132,7 @@ def _pause(score: Score, rng: np.random.Generator) -> dict[str, Any] | None:
     names, shares, silent = zip(*PAUSES, strict=True)
     choice = int(rng.choice(len(PAUSES), p=np.array(shares) / sum(shares)))
     count = int(rng.choice([2, 4, 8], p=[0.4, 0.45, 0.15]))
-    # A pause must leave the song; whole songs without a stem are drawn elsewhere.
+    # A pause must leave some of the stem; songs without a stem are drawn elsewhere.
     count = min(count, len(score.bars) // 3)
     if count < 1:
         return None

@@ -1,4 +1,4 @@
-"""From tracks to stems at their levels."""
+"""Mixing of tracks into stems."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..effects import dynamics, process
-from ..effects.levels import set_active_level
+from ..effects.dynamics import set_active_level
 from ..music import STEMS, Note, Score
 from . import bass, draws, drums, form, other, vocals
 
@@ -16,16 +16,16 @@ Streams = Callable[..., np.random.Generator]
 
 @dataclass(frozen=True)
 class Track:
-    """A part that has been played.
+    """Rendered part.
 
     Args:
         role: role of the part, or "recording".
         sound: shape (2, L), float32.
-        notes: what was played.
+        notes: notes of the part.
         program: its General MIDI program.
-        name: tells tracks of one role apart.
-        wide: whether it stands left and right already, as two takes do.
-        amplified: whether it has been through an amplifier already.
+        name: distinguishes tracks of one role.
+        wide: whether it is spread over left and right already, as two takes are.
+        amplified: whether it has passed through an amplifier already.
     """
 
     role: str
@@ -43,13 +43,13 @@ def mix_stems(
     """Mix tracks into the four stems.
 
     Args:
-        tracks: every track of the song, each of `samples` samples; possibly none.
+        tracks: tracks of the song, each of `samples` samples; possibly none.
         score: the song, for tempo and sections.
         samples: length of the stems.
-        streams: gives a random stream for a name.
+        streams: function from a name to a random stream.
 
     Returns:
-        Stem to sound of shape (2, L), float32, zeros where nothing plays, and a record of all
+        Stem to sound of shape (2, L), float32, zeros for a missing stem; and a record of all
         parameters.
     """
     space = streams("production", "space")
@@ -103,7 +103,7 @@ def _mix_other(
     kicks: Sequence[float],
     streams: Streams,
 ) -> tuple[np.ndarray, Any]:
-    """Return every track through its own chain, their sum through one more."""
+    """Return the sum of all tracks, each with its own chain, through a common chain."""
     bus = np.zeros_like(tracks[0].sound)
     record = []
     for number, track in enumerate(tracks):

@@ -1,4 +1,4 @@
-"""How the instruments of `other` are mixed: guitars doubled and wide, pads long, leads in front."""
+"""Mixing of the instruments of `other`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 
 from ..effects import dynamics, process
-from ..effects.levels import amplitude, set_active_level
+from ..effects.dynamics import amplitude, set_active_level
 from . import draws
 from .draws import Link, chance, link, spread, uniform
 
 LEVEL = -20.0
-# dB against each other before the random part; "recording" is a real guitar.
+# Mean levels relative to each other in dB; "recording" is a recorded guitar.
 BALANCE = {
     "guitar": 0.0,
     "recording": 0.0,
@@ -28,13 +28,13 @@ DISTORTED = (29, 30)
 
 @dataclass(frozen=True)
 class Player:
-    """What a producer asks about a track.
+    """Properties of a track that its mix depends on.
 
     Args:
         role: role of its part, or "recording".
-        distorted: whether it is meant to be distorted.
-        wide: whether it stands left and right already, as two takes do.
-        amplified: whether it has been through an amplifier already.
+        distorted: whether its sound is distorted.
+        wide: whether it is spread over left and right already, as two takes are.
+        amplified: whether it has passed through an amplifier already.
     """
 
     role: str
@@ -44,16 +44,16 @@ class Player:
 
 
 def draw(player: Player, rng: np.random.Generator, room: Link, tempo: float) -> dict[str, Any]:
-    """Choose how one instrument is mixed.
+    """Return random settings of the mix of an instrument.
 
     Args:
         player: the instrument.
-        rng: source of the choices.
-        room: the room that all stems share.
-        tempo: beats a minute, for echoes.
+        rng: random generator.
+        room: reverberation that all stems share.
+        tempo: beats per minute, for echoes.
 
     Returns:
-        Plain types: arguments of `mix`.
+        Arguments of `mix`, in plain types.
     """
     role = player.role
     chain = [
@@ -82,9 +82,9 @@ def mix(
     Args:
         sound: shape (2, L).
         chain: effects.
-        level: dB against the other instruments.
-        pump: depth in dB and recovery in seconds of side-chain ducking by the kicks, or None.
-        kicks: seconds of the kicks.
+        level: level relative to the other instruments in dB.
+        pump: depth in dB and recovery in seconds of ducking by the kicks, or None.
+        kicks: times of the kicks in seconds.
 
     Returns:
         Shape (2, L), float32.
@@ -96,7 +96,7 @@ def mix(
 
 
 def draw_bus(rng: np.random.Generator, room: Link) -> list[Link]:
-    """Choose the effects on the sum of the instruments."""
+    """Return random effects for the sum of the instruments."""
     chain = [link("widen", factor=uniform(rng, 0.5, 1.0)), *draws.bells(rng, 1, 2.0)]
     chain.append(draws.compressor(rng, (-16, -8), 2.0))
     chain.append(draws.send(rng, -22, -10, room))
@@ -119,7 +119,7 @@ def _guitar(rng: np.random.Generator, player: Player) -> list[Link]:
     if chance(rng, 0.25):
         chain.append(_chorus(rng))
     if not player.wide and chance(rng, 0.8 if distorted else 0.45):
-        # The wandering copies take the place of a second and third take.
+        # The copies replace further takes.
         chain.append(
             link("double", seed=draws.seed(rng), amount=uniform(rng, 0.4, 1.0), spread=1.0)
         )
@@ -183,7 +183,7 @@ _COLOURS = {
 
 
 def _place(rng: np.random.Generator, player: Player, room: Link, tempo: float) -> list[Link]:
-    """Return where an instrument stands: pan, echoes and a hall of its own."""
+    """Return the spatial effects of an instrument: pan, echoes and reverberation."""
     role = player.role
     reach = 0.1 if player.wide or role == "pad" else 0.6
     chain = [link("pan", position=uniform(rng, -reach, reach))]

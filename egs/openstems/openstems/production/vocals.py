@@ -1,4 +1,4 @@
-"""How a voice is mixed: cleaned, evened out, brightened, doubled, with echoes and a plate."""
+"""Mixing of vocals: filters, compression, doubling, echoes, plate reverberation."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,26 +6,26 @@ from typing import Any
 import numpy as np
 
 from ..effects import process, space
-from ..effects.levels import set_active_level
+from ..effects.dynamics import set_active_level
 from ..music import RATE, Note
 from . import draws
 from .draws import Link, chance, link, spread, uniform
 
 LEVEL = -20.0
-# A rest this long after a note makes it the last of a phrase.
+# A phrase ends at a rest of at least this length in seconds.
 PHRASE_GAP = 0.4
 
 
 def draw(rng: np.random.Generator, room: Link, tempo: float) -> dict[str, Any]:
-    """Choose how a voice is mixed.
+    """Return random settings of the mix of a voice.
 
     Args:
-        rng: source of the choices.
-        room: the room that all stems share.
-        tempo: beats a minute, for echoes.
+        rng: random generator.
+        room: reverberation that all stems share.
+        tempo: beats per minute, for echoes.
 
     Returns:
-        Plain types: arguments of `mix`.
+        Arguments of `mix`, in plain types.
     """
     chain = [
         link("high_pass", frequency=uniform(rng, 70, 130)),
@@ -65,9 +65,9 @@ def mix(
 
     Args:
         sound: shape (2, L).
-        notes: the melody; echoes answer the ends of its phrases.
+        notes: the melody, for echoes at the ends of phrases.
         chain: effects before the echoes.
-        throws: arguments of `effects.space.delay` and `always`, whether every note echoes; or
+        throws: arguments of `effects.space.delay`, and `always`, whether every note has an echo; or
             None.
         after: effects on voice and echoes.
 

@@ -1,1 +1,1 @@
-"""Validation by recordings of real music: the set of songs, the figures and the rule."""
+"""Validation on recordings of real music: the songs, the figures and the rule."""

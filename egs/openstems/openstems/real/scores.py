@@ -1,4 +1,4 @@
-"""Figures of models on the validation set, and whether one of them may ship."""
+"""Figures of models on the validation set, their tables, and the rule for new weights."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ import torch
 
 from asteroid_bsrnn import Separator
 from asteroid_bsrnn.evaluation import evaluate
-from asteroid_bsrnn.evaluation.candidates import Candidate
 from asteroid_bsrnn.evaluation.datasets import EvaluationTracks
-from asteroid_bsrnn.evaluation.records import read_record
+from asteroid_bsrnn.evaluation.records import Candidate, read_record
 from asteroid_bsrnn.evaluation.running import evaluate_model
 from asteroid_bsrnn.evaluation.statistics import Interval, interval, paired_test
 
@@ -27,19 +26,19 @@ MEAN, FALSE_VOCALS = "mean", "false vocals"
 COLUMNS = (*STEMS, MEAN, FALSE_VOCALS)
 P_VALUE = 0.05
 TOLERANCE = 0.1
-"""dB by which a stem may be behind without counting as worse."""
+"""Largest loss of a stem in dB that does not count as worse."""
 
 
 @dataclass(frozen=True)
 class Figures:
-    """A model's scores on the set.
+    """Scores of a model on the set.
 
     Attributes:
-        label: what the model is called.
+        label: name of the model.
         songs: (group, name) of the songs, in order.
-        scores: from one of `STEMS` to (songs,) in dB above the best scaled mixture, NaN where a
-            song does not have the stem; from "mean" to each song's mean over its stems; from
-            "false vocals" to their level relative to the mixture.
+        scores: from one of `STEMS` to (songs,) in dB above the best scaled mixture, NaN for songs
+            without the stem; from "mean" to each song's mean over its stems; from "false vocals" to
+            their level relative to the mixture.
     """
 
     label: str
@@ -69,7 +68,7 @@ def measure(
         progress: called with a line for each group.
 
     Raises:
-        UserError: the model cannot be loaded, or the set is not there.
+        UserError: if the model cannot be loaded, or the set is missing.
     """
     songs: list[tuple[str, str]] = []
     rows: list[dict[str, float]] = []
@@ -80,7 +79,7 @@ def measure(
             record = _levels(model, data, output / group, separator)
             columns = {FALSE_VOCALS: record.scores("level", "vocals")}
         elif group == "teacher" and TEACHER in (model.name, *(m["model"] for m in model.members)):
-            columns = {}  # Its own estimates are the references.
+            columns = {}  # Of songs separated by Spleeter, its estimates are the references.
         else:
             record = evaluate_model(model, data, output / group, separator=separator)
             columns = {stem: record.scores(MEASURE, stem) for stem in record.sources(MEASURE)}
@@ -93,12 +92,12 @@ def measure(
 def _levels(
     model: Candidate, data: EvaluationTracks, output: Path, separator: Mapping[str, Any]
 ) -> Any:
-    """Return the record of how loud each estimate is."""
+    """Return the record with the level of each estimate."""
     made = Separator(model.path, **separator)
     settings = {"weights_sha256": model.sha256, "data_fingerprint": data.fingerprint}
     folder = output / model.label
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # The vocals are silent.
+        warnings.simplefilter("ignore")  # The true vocals are silent.
         evaluate(
             made,
             data,
@@ -114,7 +113,7 @@ def _levels(
 def _level_scores(
     mixture: torch.Tensor, references: torch.Tensor, estimates: torch.Tensor, sample_rate: float
 ) -> dict[str, torch.Tensor]:
-    """Return energy of the estimates relative to the mixture in dB, -120 at least."""
+    """Return the energy of the estimates relative to the mixture in dB, at least -120."""
     energy = estimates.double().square().sum(dim=(1, 2)) / mixture.double().square().sum()
     return {"level": 10 * energy.clamp_min(1e-12).log10()}
 
@@ -131,16 +130,16 @@ def _columns(rows: Sequence[Mapping[str, float]]) -> dict[str, np.ndarray]:
 
 
 def difference(one: Figures, two: Figures, column: str) -> tuple[Interval, float]:
-    """Return the mean difference over the songs that both have scores of, and its p-value."""
+    """Return the mean difference over the songs with scores of both, and its p-value."""
     first, second = one.scores[column], two.scores[column]
     return interval(first - second, mean=True), paired_test(first, second)
 
 
 def obstacles(challenger: Figures, incumbent: Figures) -> list[str]:
-    """Return why the challenger may not replace the incumbent; nothing where it may.
+    """Return the reasons why the challenger may not replace the incumbent; empty if it may.
 
     The mean over songs must be higher with p < 0.05. No stem may be lower by more than `TOLERANCE`
-    and none significantly lower; false vocals likewise may not be louder.
+    or significantly lower, and false vocals may not be louder in the same sense.
     """
     found, p = difference(challenger, incumbent, MEAN)
     problems = []
@@ -154,3 +153,59 @@ def obstacles(challenger: Figures, incumbent: Figures) -> list[str]:
         elif behind > TOLERANCE or (behind > 0 and p < P_VALUE):
             problems.append(f"{column}: {found.value:+.2f} dB, p = {p:.2g}")
     return problems
+
+
+def figures_table(models: Sequence[Figures]) -> str:
+    """Return the table of all models: means over songs, with intervals."""
+    counts = [models[0].figure(column).n for column in COLUMNS]
+    titles = [f"{column} ({count})" for column, count in zip(COLUMNS, counts, strict=True)]
+    rows = [[f"`{m.label}`", *(_cell(m.figure(column)) for column in COLUMNS)] for m in models]
+    return _table(["model (songs)", *titles], rows)
+
+
+def groups_table(models: Sequence[Figures]) -> str:
+    """Return the table of the vocals and of the mean over all stems by group."""
+    groups = [group for group in GROUPS if group != "instrumentals"]
+    head = ["model"] + [f"{group}: {column}" for group in groups for column in ("vocals", MEAN)]
+    rows = [
+        [
+            f"`{m.label}`",
+            *(_cell(m.figure(column, [g]), "") for g in groups for column in ("vocals", MEAN)),
+        ]
+        for m in models
+    ]
+    return _table(head, rows)
+
+
+def differences_table(models: Sequence[Figures], against: Figures) -> str:
+    """Return the table of paired differences from a model, with p-values."""
+    rows = []
+    for model in models:
+        if model is against:
+            continue
+        cells = []
+        for column in COLUMNS:
+            found, p = difference(model, against, column)
+            # Fewer than six songs cannot show a significant difference.
+            cells.append(_cell(found) + (f", p = {p:.2g}" if found.n > 5 else ""))
+        rows.append([f"`{model.label}` - `{against.label}`", *cells])
+    return _table(["difference", *COLUMNS], rows)
+
+
+def loudest_false_vocals(model: Figures) -> str:
+    """Return a sentence on the song with the loudest false vocals."""
+    levels = model.scores[FALSE_VOCALS]
+    number = max(range(len(levels)), key=lambda n: (levels[n] == levels[n], levels[n]))
+    return f"`{model.label}`: {levels[number]:.1f} dB ({model.songs[number][1]})"
+
+
+def _cell(figure: Interval, missing: str = "") -> str:
+    if figure.value != figure.value:
+        return missing
+    bounds = f" [{figure.low:.2f}, {figure.high:.2f}]" if figure.low == figure.low else ""
+    return f"{figure.value:.2f}{bounds}"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -1,4 +1,4 @@
-"""Validation songs of real recordings, in five groups.
+"""Validation songs of real recordings, in five groups, and the folder of the set.
 
 | group | songs | stems |
 |---|---|---|
@@ -8,22 +8,27 @@
 | `teacher` | songs whose vocals Spleeter estimated | vocals, bass+drums+other |
 | `instrumentals` | instrumental pieces | silent vocals, bass+drums+other |
 
-No training song has anything of them: the catalogue gives singers, instruments and songs to one
-split each. The songs are the same for the same materials, except for what the teacher's
-arithmetic changes from machine to machine.
+Training songs have nothing in common with them, because each singer, instrument and song belongs to
+one split. The songs depend on the materials alone, apart from rounding of the teacher's estimates,
+which differs between machines.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import soundfile
 
 from asteroid_bsrnn.files import list_folders
 
 from ..errors import UserError
+from ..manifest import write_json
 from ..materials import Materials
 from ..music import RATE
 from ..randomness import generator
@@ -32,6 +37,8 @@ from ..voices.phrases import sets
 from ..whole_songs import entries
 from .sounds import Sound, bass_line, guitar, mixed, read_excerpt, voice
 
+MANIFEST = "manifest.json"
+FORMAT = "openstems real validation"
 GROUPS = ("multitracks", "bands", "phrases", "teacher", "instrumentals")
 TEACHER = "spleeter"
 REST = "bass+drums+other"
@@ -51,12 +58,12 @@ _N_BANDS = 6
 
 
 class RealSong(NamedTuple):
-    """A song of the set.
+    """Song of the set.
 
     Attributes:
         group: one of `GROUPS`.
         name: of its folder.
-        stems: from the name of a stem, or of a sum of stems, to the sound.
+        stems: from the name of a stem, or of a sum of stems, to its sound.
     """
 
     group: str
@@ -65,14 +72,14 @@ class RealSong(NamedTuple):
 
 
 def real_songs(parts: Materials, whole: Materials) -> Iterator[RealSong]:
-    """Make all songs, one by one.
+    """Yield all songs.
 
     Args:
-        parts: materials of the kind "parts", with recordings: its folder holds everythingisfree.
+        parts: materials of the kind "parts", whose folder of recordings contains everythingisfree.
         whole: materials of the kind "songs".
 
     Raises:
-        UserError: a material is missing or cannot be read.
+        UserError: if a material is missing or cannot be read.
     """
     collections = [one for one in sets("valid", parts) if len(one.paths) >= 3]
     if not collections:
@@ -92,10 +99,10 @@ def real_songs(parts: Materials, whole: Materials) -> Iterator[RealSong]:
 
 
 def multitracks(parts: Materials) -> Iterator[RealSong]:
-    """Yield songs whose stems are known.
+    """Yield the songs with known stems.
 
     Raises:
-        UserError: there is no copy of them.
+        UserError: if there is no copy of them.
     """
     for folder in _multitrack_folders(parts):
         stems = {
@@ -109,7 +116,7 @@ def multitracks(parts: Materials) -> Iterator[RealSong]:
 
 
 def band(number: int, collections: list, parts: Materials) -> RealSong:
-    """Return a song of a recorded voice, bass, guitar and drums that never met."""
+    """Return a song made of unrelated recordings of voice, bass, guitar and drums."""
     rng = generator("real validation", "band", number)
     folders = _multitrack_folders(parts)
     folder = folders[number % len(folders)]
@@ -130,7 +137,7 @@ def band(number: int, collections: list, parts: Materials) -> RealSong:
 
 
 def with_phrases(number: int, song: dict[str, Any], collections: list) -> RealSong:
-    """Return an instrumental piece with a recorded voice, not in its key."""
+    """Return an instrumental piece with an unrelated recorded voice."""
     rng = generator("real validation", "phrases", song["title"])
     rest = levelled(read_excerpt(Path(song["path"]), 0.25, SECONDS))
     stems = {
@@ -141,7 +148,7 @@ def with_phrases(number: int, song: dict[str, Any], collections: list) -> RealSo
 
 
 def by_teacher(song: dict[str, Any]) -> RealSong:
-    """Return where the teacher finds most vocals in the middle of a song."""
+    """Return the part in the middle of a song with the most vocals according to the teacher."""
     import torch
 
     from asteroid_bsrnn import Separator
@@ -162,7 +169,7 @@ def by_teacher(song: dict[str, Any]) -> RealSong:
 
 
 def without_vocals(song: dict[str, Any]) -> RealSong:
-    """Return an instrumental piece, elsewhere than in `with_phrases`."""
+    """Return another part of an instrumental piece than `with_phrases`."""
     rest = read_excerpt(Path(song["path"]), 0.65, SECONDS)
     silence = Sound(np.zeros_like(rest), {"material": "silence"})
     return RealSong(
@@ -177,7 +184,7 @@ def _multitrack_folders(parts: Materials) -> list[Path]:
     if not folders:
         raise UserError(
             f"no copies of the multitracks in {root or 'a folder of recordings'}: name a folder "
-            f"with --recordings that holds {MULTITRACKS}/<song>/vocals.ogg, drums.ogg and rest.ogg"
+            f"with --recordings that has {MULTITRACKS}/<song>/vocals.ogg, drums.ogg and rest.ogg"
         )
     return folders
 
@@ -193,3 +200,52 @@ def _song_facts(song: dict[str, Any]) -> dict[str, Any]:
 
 def _name(song: dict[str, Any]) -> str:
     return Path(song["path"]).stem
+
+
+def write_set(
+    root: Path, songs: Iterable[RealSong], report: Callable[[str], None]
+) -> dict[str, Any]:
+    """Write the songs as `<root>/<group>/<song>/<stem>.wav`, and `manifest.json` last.
+
+    Args:
+        root: a new folder.
+        songs: the songs, from `real_songs`.
+        report: called with a line for each song.
+
+    Returns:
+        The manifest.
+
+    Raises:
+        UserError: if the folder exists, a material is missing, or nothing can be written.
+    """
+    if root.exists():
+        raise UserError(f"{root}: exists already; name a new folder")
+    unfinished = root.with_name(f".{root.name}-{os.getpid()}")
+    try:
+        entries = []
+        for song in songs:
+            entries.append(_write_song(unfinished / song.group / song.name, song))
+            report(f"{song.group}: {song.name}")
+        manifest = {"format": FORMAT, "teacher": TEACHER, "songs": entries}
+        write_json(unfinished / MANIFEST, manifest)
+        unfinished.rename(root)
+    except OSError as error:
+        raise UserError(f"{root}: cannot be written ({error.strerror})") from error
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    return manifest
+
+
+def _write_song(folder: Path, song: RealSong) -> dict[str, Any]:
+    """Write the stems in 16 bits and return the song's entry of the manifest."""
+    folder.mkdir(parents=True)
+    signals = {name: sound.samples for name, sound in song.stems.items()}
+    peak = max(float(np.abs(signal).max()) for signal in [*signals.values(), sum(signals.values())])
+    stems = {}
+    for name, signal in signals.items():
+        path = folder / f"{name}.wav"
+        soundfile.write(path, (signal * min(1.0, 0.99 / peak)).T, RATE, "PCM_16")
+        checksum = hashlib.sha256(path.read_bytes()).hexdigest()
+        stems[name] = {**song.stems[name].origin, "sha256": checksum}
+    seconds = next(iter(signals.values())).shape[1] / RATE
+    return {"group": song.group, "name": song.name, "seconds": round(seconds, 3), "stems": stems}

@@ -1,4 +1,4 @@
-"""The sounds that real validation songs are made of, each with its origin."""
+"""Sounds of the real validation songs, with their origins."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from ..voices.phrases import MATERIAL as PHRASES
 from ..voices.phrases import PhraseSet, read_phrase
 
 BASS_ROOTS = (28, 31, 33, 35, 38, 40)
-"""MIDI notes of the bass' chords, E1 to E2."""
+"""MIDI notes of the roots of the bass line, E1 to E2."""
 
 
 class Sound(NamedTuple):
-    """A stem, and where it comes from.
+    """Stem with its origin.
 
     Attributes:
         samples: float32 (2, samples) at 44.1 kHz.
@@ -39,12 +39,12 @@ def read_excerpt(path: Path, start: float, seconds: float) -> np.ndarray:
     """Return part of a stereo recording as float32 (2, samples).
 
     Args:
-        path: of a file at 44.1 kHz.
-        start: its beginning, as a share of what the excerpt leaves of the recording.
-        seconds: its length; a shorter recording is taken whole.
+        path: path of a file at 44.1 kHz.
+        start: start, from 0 (start of the recording) to 1 (the excerpt ends with it).
+        seconds: length; a shorter recording is returned whole.
 
     Raises:
-        UserError: the file cannot be read, or has another format.
+        UserError: if the file cannot be read, or has another format.
     """
     try:
         with soundfile.SoundFile(path) as file:
@@ -58,12 +58,12 @@ def read_excerpt(path: Path, start: float, seconds: float) -> np.ndarray:
 
 
 def voice(collection: PhraseSet, seconds: float, rng: np.random.Generator) -> Sound:
-    """Return phrases of a set, one after the other with pauses, in a room.
+    """Return phrases of a set in sequence, with pauses and reverberation.
 
     Args:
-        collection: the set.
+        collection: set of phrases.
         seconds: length of the stem.
-        rng: decides order, pauses and room.
+        rng: random generator of order, pauses and reverberation.
     """
     stem = np.zeros((2, round(seconds * RATE)), np.float32)
     first, used = round(rng.uniform(0, 1) * RATE), []
@@ -80,11 +80,11 @@ def voice(collection: PhraseSet, seconds: float, rng: np.random.Generator) -> So
 
 
 def bass_line(seconds: float, rng: np.random.Generator, materials: Materials) -> Sound:
-    """Return a line of chord roots, octaves and fifths, played with recorded notes.
+    """Return a bass line of roots, octaves and fifths of recorded notes.
 
     Args:
         seconds: length of the stem.
-        rng: decides tempo, chords and rhythm.
+        rng: random generator of tempo, chords and rhythm.
         materials: with the recorded bass of the split "valid".
     """
     library = available("bass", "valid", materials)[0]
@@ -105,10 +105,10 @@ def bass_line(seconds: float, rng: np.random.Generator, materials: Materials) ->
 
 
 def guitar(seconds: float, rng: np.random.Generator, materials: Materials) -> Sound:
-    """Return an excerpt of a guitar player's stem of the split "valid".
+    """Return an excerpt of a recorded guitar of the split "valid".
 
     Raises:
-        UserError: there is none.
+        UserError: if there is none.
     """
     found = excerpt(seconds, rng, "valid", materials)
     if found is None:
@@ -119,7 +119,7 @@ def guitar(seconds: float, rng: np.random.Generator, materials: Materials) -> So
 
 
 def mixed(stems: dict[str, Sound], gains_db: Sequence[float]) -> dict[str, Sound]:
-    """Return stems of equal loudness at the levels of a mixture, whose peak is 0.9."""
+    """Return the stems, of equal loudness, scaled to a mixture with a peak of 0.9."""
     factors = [10 ** (gain / 20) for gain in gains_db]
     louder = [
         sound.samples * np.float32(factor)

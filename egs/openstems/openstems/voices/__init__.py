@@ -1,1 +1,1 @@
-"""Singers: speech of many speakers, analysed by WORLD, sung on melodies; and Sinsy, in tune."""
+"""Singers: speech analysed by WORLD and sung on melodies, and the synthesiser Sinsy."""

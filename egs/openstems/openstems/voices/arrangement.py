@@ -1,6 +1,6 @@
-"""The vocals of a song: a lead, and in some songs and sections what producers add to it.
+"""Vocals of a song: a lead, and in some songs and sections additional voices.
 
-Rooms, echoes and equalisers are not added here.
+Effects are applied later, by `production`.
 """
 
 from __future__ import annotations
@@ -16,15 +16,14 @@ from . import bank, character, melody
 from .choice import choose_voice, record
 from .performer import at_octave, character_of, performer
 from .speakers import Materials, available
-from .studio import Studio
-from .width import spread
+from .studio import Studio, spread
 
 __all__ = ["choose_voice", "sing"]
 
 LOUDNESS = 0.1
-"""Root mean square of the sounding tenths of a second, over both channels."""
+"""Root mean square of the active tenths of a second, over both channels."""
 EXTRAS = {"doubles": 0.32, "stacks": 0.28, "pads": 0.14, "answers": 0.12, "ornaments": 0.15}
-"""Share of the songs that have each of the additions."""
+"""Share of songs with each addition."""
 LOUD_SECTION = 0.65
 
 
@@ -40,23 +39,23 @@ def sing(
     phrases: int = bank.PHRASES,
     cache: Path | None = None,
 ) -> tuple[np.ndarray, dict[str, Any]]:
-    """Sing a melody and arrange voices around it.
+    """Render a melody with a lead singer and additional voices.
 
     Args:
-        notes: the melody, in seconds and MIDI numbers, monophonic.
-        voice: the lead singer, from `choose_voice`.
+        notes: melody, monophonic.
+        voice: lead singer, from `choose_voice`.
         samples: length of the song.
-        rng: decides words, expression and arrangement.
-        materials: what the build may use; needed only for voices not yet in the cache.
-        chords: harmony for second voices; without it these keep their distance to the melody.
-        sections: form; additions come in choruses and other loud sections. Without it they may
-            come anywhere.
-        phrases: size of voice banks; 48 are ordinary, a few make a quick try.
-        cache: folder for voice banks, by default in the user's cache.
+        rng: random generator of words, expression and arrangement.
+        materials: materials of the build, needed only for voices that are not cached.
+        chords: chords for second voices; without them these keep a fixed interval to the melody.
+        sections: the form; additions are in choruses and other loud sections. Without it they may
+            be anywhere.
+        phrases: number of phrases in voice banks; a few are enough for a trial.
+        cache: folder for voice banks; by default in the user's cache.
 
     Returns:
-        (2, samples) float32, its sounding parts at -20 dBFS, and a record of what was chosen
-        in plain types.
+        (2, samples) float32, its active parts at -20 dBFS, and a record of the choices in plain
+        types.
     """
     lead = melody.phrases(notes)
     mix = np.zeros((2, samples))
@@ -100,7 +99,7 @@ def sing(
 def _in_sections(
     lead: Sequence[Sequence[Note]], sections: Sequence[Section], rng: np.random.Generator
 ) -> list[int]:
-    """Return numbers of the phrases that get doubles and stacks."""
+    """Return the numbers of the phrases with doubles and stacks."""
     if not sections:
         first = int(rng.integers(0, max(1, len(lead) // 2) + 1))
         return list(range(first, len(lead)))
@@ -126,7 +125,7 @@ def _pad_span(
 def _other_singer(
     voice: dict[str, Any], materials: Materials, rng: np.random.Generator
 ) -> dict[str, Any]:
-    """Another singer of the same split; the same speaker in another guise if there is no other."""
+    """Return another singer of the split, or another character of the same speaker."""
     others = [s for s in available(voice["split"], materials) if s.kind != "sinsy"]
     others = [s for s in others if s.name != voice["speaker"]] or others
     if not others:
@@ -135,7 +134,7 @@ def _other_singer(
 
 
 def levelled(stereo: np.ndarray) -> np.ndarray:
-    """Bring the sounding tenths of a second to `LOUDNESS`."""
+    """Scale the active tenths of a second to `LOUDNESS`."""
     blocks = stereo[:, : stereo.shape[1] // 4410 * 4410].reshape(2, -1, 4410)
     power = (blocks**2).mean(axis=(0, 2)) if blocks.size else np.zeros(0)
     sounding = power[power > 1e-3 * power.max(initial=0)]

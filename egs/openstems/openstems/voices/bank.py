@@ -1,8 +1,7 @@
-"""Voice banks: phrases of one speaker, analysed once and kept on disk.
+"""Voice banks: analysed phrases of a speaker, cached on disk.
 
-A bank is a few MB. It is found by speaker, settings and the version of this code, written at once
-or not at all, and made again if its file cannot be read; so any number of processes may share the
-folder.
+A bank has a few MB. Its file name depends on speaker, settings and the version of this code. Files
+are written atomically and replaced if they are unreadable, so processes may share the folder.
 """
 
 from __future__ import annotations
@@ -25,19 +24,19 @@ from . import speech, syllables, world
 from .speakers import CATALOGUE, Materials, Speaker
 
 VERSION = 1
-"""To be raised by any change that makes another bank from the same speech."""
+"""Version of the code; raise it with any change of the banks."""
 PHRASES = 48
-"""Phrases in a bank of ordinary size."""
+"""Default number of phrases in a bank."""
 
 
 @dataclass(frozen=True)
 class Bank:
-    """What a speaker can sing with; T frames and N syllables in all.
+    """Voice bank of a speaker, with T frames and N syllables.
 
     Args:
-        frames: all phrases one after the other.
-        syllables: (N, 4) first frame, nucleus from and to, end; see `syllables.cut`.
-        pitch: median pitch of the speech, a MIDI number.
+        frames: frames of all phrases.
+        syllables: (N, 4) first frame, start and end of the nucleus, end; see `syllables.cut`.
+        pitch: median pitch of the speech as a MIDI number.
     """
 
     frames: world.Frames
@@ -46,27 +45,27 @@ class Bank:
 
     @functools.cached_property
     def follows(self) -> np.ndarray:
-        """Return (N,) bool: whether the next syllable goes on where this one ends."""
+        """Return (N,) bool, whether the next syllable starts where this one ends."""
         same = self.syllables[1:, 0] == self.syllables[:-1, 3]
         return np.append(same, False)
 
     @functools.cached_property
     def nucleus_level(self) -> np.ndarray:
-        """Return (N,) median level of each nucleus in dB."""
+        """Return the median level of each nucleus in dB, shape (N,)."""
         level = self.frames.level
         return np.array([np.median(level[a:b]) for a, b in self.syllables[:, 1:3]])
 
     @functools.cached_property
     def vowel(self) -> np.ndarray:
-        """Return (60,) coded envelope of the average vowel."""
+        """Return the coded envelope of the average vowel, shape (60,)."""
         envelope = self.frames.envelope
         return np.mean([envelope[a:b].mean(axis=0) for a, b in self.syllables[:, 1:3]], axis=0)
 
     def read(self, position: np.ndarray) -> world.Frames:
-        """Return frames between the bank's frames, and a smooth way over every jump.
+        """Interpolate frames at fractional positions, smoothed across jumps.
 
         Args:
-            position: (T,) in frames; negative ones are silent and only fill the place.
+            position: (T,) in frames; negative ones are silent.
         """
         source = np.maximum(position, 0)
         low = np.minimum(source.astype(int), len(self.frames.f0) - 2)
@@ -94,16 +93,16 @@ class Bank:
 def load(
     name: str, materials: Materials, phrases: int = PHRASES, cache: Path | None = None
 ) -> Bank:
-    """Return the bank of a speaker, from the cache or else made and put there.
+    """Return the bank of a speaker from the cache, after building it if need be.
 
     Args:
-        name: of the speaker in `speakers.CATALOGUE`.
-        materials: what speech is made from, if it must be.
-        phrases: size of the bank.
+        name: name in `speakers.CATALOGUE`.
+        materials: materials of the speech, if it must be synthesised.
+        phrases: number of phrases in the bank.
         cache: folder for banks; by default `openstems/voices` in the user's cache.
 
     Raises:
-        UserError: if the speech holds nothing that can be sung.
+        UserError: if the speech has too few syllables that can be sung.
     """
     folder = default_cache() if cache is None else Path(cache)
     english = "hibari-tts" in materials.names
@@ -111,7 +110,7 @@ def load(
 
 
 class _Held:
-    """Carries the materials past the memory of `_load`, which must not ask about them."""
+    """Wrapper that keeps the materials out of the cache key of `_load`."""
 
     def __init__(self, materials: Materials):
         self.materials = materials
@@ -131,7 +130,7 @@ def _load(name: str, phrases: int, folder: Path, english: bool, held: _Held) -> 
     if stored is not None:
         return stored
     folder.mkdir(parents=True, exist_ok=True)
-    # A minute's work for some speakers: processes that start together let one of them do it.
+    # Some speakers take a minute; of several processes one builds the bank.
     with FileLock(f"{path}.lock"):
         stored = read(path)
         if stored is None:
@@ -141,29 +140,29 @@ def _load(name: str, phrases: int, folder: Path, english: bool, held: _Held) -> 
 
 
 def forget() -> None:
-    """Drop the banks that this process holds; those on disk stay."""
+    """Drop the banks in the memory of this process."""
     _load.cache_clear()
 
 
 def default_cache() -> Path:
-    """Return folder for banks in the user's cache."""
+    """Return the folder for banks in the user's cache."""
     root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(root) / "openstems" / "voices"
 
 
 def _key(speaker: Speaker, phrases: int, english: bool) -> str:
-    # With English at hand the lines of some speakers are others.
+    # Some speakers say other lines if English is available.
     text = json.dumps([VERSION, speaker.kind, speaker.detail, phrases, english], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def build(speaker: Speaker, phrases: int, materials: Materials) -> Bank:
-    """Let a speaker speak, and analyse and cut the phrases.
+    """Build a bank: synthesise, analyse and segment phrases of a speaker.
 
     Args:
-        speaker: any that can speak, so not sinsy.
-        phrases: how many.
-        materials: what the speech is made from.
+        speaker: a speaker of any kind except sinsy.
+        phrases: number of phrases.
+        materials: materials of the speech.
 
     Raises:
         UserError: if fewer than six syllables can be sung.
@@ -199,10 +198,10 @@ def _bank(frames: world.Frames, cuts: np.ndarray) -> Bank:
 
 
 def write(bank: Bank, path: Path) -> None:
-    """Write a bank so that others see all of the file or none.
+    """Write a bank atomically.
 
     Args:
-        bank: what to write.
+        bank: the bank.
         path: of the .npz file; its folder is made.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -217,7 +216,7 @@ def write(bank: Bank, path: Path) -> None:
 
 
 def read(path: Path) -> Bank | None:
-    """Read a bank; None if there is no readable one.
+    """Read a bank; None if it is missing or unreadable.
 
     Args:
         path: of the .npz file.

@@ -1,4 +1,4 @@
-"""What makes one singer sound unlike another with the same voice: timbre, manners and care."""
+"""Characters, which distinguish singers with the same voice: timbre and habits."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Character:
-    """A virtual singer's timbre and habits.
+    """Timbre and habits of a virtual singer.
 
     Args:
         formant: factor on formant frequencies, 0.85 (large) to 1.2 (small).
@@ -19,19 +19,19 @@ class Character:
         roughness: standard deviation of the pitch from frame to frame, in cents.
         consonants: gain of unvoiced sounds in dB.
         portamento: time between two notes in seconds, 0.02 to 0.12.
-        scoop: probability that a phrase or leap is reached from below.
-        overshoot: by how many cents a leap is overshot at most.
+        scoop: probability that the first note or a leap is reached from below.
+        overshoot: largest overshoot of a leap in cents.
         vibrato_rate: in Hz, 4.5 to 6.5.
         vibrato_depth: in cents to either side of the note, 10 to 60.
-        vibrato_probability: for a note long enough.
+        vibrato_probability: probability of vibrato on a long note.
         drift: slow wandering of the pitch, standard deviation in cents.
         fall: probability that a phrase ends with a fall.
-        melisma: probability that a syllable is carried to the next note of a phrase.
+        melisma: probability that a syllable continues on the next note.
         breath: probability of a breath before a phrase.
-        breath_level: of a breath against the voice, in dB.
-        dynamics: range of loudness in dB from timid to loud notes.
-        timing: standard deviation of the beginnings of notes, in seconds.
-        spoken: whether phrases are spoken in the song's rhythm instead of sung.
+        breath_level: level of a breath relative to the voice in dB.
+        dynamics: range from soft to loud notes in dB.
+        timing: standard deviation of onsets in seconds.
+        spoken: whether phrases are spoken in rhythm instead of sung.
     """
 
     formant: float
@@ -56,16 +56,16 @@ class Character:
     spoken: bool = False
 
     def record(self) -> dict[str, float | bool]:
-        """Return plain types that make the same character again."""
+        """Return the character as plain types."""
         return asdict(self)
 
 
 def draw(rng: np.random.Generator, spoken_probability: float = 0.06) -> Character:
-    """Return a character at random.
+    """Return a random character.
 
     Args:
-        rng: decides everything.
-        spoken_probability: how often the words are spoken.
+        rng: random generator.
+        spoken_probability: probability of `spoken`.
     """
 
     def between(low: float, high: float) -> float:
@@ -75,7 +75,7 @@ def draw(rng: np.random.Generator, spoken_probability: float = 0.06) -> Characte
         formant=round(float(np.exp(rng.uniform(np.log(0.85), np.log(1.2)))), 4),
         effort=between(0.0, 4.0),
         presence=between(-2, 5),
-        # Most voices are clear, some whisper.
+        # Most voices are clear, some are breathy.
         breathiness=round(float(rng.beta(1.2, 6)), 4),
         roughness=round(float(rng.gamma(2.0, 1.5)), 4),
         consonants=between(-2, 4),
@@ -97,11 +97,11 @@ def draw(rng: np.random.Generator, spoken_probability: float = 0.06) -> Characte
 
 
 def another_take(character: Character, rng: np.random.Generator) -> Character:
-    """Return the same singer on another day: for doubles, which are never quite the same.
+    """Return a slightly different character for another take, such as a double.
 
     Args:
-        character: the first take.
-        rng: decides the differences.
+        character: character of the first take.
+        rng: random generator of the differences.
     """
     return replace(
         character,
@@ -116,11 +116,11 @@ def another_take(character: Character, rng: np.random.Generator) -> Character:
 
 
 def background(character: Character, rng: np.random.Generator) -> Character:
-    """Return a softer version for choirs and pads: no scoops, little vibrato, more breath.
+    """Return a softer character for backing voices: no scoops, little vibrato, more breath.
 
     Args:
         character: the singer.
-        rng: decides the differences.
+        rng: random generator of the differences.
     """
     return replace(
         another_take(character, rng),

@@ -1,4 +1,4 @@
-"""Chooses who sings."""
+"""Choice of singers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from . import character, sinsy
 from .speakers import Materials, Speaker, available
 
 SINSY_SHARE = 0.35
-"""Share of training songs that Sinsy sings, where it is at hand."""
+"""Share of training songs that Sinsy sings, if it is available."""
 KIND_WEIGHTS = {
     "recordings": 3.0,
     "festvox": 8.0,
@@ -21,10 +21,9 @@ KIND_WEIGHTS = {
     "flite": 1.5,
     "espeak": 0.3,
 }
-"""How often speakers of a kind sing, whatever their number: for variety, and most of all festvox,
-which teaches most: in the profile clean the one person who was recorded."""
+"""Weights of the kinds of speakers; the largest is that of festvox, a recorded person."""
 COPIES = 4
-"""Speakers of a kind up to this number add to its weight: more people, more variety."""
+"""The weight of a kind grows with its number of speakers up to this one."""
 
 
 def choose_voice(split: str, materials: Materials, rng: np.random.Generator) -> dict[str, Any]:
@@ -33,14 +32,14 @@ def choose_voice(split: str, materials: Materials, rng: np.random.Generator) -> 
     Args:
         split: train, valid or test.
         materials: what the build may use.
-        rng: decides.
+        rng: random generator.
 
     Returns:
-        Plain types for the manifest, enough to sing again: speaker, kind, split, material,
+        Plain types that describe the singer completely: speaker, kind, split, material,
         licence, credit, character, and Sinsy's alpha or None.
 
     Raises:
-        UserError: if no voice of the split is at hand; the message names the packages.
+        UserError: if no voice of the split is available; the message names packages.
     """
     speakers = available(split, materials)
     if not speakers:
@@ -68,11 +67,11 @@ def _weighted(speakers: list[Speaker], rng: np.random.Generator) -> Speaker:
 
 
 def record(speaker: Speaker, rng: np.random.Generator) -> dict[str, Any]:
-    """Return a virtual singer with the voice of a speaker, as `choose_voice` describes it.
+    """Return a random singer with the voice of a speaker, in the form of `choose_voice`.
 
     Args:
         speaker: whose voice.
-        rng: decides character and timbre.
+        rng: random generator of character and timbre.
     """
     alpha = float(rng.choice(sinsy.ALPHAS)) if speaker.kind == "sinsy" else None
     return {

@@ -1,4 +1,4 @@
-"""What is alike for every kind of voice: breaths, the level of consonants, and a take's place."""
+"""Parts of singing that all kinds of voices share: breaths, levels of consonants, chunks."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from ..music import Note
 from .character import Character
 
 LEAD_IN, RELEASE = 0.12, 0.1
-"""Seconds sounding before the first and after the last note of a phrase at most, breath aside."""
+"""Largest extent of the sound before and after the notes of a phrase in seconds, without breath."""
 LEVEL = -20.0
-"""Level of an ordinary note in dBFS."""
+"""Mean level of a note in dBFS."""
 VOWEL_LEVEL = -20.0
-"""Level of vowels in banks in dB, about."""
+"""Approximate level of vowels in banks in dB."""
 HISS = -4.0
-"""Level in dB against vowels above which unvoiced consonants are held down."""
+"""Level relative to vowels in dB above which unvoiced consonants are attenuated."""
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """A stretch of sound.
+    """Sound at a position in the song.
 
     Args:
-        start: index of its first sample in the song; may be negative.
+        start: first sample in the song, possibly negative.
         audio: (L,) float64.
     """
 
@@ -34,12 +34,12 @@ class Chunk:
 
 
 def breath_length(notes: Sequence[Note], character: Character, rng: np.random.Generator) -> float:
-    """Return seconds of breath to take before a phrase, often none.
+    """Return the length of the breath before a phrase in seconds, often 0.
 
     Args:
-        notes: of the phrase.
-        character: gives the probability.
-        rng: decides.
+        notes: notes of the phrase.
+        character: character with the probability of a breath.
+        rng: random generator.
     """
     wants = rng.random() < character.breath
     length = float(rng.uniform(0.15, 0.4))
@@ -55,18 +55,18 @@ def breathe(
     gain: np.ndarray,
     effort: np.ndarray,
 ) -> None:
-    """Turn the first frames of a phrase into a breath, in place.
+    """Replace the first frames of a phrase by a breath, in place.
 
     Args:
         length: number of frames.
         vowel: (60,) coded envelope of an average vowel of the voice.
-        character: gives the level.
+        character: character with the level of breaths.
         f0: (T,) in Hz.
         envelope: (T, 60) coded.
         gain: (T,) in dB.
         effort: (T,) in dB an octave.
     """
-    # The mouth is open and the throat wide: a blurred vowel.
+    # The spectrum of a breath is a smoothed vowel.
     blurred = vowel.copy()
     blurred[12:] *= 0.3
     envelope[:length] = blurred
@@ -83,21 +83,21 @@ def consonants(
     voiced: np.ndarray,
     character: Character,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return gain and effort with those of the consonants adapted to the singer.
+    """Return gain and effort with consonants adapted to the singer.
 
     Args:
         gain: (T,) in dB.
         effort: (T,) in dB an octave.
-        level: (T,) level in dB of the frames as they were spoken.
+        level: (T,) level of the frames in the speech in dB.
         voiced: (T,) bool.
-        character: gives the level of consonants.
+        character: character with the level of consonants.
 
     Returns:
-        Gain and effort, as given.
+        Gain and effort in the same form.
     """
     gain = gain + np.where(voiced, 0, character.consonants)
-    # What a sound engineer's de-esser does: no hiss above the vowels.
+    # Attenuates hisses that are louder than vowels, like a de-esser.
     over = gain + level - (LEVEL + HISS)
     gain = np.where(voiced, gain, gain - np.maximum(over, 0) * 0.8)
-    # A voice is bright or dark by its throat, which hisses do not pass.
+    # The effort mostly changes voiced sounds: hisses arise in front of the throat.
     return gain, np.where(voiced, effort, 0.3 * effort)

@@ -1,4 +1,4 @@
-"""Second voices from the melody and the chords: stacks, pads and ornaments."""
+"""Second voices from melody and chords: stacks, pads, answers and ornaments."""
 
 from __future__ import annotations
 
@@ -12,13 +12,12 @@ LOWEST, HIGHEST = 43, 84
 
 
 def stack(phrase: Sequence[Note], chords: Sequence[Chord], interval: int) -> tuple[Note, ...]:
-    """Return a line beside the melody, on the chord's tones where a chord is known.
+    """Return a second voice, on tones of the chord if it is known.
 
     Args:
         phrase: the melody.
         chords: the harmony of the song.
-        interval: about how many semitones above (below, if negative) it moves; 12 and -12 are
-            plain octaves.
+        interval: approximate interval to the melody in semitones; 12 and -12 are exact octaves.
     """
     return tuple(
         Note(note.start, note.end, _beside(note, chords, interval), note.velocity)
@@ -44,24 +43,24 @@ def _beside(note: Note, chords: Sequence[Chord], interval: int) -> int:
 
 
 def chord_at(chords: Sequence[Chord], time: float) -> Chord | None:
-    """Return the chord that sounds at `time` seconds, if known."""
+    """Return the chord at `time` seconds, or None if it is unknown."""
     return next((chord for chord in chords if chord.start <= time < chord.end), None)
 
 
 def pads(
     chords: Sequence[Chord], start: float, end: float, centre: float, voices: int
 ) -> tuple[tuple[tuple[Note, ...], ...], ...]:
-    """Return held chords, each voice moving to the nearest tone; a breath about every six seconds.
+    """Return sustained chords with voice leading and a breath about every six seconds.
 
     Args:
         chords: the harmony of the song.
-        start: beginning in seconds.
+        start: start in seconds.
         end: end in seconds.
-        centre: MIDI number about which the voices lie.
+        centre: centre of the voices as a MIDI number.
         voices: how many.
 
     Returns:
-        For each voice its phrases.
+        Phrases of each voice.
     """
     spans = [
         (max(chord.start, start), min(chord.end, end), chord)
@@ -76,7 +75,7 @@ def pads(
             tones = [p for p in range(LOWEST, HIGHEST) if p % 12 in chord.pitch_classes[:4]]
             pitch = min(tones, key=lambda tone, near=pitch: (abs(tone - near), tone))
             if lines[-1] and last - lines[-1][0].start > 6:
-                # The breath is taken from the end of what was held.
+                # The breath shortens the end of the previous note.
                 held = lines[-1].pop()
                 lines[-1].append(
                     Note(held.start, max(held.end - 0.25, held.start + 0.2), held.pitch, 80)
@@ -95,9 +94,9 @@ def rests(
     """Return the rests between phrases and after the last.
 
     Args:
-        phrases: of the lead.
-        shortest: in seconds.
-        end: of the song, in seconds.
+        phrases: phrases of the lead.
+        shortest: least length in seconds.
+        end: end of the song in seconds.
     """
     begins = [*(phrase[0].start for phrase in phrases[1:]), end]
     ends = [phrase[-1].end for phrase in phrases]
@@ -105,11 +104,11 @@ def rests(
 
 
 def answer(phrase: Sequence[Note], start: float, end: float) -> tuple[Note, ...]:
-    """Return the last notes of a phrase again, moved into a rest.
+    """Return the last notes of a phrase, repeated in a rest.
 
     Args:
-        phrase: the call.
-        start: beginning of the rest in seconds.
+        phrase: phrase to answer.
+        start: start of the rest in seconds.
         end: end of the rest in seconds.
     """
     room = end - start - 0.35
@@ -127,14 +126,14 @@ def answer(phrase: Sequence[Note], start: float, end: float) -> tuple[Note, ...]
 def ornament(
     chords: Sequence[Chord], start: float, end: float, near: int, rng: np.random.Generator
 ) -> tuple[Note, ...]:
-    """Return a run down some chord tones, as singers throw into rests.
+    """Return a short descending run of chord tones in a rest.
 
     Args:
         chords: the harmony of the song.
-        start: beginning of the rest in seconds.
+        start: start of the rest in seconds.
         end: end of the rest in seconds.
-        near: MIDI number of the highest note, about.
-        rng: decides the rhythm.
+        near: approximate highest note as a MIDI number.
+        rng: random generator of the rhythm.
     """
     chord = chord_at(chords, start + 0.2)
     classes = (

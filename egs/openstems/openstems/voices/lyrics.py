@@ -1,7 +1,6 @@
-"""Words to sing: generated English lines, invented syllables and kana.
+"""Lyrics: random English lines, invented words and kana.
 
-Meaning does not matter to a separator, sounds do: the lines run through all vowels and consonants,
-with words that songs like.
+The lines contain all vowels and consonants, and words that are frequent in songs.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ LINES = (
     "give me the {adjective} {noun} again",
 )
 
-# Letters of misaki's phoneme alphabet; a set of sounds makes an invented language.
+# Letters of misaki's phoneme alphabet; each set is an invented language.
 ONSETS = (
     "p t k b d ɡ m n s h ɹ l w j",
     "p t k b d ɡ m n f v s z ʃ ʧ ʤ l ɹ w j h pl kl bɹ tɹ st sp kɹ",
@@ -62,11 +61,11 @@ KANA = (
 
 
 def english(count: int, rng: np.random.Generator) -> list[str]:
-    """Return short lines in English, as a text-to-speech program reads them.
+    """Return short English lines for a text-to-speech program.
 
     Args:
         count: number of lines.
-        rng: chooses templates and words.
+        rng: random generator of templates and words.
     """
     words = {"noun": NOUNS.split(), "verb": VERBS.split(), "adjective": ADJECTIVES.split()}
     lines = []
@@ -80,11 +79,11 @@ def english(count: int, rng: np.random.Generator) -> list[str]:
 
 
 def phonemes(count: int, rng: np.random.Generator) -> list[str]:
-    """Return lines of invented words in misaki's phoneme alphabet, five to eight syllables each.
+    """Return lines of five to eight invented syllables in misaki's phoneme alphabet.
 
     Args:
         count: number of lines.
-        rng: chooses a set of sounds for each line, then words of one to three syllables.
+        rng: random generator of the sounds and words.
     """
     lines = []
     for _ in range(count):
@@ -111,7 +110,7 @@ def _word(length: int, language: int, rng: np.random.Generator) -> str:
 
 
 def kana(count: int, rng: np.random.Generator) -> list[str]:
-    """Return kana for `count` notes, one each; the first is never the syllabic nasal."""
+    """Return one kana for each of `count` notes; the first is not the syllabic nasal."""
     syllables = KANA.split()
     chosen = [str(rng.choice(syllables)) for _ in range(count)]
     if chosen and chosen[0] == "ん":

@@ -1,4 +1,4 @@
-"""From notes to the pitch and loudness that a singer makes of them."""
+"""Pitch and loudness of sung notes."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from .character import Character
 from .world import HOP
 
 BREATH = 0.2
-"""A rest this long, in seconds, parts two phrases."""
+"""Shortest rest between two phrases in seconds."""
 SHORTEST = 0.06
 
 
 def phrases(notes: Iterable[Note]) -> tuple[tuple[Note, ...], ...]:
-    """Return groups of notes sung in one breath, monophonic: a note ends where the next begins.
+    """Return monophonic groups of notes that are sung in one breath.
 
     Args:
-        notes: in the order of their starts; of notes that start together the last is sung.
+        notes: notes in order of their starts; of notes that start together the last one is kept.
     """
     groups: list[list[Note]] = []
     for note in notes:
@@ -32,7 +32,7 @@ def phrases(notes: Iterable[Note]) -> tuple[tuple[Note, ...], ...]:
             groups[-1].append(note)
     return tuple(
         tuple(
-            # Short gaps inside a phrase are sung over.
+            # Short gaps within a phrase are closed.
             Note(a.start, a.end if b is None else b.start, a.pitch, a.velocity)
             for a, b in zip(group, [*group[1:], None], strict=True)
         )
@@ -43,12 +43,12 @@ def phrases(notes: Iterable[Note]) -> tuple[tuple[Note, ...], ...]:
 def humanise(
     notes: Sequence[Note], character: Character, rng: np.random.Generator
 ) -> tuple[Note, ...]:
-    """Return the same notes, some a little early or late, still legato and in order.
+    """Return the notes with random deviations of their onsets, still legato and in order.
 
     Args:
-        notes: one phrase.
-        character: gives the spread of the timing.
-        rng: decides.
+        notes: notes of the phrase.
+        character: character with the deviation of onsets.
+        rng: random generator.
     """
     shortest = min(note.duration for note in notes)
     spread = min(2 * character.timing, 0.3 * shortest)
@@ -62,12 +62,12 @@ def humanise(
 
 
 def wander(frames: int, cutoff: float, rng: np.random.Generator) -> np.ndarray:
-    """Return slow noise of shape (frames,) with a standard deviation near 1.
+    """Return low-pass noise of shape (frames,) with a standard deviation near 1.
 
     Args:
-        frames: how many, `HOP` seconds each.
+        frames: number of frames of `HOP` seconds.
         cutoff: upper frequency in Hz.
-        rng: source of the noise.
+        rng: random generator.
     """
     pole = np.exp(-2 * np.pi * cutoff * HOP)
     noise = rng.standard_normal(frames + 400)
@@ -81,14 +81,14 @@ def pitch_curve(
     rng: np.random.Generator,
     vibrato: bool = True,
 ) -> np.ndarray:
-    """Return the pitch of one phrase.
+    """Return the pitch curve of one phrase.
 
     Args:
         notes: legato notes of the phrase.
-        times: (T,) seconds, `HOP` apart; before the first and after the last note theirs hold.
+        times: (T,) seconds, `HOP` apart; the first and the last pitch hold beyond the notes.
         character: the singer.
-        rng: decides scoops, vibrato and drift.
-        vibrato: whether the singer's vibrato is added.
+        rng: random generator of scoops, vibrato and drift.
+        vibrato: whether to add vibrato.
 
     Returns:
         (T,) MIDI numbers with fractions.
@@ -100,7 +100,7 @@ def pitch_curve(
             0.4 * min(before.duration, note.duration),
             0.12,
         )
-        # Singers are on their way when the beat comes.
+        # Singers begin the transition before the beat.
         x = np.clip((times - (note.start - 0.5 * glide)) / max(glide, HOP), 0, 1)
         curve += (note.pitch - before.pitch) * (3 * x**2 - 2 * x**3)
     for number, note in enumerate(notes):
@@ -138,15 +138,15 @@ def _vibrato(
 
 
 def loudness(notes: Sequence[Note], character: Character, rng: np.random.Generator) -> np.ndarray:
-    """Return how loud each note of a phrase is sung: an arc, high notes and accents louder.
+    """Return the loudness of each note: an arc over the phrase, more for high notes and accents.
 
     Args:
-        notes: of one phrase.
-        character: gives the range.
-        rng: decides the rest.
+        notes: notes of the phrase.
+        character: character with the range.
+        rng: random generator.
 
     Returns:
-        (N,) in dB about 0.
+        (N,) in dB, around 0.
     """
     place = (np.arange(len(notes)) + 0.5) / len(notes)
     arc = np.sin(np.pi * place) - 0.5

@@ -1,4 +1,4 @@
-"""Writes the little MusicXML that a singing synthesiser reads."""
+"""Writer of MusicXML for the singing synthesiser."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 DIVISIONS = 48
 """Units in a quarter note."""
 UNIT = 0.01
-"""Seconds in a unit: the tempo follows from it."""
+"""Seconds in a unit, which determine the tempo."""
 TEMPO = 60 / (DIVISIONS * UNIT)
 MEASURE = 4 * DIVISIONS
 STEPS = "CCDDEFFGGAAB"
@@ -18,12 +18,12 @@ SHARPS = (1, 3, 6, 8, 10)
 
 @dataclass(frozen=True)
 class Sung:
-    """A note or rest to write.
+    """Note or rest.
 
     Args:
         length: in units.
-        pitch: MIDI number, None for a rest.
-        lyric: what is sung.
+        pitch: MIDI number; None for a rest.
+        lyric: lyric.
     """
 
     length: int
@@ -32,10 +32,10 @@ class Sung:
 
 
 def document(notes: Iterable[Sung]) -> bytes:
-    """Return one voice in 4/4 as a partwise score; notes over bar lines are tied.
+    """Return one voice in 4/4 as a partwise score, with ties over bar lines.
 
     Args:
-        notes: one after the other.
+        notes: consecutive notes.
     """
     score = ElementTree.Element("score-partwise", version="2.0")
     listed = ElementTree.SubElement(

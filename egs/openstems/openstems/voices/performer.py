@@ -1,4 +1,4 @@
-"""One way to use every kind of voice: words for phrases, then as many takes as are wanted."""
+"""Performers, a common interface of all kinds of voices: learn phrases, then sing takes."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ Phrases = Sequence[Sequence[Note]]
 
 
 class BankPerformer:
-    """Sings with a voice bank.
+    """Performer with a voice bank.
 
     Args:
-        voices: the bank.
+        voices: voice bank.
     """
 
     def __init__(self, voices: bank.Bank):
@@ -30,13 +30,13 @@ class BankPerformer:
 
     def centre(self, character: Character) -> float:
         """Return MIDI number about which this voice sings with ease."""
-        # Singing lies above speech; small heads sing higher.
+        # Singing is higher than speech, even more with high formants.
         return self.bank.pitch + 6 + 6 * np.log2(character.formant)
 
     def learn(
         self, phrases: Phrases, character: Character, rng: np.random.Generator, vowels: bool = False
     ) -> list[Any]:
-        """Find words for each phrase, or a vowel."""
+        """Choose syllables, or a vowel, for each phrase."""
         if vowels:
             return [singer.vowel_words(phrase, self.bank, rng) for phrase in phrases]
         return [singer.words(phrase, self.bank, character, rng) for phrase in phrases]
@@ -44,12 +44,12 @@ class BankPerformer:
     def sing(
         self, learnt: Any, notes: Sequence[Note], character: Character, rng: np.random.Generator
     ) -> Chunk:
-        """Sing a phrase whose words were learnt, on these notes."""
+        """Sing a learnt phrase on these notes."""
         return singer.sing(notes, learnt, self.bank, character, rng)
 
 
 class SinsyPerformer:
-    """Sings with Sinsy.
+    """Performer with Sinsy.
 
     Args:
         alpha: all-pass constant.
@@ -65,13 +65,13 @@ class SinsyPerformer:
     def learn(
         self, phrases: Phrases, character: Character, rng: np.random.Generator, vowels: bool = False
     ) -> list[Any]:
-        """Have Sinsy sing the phrases once, with kana or on a vowel."""
+        """Synthesise the phrases once, with kana or on a vowel."""
         return list(sinsy.perform(phrases, self.alpha, character, rng, vowels))
 
     def sing(
         self, learnt: Any, notes: Sequence[Note], character: Character, rng: np.random.Generator
     ) -> Chunk:
-        """Sing a phrase of the performance, on these notes."""
+        """Sing a phrase of the performance on these notes."""
         return sinsy.sing(learnt, notes, character, rng)
 
 
@@ -81,13 +81,13 @@ Performer = BankPerformer | SinsyPerformer
 def performer(
     voice: dict[str, Any], materials: Materials, phrases: int, cache: Path | None
 ) -> Performer:
-    """Return who sings.
+    """Return the performer of a voice.
 
     Args:
-        voice: as `choice.choose_voice` makes it.
-        materials: what the build may use.
-        phrases: size of voice banks.
-        cache: folder of voice banks.
+        voice: voice from `choice.choose_voice`.
+        materials: materials of the build.
+        phrases: number of phrases in voice banks.
+        cache: folder for voice banks.
     """
     if voice["kind"] == "sinsy":
         return SinsyPerformer(voice["alpha"])
@@ -95,12 +95,12 @@ def performer(
 
 
 def character_of(voice: dict[str, Any]) -> Character:
-    """Return the singer's character from its record."""
+    """Return the character from the record of a voice."""
     return Character(**voice["character"])
 
 
 def at_octave(phrases: Phrases, octaves: int) -> tuple[tuple[Note, ...], ...]:
-    """Return phrases moved by octaves."""
+    """Return the phrases moved by octaves."""
     return tuple(
         tuple(replace(note, pitch=note.pitch + 12 * octaves) for note in phrase)
         for phrase in phrases

@@ -1,7 +1,6 @@
-"""Recorded phrases as the vocals of a song: real singing, which keeps its own words and melody.
+"""Recorded phrases as the vocals of a song, with their own words and melody.
 
-Phrases of one set follow each other where notes of the melody begin, played so much faster or
-slower that they are in the song's key.
+Phrases of one set start at notes of the melody, resampled to the song's key.
 """
 
 from __future__ import annotations
@@ -23,9 +22,9 @@ from .speakers import Materials
 
 MATERIAL = "producer-space-vocals"
 SINGERS = {"shv": "train", "dvs": "train", "etv": "valid"}
-"""Collections, and the split of each. Who sang is not stated: each counts as one singer."""
+"""Split of each collection, which counts as one singer because singers are not named."""
 LARGEST_SHIFT = 2
-"""Semitones by which phrases are moved at most."""
+"""Largest transposition of phrases in semitones."""
 
 _KEY = re.compile(r"\b([A-G])(b|#|sharp)? (minor|major)\b", re.IGNORECASE)
 _PITCH_CLASSES = {"c": 0, "d": 2, "e": 4, "f": 5, "g": 7, "a": 9, "b": 11}
@@ -41,7 +40,7 @@ class PhraseSet:
     Args:
         singer: name of the collection.
         key: pitch class of the major key with the same tones; None for shouts without pitch.
-        paths: the recordings.
+        paths: paths of the recordings.
     """
 
     singer: str
@@ -50,7 +49,7 @@ class PhraseSet:
 
 
 def sets(split: str, materials: Materials) -> list[PhraseSet]:
-    """Return the sets that a split may use, in the order of their folders."""
+    """Return the sets of a split in the order of their folders."""
     if MATERIAL not in materials.names:
         return []
     found = []
@@ -65,7 +64,7 @@ def sets(split: str, materials: Materials) -> list[PhraseSet]:
 
 
 def key_of(name: str) -> int | None:
-    """Pitch class of the major key with the tones of the key in a file's name; None without one.
+    """Return the pitch class of a file name's key, or of its relative major; None without one.
 
     Example:
         >>> key_of("SHV - Fsharp minor - 122 BPM - Baby"), key_of("DVS - Yo 5")
@@ -82,18 +81,18 @@ def key_of(name: str) -> int | None:
 def sing(
     score: Score, samples: int, rng: np.random.Generator, split: str, materials: Materials
 ) -> tuple[np.ndarray, dict[str, Any]] | None:
-    """Return recorded phrases in the place of the vocal melody.
+    """Return recorded phrases in place of the vocal melody.
 
     Args:
         score: the song, with a part "vocals".
         samples: its length.
-        rng: decides set, phrases and levels.
+        rng: random generator of set, phrases and levels.
         split: train, valid or test.
         materials: what the build may use.
 
     Returns:
-        (2, samples) float32, its sounding parts at -20 dBFS, and a record of what was chosen in
-        plain types; or None where no recordings fit.
+        (2, samples) float32, its active parts at -20 dBFS, and a record of the choices in plain
+        types; None if no recordings fit.
 
     Raises:
         UserError: if a recording cannot be read.
@@ -133,7 +132,7 @@ def sing(
 
 
 def _shift(phrases: PhraseSet, score: Score) -> int | None:
-    """Return semitones from a set's key to the song's; None where it is too far."""
+    """Return the semitones from a set's key to the song's; None if there are too many."""
     if phrases.key is None:
         return 0
     key = score.key + (3 if score.mode == "minor" else 0)
@@ -142,10 +141,10 @@ def _shift(phrases: PhraseSet, score: Score) -> int | None:
 
 
 def read_phrase(path: Path) -> np.ndarray:
-    """Return a recording as float32 (2, samples), at the level of all others.
+    """Return a recording as float32 (2, samples) at a common level.
 
     Raises:
-        UserError: it cannot be read.
+        UserError: if it cannot be read.
     """
     try:
         sound, rate = soundfile.read(path, dtype="float32", always_2d=True)
@@ -158,7 +157,7 @@ def read_phrase(path: Path) -> np.ndarray:
 
 
 def _faded(sound: np.ndarray) -> np.ndarray:
-    """Return the sound with fades that avoid clicks."""
+    """Return the sound with short fades."""
     faded = sound.copy()
     count = min(_FADE, sound.shape[1])
     if count:

@@ -1,4 +1,4 @@
-"""Sings phrases with a voice bank: its syllables in order as words, on the notes of a melody."""
+"""Singing with a voice bank: its syllables, in order, on the notes of a melody."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from .world import HOP
 def words(
     notes: Sequence[Note], bank: Bank, character: Character, rng: np.random.Generator
 ) -> tuple[int, ...]:
-    """Return words for a phrase: a syllable of the bank for each note, or `HOLD`.
+    """Return a syllable of the bank, or `HOLD`, for each note of a phrase.
 
     Args:
-        notes: of one phrase.
-        bank: whose syllables.
-        character: gives the probability of a melisma.
-        rng: decides.
+        notes: notes of the phrase.
+        bank: voice bank of the syllables.
+        character: character with the probability of a melisma.
+        rng: random generator.
     """
     chosen: list[int] = []
     syllable, used = -1, 0
@@ -45,7 +45,7 @@ def words(
 
 
 def _beginning(bank: Bank, rng: np.random.Generator) -> int:
-    """Return a syllable to go on with: the first of a phrase, or any."""
+    """Return a random syllable to start from, preferably the first one of a phrase."""
     if rng.random() < 0.6:
         firsts = np.flatnonzero(np.append(True, ~bank.follows[:-1]))
         return int(rng.choice(firsts))
@@ -53,12 +53,12 @@ def _beginning(bank: Bank, rng: np.random.Generator) -> int:
 
 
 def vowel_words(notes: Sequence[Note], bank: Bank, rng: np.random.Generator) -> tuple[int, ...]:
-    """Words for "ooh" and "aah": one syllable with a long nucleus, carried from note to note.
+    """Return one syllable with a long vowel, held over all notes ("ooh", "aah").
 
     Args:
-        notes: of one phrase.
-        bank: whose syllables.
-        rng: chooses among the longest nuclei.
+        notes: notes of the phrase.
+        bank: voice bank of the syllables.
+        rng: random generator of the choice among the longest nuclei.
     """
     longest = np.argsort(bank.syllables[:, 1] - bank.syllables[:, 2], kind="stable")
     syllable = int(rng.choice(longest[: max(4, len(longest) // 8)]))
@@ -75,11 +75,11 @@ def sing(
     """Sing one phrase.
 
     Args:
-        notes: legato notes of the phrase; the octave is the caller's business.
-        syllables: for each note, as `words` gives them.
-        bank: the voice.
+        notes: legato notes of the phrase, in the octave to sing.
+        syllables: syllable of each note, from `words`.
+        bank: voice bank.
         character: the singer.
-        rng: decides what differs from take to take.
+        rng: random generator of the differences between takes.
     """
     notes = melody.humanise(notes, character, rng)
     breath = breath_length(notes, character, rng)
@@ -96,7 +96,7 @@ def sing(
     f0 = np.where(voiced, 440 * 2 ** ((score - 69) / 12), 0)
     effort = np.full(len(times), character.effort)
     gain, effort = consonants(gain, effort, frames.level, voiced, character)
-    # Louder is brighter.
+    # Loud notes are brighter.
     effort += np.clip(0.12 * (gain - np.median(gain[held])), -1, 1) * held
     envelope, aperiodicity = frames.envelope, frames.aperiodicity
     if breath:
@@ -109,7 +109,7 @@ def sing(
 
 
 def _spoken(f0, bank, score, notes):
-    """The melody of the speech itself, around a low note of the song."""
+    """Return the pitch curve of the speech, around a low note of the song."""
     natural = 69 + 12 * np.log2(np.where(f0 > 0, f0, np.nan) / 440)
     known = np.isfinite(natural)
     if not known.any():

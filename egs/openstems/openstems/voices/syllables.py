@@ -1,4 +1,4 @@
-"""Cuts a spoken phrase in syllables: where each begins, its vowel can be held, and it ends."""
+"""Segmentation of a spoken phrase into syllables and their nuclei."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from scipy import ndimage, signal
 from .world import HOP, Frames
 
 SILENCE = 42.0
-"""Frames this many dB below the loudest are pauses."""
+"""Frames that are this many dB below the loudest one are pauses."""
 LONGEST_CONSONANTS = round(0.28 / HOP)
 SHORTEST_NUCLEUS = 7
 
 
 def cut(frames: Frames) -> np.ndarray:
-    """Return syllables of one phrase.
+    """Return the syllables of one phrase.
 
-    A nucleus is voiced, about as sonorous as its peak, and its spectrum stands comparatively still;
-    between two nuclei the syllables part where it is least so.
+    A nucleus is voiced, nearly as sonorous as its peak, and has a steady spectrum. Syllables are
+    separated at the least sonorous frame between two nuclei.
 
     Args:
-        frames: an analysed phrase.
+        frames: analysed phrase.
 
     Returns:
-        (N, 4) int32: first frame, first and end of the nucleus, end. Where two syllables follow
-        each other without a pause, the end of one is the first of the next.
+        (N, 4) int32: first frame, start and end of the nucleus, end. Without a pause between them,
+        a syllable ends at the first frame of the next one.
     """
     loud = ndimage.uniform_filter1d(frames.level.astype(np.float64), 7)
     sonority = ndimage.uniform_filter1d(frames.sonority.astype(np.float64), 7)
@@ -58,7 +58,7 @@ def cut(frames: Frames) -> np.ndarray:
         )
         if nucleus[1] - nucleus[0] < SHORTEST_NUCLEUS:
             continue
-        # Onset and coda reach to the neighbour or to the next pause.
+        # Onset and coda extend to the neighbour or to the next pause.
         start = max(_around(nucleus[0], first, end, sounding)[0], nucleus[0] - LONGEST_CONSONANTS)
         stop = min(
             _around(nucleus[1] - 1, first, end, sounding)[1], nucleus[1] + LONGEST_CONSONANTS
@@ -72,7 +72,7 @@ def _faintest(loud: np.ndarray, first: int, end: int) -> int:
 
 
 def _flux(frames: Frames) -> np.ndarray:
-    """Return how fast the shape of the spectrum changes, in each frame."""
+    """Return the rate of change of the spectrum in each frame."""
     shape = ndimage.uniform_filter1d(frames.envelope[:, 1:16].astype(np.float64), 3, axis=0)
     return (
         np.linalg.norm(np.gradient(shape, axis=0), axis=1)
@@ -82,7 +82,7 @@ def _flux(frames: Frames) -> np.ndarray:
 
 
 def _around(frame: int, first: int, end: int, allowed: np.ndarray) -> tuple[int, int]:
-    """Return the run of allowed frames around one, within [first, end)."""
+    """Return the run of allowed frames around a frame, within [first, end)."""
     start = stop = frame
     while start > first and allowed[start - 1]:
         start -= 1

@@ -1,4 +1,4 @@
-"""Lays the syllables of a phrase on its notes, frame by frame."""
+"""Alignment of the syllables of a phrase with its notes, frame by frame."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from .delivery import LEAD_IN, LEVEL, RELEASE
 from .world import HOP
 
 HOLD = -1
-"""In place of a syllable: the one before is carried on."""
+"""Marks a note on which the previous syllable continues."""
 SHORTEST_VOWEL = 0.045
-"""Seconds of a note that its vowel gets at least."""
+"""Least length of a vowel in seconds."""
 UNDER = 24.0
-"""How many dB softer holes inside a phrase are filled."""
+"""Level of filled gaps in a phrase, in dB below the sound before."""
 
 
 def plan(
@@ -31,22 +31,22 @@ def plan(
     count: int,
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return where in the bank each frame of a phrase comes from, how loud, and what is vowel.
+    """Return the position in the bank and the gain of each frame of a phrase, and which are vowels.
 
-    Vowels begin on the notes, consonants before; these keep their length where there is room.
+    Vowels start on the notes, preceded by consonants, which keep their length if there is room.
 
     Args:
-        notes: of the phrase.
-        syllables: for each note, or `HOLD`.
-        bank: whose syllables.
+        notes: notes of the phrase.
+        syllables: syllable of each note, or `HOLD`.
+        bank: voice bank of the syllables.
         character: the singer.
-        begin: the phrase's first frame in the song.
-        count: number T of its frames.
-        rng: decides what differs from take to take.
+        begin: first frame of the phrase in the song.
+        count: number T of frames.
+        rng: random generator of the differences between takes.
 
     Returns:
-        position (T,) in frames of the bank, negative where silent; gain (T,) in dB; and held
-        (T,) bool, the vowels.
+        position (T,) in frames of the bank, negative for silence; gain (T,) in dB; and held (T,)
+        bool, whether a frame is part of a vowel.
     """
     line = _Line(bank, count, rng)
     wanted = melody.loudness(notes, character, rng)
@@ -68,9 +68,9 @@ def plan(
 
 
 def _shares(bank: Bank, syllable: int, following: int | None, room: int) -> tuple[int, int]:
-    """Return how many frames of a note the vowel gets, and how many the coda.
+    """Return the numbers of frames of a note for the vowel and for the coda.
 
-    The next syllable needs its onset, this one its coda, the vowel what it takes to be heard.
+    The rest of the note is for the onset of the next syllable.
     """
     _, _, nucleus_end, end = (int(x) for x in bank.syllables[syllable])
     coda = end - nucleus_end
@@ -86,13 +86,13 @@ def _shares(bank: Bank, syllable: int, following: int | None, room: int) -> tupl
 
 
 class _Line:
-    """A phrase as it grows, syllable by syllable; T frames.
+    """Phrase of T frames, filled syllable by syllable.
 
     Attributes:
         position: (T,) in frames of the bank, negative where silent.
         gain: (T,) in dB.
         held: (T,) bool, the vowels.
-        cursor: how far it has grown.
+        cursor: first frame that is not filled yet.
     """
 
     def __init__(self, bank: Bank, count: int, rng: np.random.Generator):
@@ -103,7 +103,7 @@ class _Line:
         self.cursor = 0
 
     def onset(self, syllable: int, start: int, lift: float, first: bool) -> None:
-        """The consonants before a vowel, in what the syllable before left free."""
+        """Add the consonants before a vowel, in the frames that the previous syllable left."""
         begin, nucleus = (int(x) for x in self.bank.syllables[syllable, :2])
         room = start - self.cursor
         length = min(nucleus - begin, min(room, round(LEAD_IN / HOP)) if first else room)
@@ -114,7 +114,7 @@ class _Line:
                 self.gain[start - length : start] += np.linspace(-12, 0, length)
 
     def nucleus(self, syllable: int, start: int, length: int, lift: float) -> None:
-        """The vowel."""
+        """Add the vowel."""
         begin, end = (int(x) for x in self.bank.syllables[syllable, 1:3])
         length = min(length, len(self.position) - start)
         place = slice(start, start + length)
@@ -122,13 +122,13 @@ class _Line:
         level = np.interp(walk, np.arange(begin, end), self.bank.frames.level[begin:end])
         self.position[place] = walk
         self.held[place] = True
-        # A held vowel must not swell with the melody of the speech it is taken from.
+        # The level of a held vowel must not follow that of the speech.
         swell = 0.7 * (level - self.bank.nucleus_level[syllable])
         self.gain[place] = lift - swell - _decay(length, self.rng)
         self.cursor = start + length
 
     def coda(self, syllable: int, length: int, lift: float, last: bool) -> None:
-        """The consonants behind a vowel, squeezed rather than cut so that they still lead on."""
+        """Add the consonants after a vowel, compressed in time rather than cut."""
         begin, end = (int(x) for x in self.bank.syllables[syllable, 2:])
         length = min(length, len(self.position) - self.cursor)
         if length > 0:
@@ -140,7 +140,7 @@ class _Line:
 
 @dataclass(frozen=True)
 class _Group:
-    """A syllable and the span of the notes that it is sung on, with its loudness in dB."""
+    """Syllable with the span of its notes and its loudness in dB."""
 
     syllable: int
     start: float
@@ -160,13 +160,13 @@ def _groups(notes: Sequence[Note], syllables: Sequence[int]) -> list[_Group]:
 
 
 def _decay(frames: int, rng: np.random.Generator) -> np.ndarray:
-    """Return the levels of notes, which fade or swell while held, with small variations."""
+    """Return the levels of held notes, which fade or swell, with small variations."""
     slope = rng.uniform(-2, 4) * np.clip(np.arange(frames) * HOP / 1.5, 0, 1)
     return slope + 0.35 * melody.wander(frames, 6.0, rng)
 
 
 def _walk(first: int, end: int, frames: int, rng: np.random.Generator) -> np.ndarray:
-    """Return a way through a nucleus: in at its beginning, about in its middle, out at its end."""
+    """Return a path through a nucleus: from its start, around its middle, to its end."""
     length = end - 1 - first
     if frames <= 1.3 * length:
         return np.linspace(first, end - 1, frames)
@@ -174,7 +174,7 @@ def _walk(first: int, end: int, frames: int, rng: np.random.Generator) -> np.nda
     middle = frames - 2 * edge
     low, high = first + edge, end - 1 - edge
     wandering = 0.5 + 0.5 * np.tanh(1.2 * melody.wander(middle, 1.2, rng))
-    # Diphthongs glide late: a slow trend under the wandering.
+    # Diphthongs change late: a slow trend is added to the random movement.
     trend = np.linspace(0, 1, middle) ** 2
     inner = low + (high - low) * np.clip(0.65 * wandering + 0.35 * trend, 0, 1)
     ramp = min(edge + 3, middle // 2)
@@ -186,7 +186,7 @@ def _walk(first: int, end: int, frames: int, rng: np.random.Generator) -> np.nda
 
 
 def _let_go(position, gain, cursor, count):
-    """The voice dies away within some hundredths of a second after the last sound."""
+    """Fade the voice out within some hundredths of a second after the last sound."""
     tail = min(count - cursor, round(0.04 / HOP))
     if tail > 0 and cursor > 0:
         position[cursor : cursor + tail] = position[cursor - 1]
@@ -194,7 +194,7 @@ def _let_go(position, gain, cursor, count):
 
 
 def _fade_in_gaps(position, gain):
-    """Frames between a coda and an onset that leave a hole carry on what was, much softer."""
+    """Fill gaps between a coda and an onset with the sound before, much softer."""
     sounding = np.flatnonzero(position >= 0)
     for a, b in zip(sounding, sounding[1:], strict=False):
         if b - a > 1:

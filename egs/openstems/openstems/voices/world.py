@@ -1,7 +1,7 @@
-"""Speech as WORLD sees it, in few numbers, and back to sound.
+"""Analysis and synthesis of speech by WORLD, with coded frames.
 
-A frame, every 5 ms, is a pitch, a coded spectral envelope and a coded aperiodicity. Coded frames
-are what banks hold and what singing interpolates: a blend of two is a plausible mouth in between.
+A frame of 5 ms has a pitch, a coded spectral envelope and a coded aperiodicity. Banks store coded
+frames, and singing interpolates between them, which gives plausible sounds.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ HOP = 0.005
 """Seconds between frames."""
 COEFFICIENTS = 60
 LOWEST, HIGHEST = 60.0, 700.0
-"""Range in Hz in which the pitch of speech is looked for."""
+"""Search range of the pitch of speech in Hz."""
 
 
 @dataclass(frozen=True)
 class Frames:
-    """Analysed sound; T frames, one every `HOP` seconds.
+    """Analysed sound of T frames, one every `HOP` seconds.
 
     Args:
         f0: (T,) in Hz, 0 where unvoiced.
         envelope: (T, 60) coded spectral envelope.
         aperiodicity: (T, 5) coded aperiodicity.
         level: (T,) power in dB.
-        sonority: (T,) power between 250 Hz and 3 kHz in dB: vowels have it, hisses do not.
+        sonority: (T,) power between 250 Hz and 3 kHz in dB, high for vowels and low for hisses.
     """
 
     f0: np.ndarray
@@ -45,18 +45,18 @@ class Frames:
 
 
 def analyse(audio: np.ndarray, rate: int, aperiodicity_every: int = 1) -> Frames:
-    """Code mono sound of any sample rate, its level normalised.
+    """Analyse mono sound of any sample rate, with its level normalised.
 
     Args:
         audio: (L,) float64.
-        rate: in Hz; what lies above the band of a narrow source is made up as noise.
-        aperiodicity_every: frames from one whose aperiodicity is measured to the next, with
-            straight lines in between: it changes slowly, and measuring it in every frame takes two
-            thirds of the analysis.
+        rate: sample rate in Hz; frequencies above the band of the source are filled with noise.
+        aperiodicity_every: interval in frames at which the aperiodicity is measured; it is
+            interpolated linearly in between. Measuring it in every frame would take two thirds of
+            the analysis.
     """
     audio = at_rate(audio, rate, RATE) if rate != RATE else np.asarray(audio, np.float64)
     audio = np.ascontiguousarray(audio - audio.mean())
-    # The loud tenths of a second: pauses in a phrase must not make its voice louder.
+    # The loud tenths of a second, so that pauses do not raise the level of the voice.
     power = np.array(
         [np.mean(part**2) for part in np.array_split(audio, max(1, len(audio) // 4410))]
     )
@@ -68,8 +68,7 @@ def analyse(audio: np.ndarray, rate: int, aperiodicity_every: int = 1) -> Frames
     power = pyworld.cheaptrick(audio, f0, times, RATE)
     measured = np.union1d(np.arange(0, len(f0), aperiodicity_every), len(f0) - 1)
     aperiodicity = pyworld.d4c(audio, f0[measured], times[measured], RATE)
-    # Where D4C finds no voice it leaves noise all over the spectrum; the pitch tracker alone
-    # calls many a sibilant voiced.
+    # The pitch tracker alone takes many sibilants for voiced; D4C gives those full aperiodicity.
     middle = aperiodicity.shape[1] * 2 // 22
     noisy = _between(aperiodicity[:, [middle]], measured)[:, 0] > 0.98
     f0 = np.where(noisy, 0.0, f0)
@@ -87,7 +86,7 @@ def analyse(audio: np.ndarray, rate: int, aperiodicity_every: int = 1) -> Frames
 
 
 def _between(values: np.ndarray, frames: np.ndarray) -> np.ndarray:
-    """Return values of some frames, (n, C), for all frames up to the last of them."""
+    """Interpolate values of some frames, (n, C), for all frames up to the last one."""
     every = np.arange(frames[-1] + 1)
     return np.stack([np.interp(every, frames, column) for column in values.T], axis=1)
 
@@ -97,10 +96,10 @@ def _decibels(power: np.ndarray) -> np.ndarray:
 
 
 def _extend(power: np.ndarray, aperiodicity: np.ndarray, f0: np.ndarray, rate: int) -> None:
-    """Continue a spectrum above the band of its source as noise, in place.
+    """Extend a spectrum above the band of its source with noise, in place.
 
-    Sibilants fall slowly towards 20 kHz, vowels fast: what is left of these is breath. The
-    aperiodicity may have fewer frames than the spectrum.
+    Sibilants fall slowly towards 20 kHz, vowels fast. The aperiodicity may have fewer frames than
+    the spectrum.
     """
     frequencies = np.linspace(0, RATE / 2, power.shape[1])
     edge = 0.43 * rate
@@ -123,24 +122,24 @@ def synthesise(
     presence: float = 0.0,
     breathiness: float = 0.0,
 ) -> np.ndarray:
-    """Return sound of coded frames.
+    """Synthesise sound from coded frames.
 
     Args:
         f0: (T,) in Hz, 0 where unvoiced.
         envelope: (T, 60) coded.
         aperiodicity: (T, 5) coded.
         gain: (T,) in dB.
-        effort: (T,) slope added to the spectrum between 500 Hz and 2 kHz, in dB an octave: who
-            sings loudly has more there than who speaks.
-        formant: factor on all formant frequencies.
-        presence: height in dB of a bump near 3 kHz, the ring of a trained voice.
+        effort: (T,) slope added to the spectrum between 500 Hz and 2 kHz in dB per octave, as in
+            loud singing.
+        formant: factor on formant frequencies.
+        presence: height in dB of a peak near 3 kHz, as of trained voices.
         breathiness: 0 (as spoken) to 1 (whispered), growing with frequency.
 
     Returns:
-        (L,) float64 with `HOP` seconds a frame.
+        (L,) float64, with `HOP` seconds per frame.
     """
     voiced = f0[f0 > 0]
-    # Half the size costs half; only the long periods of low voices need more.
+    # Half of the size takes half of the time; only long periods of low voices need more.
     size = 1024 if len(voiced) == 0 or voiced.min() > 115 else 2048
     power = pyworld.decode_spectral_envelope(np.ascontiguousarray(envelope, np.float64), RATE, size)
     noise = pyworld.decode_aperiodicity(np.ascontiguousarray(aperiodicity, np.float64), RATE, size)
@@ -158,7 +157,7 @@ def synthesise(
 
 
 def _stretch(array: np.ndarray, factor: float) -> np.ndarray:
-    """Move what is at bin b to bin `factor` b."""
+    """Stretch a spectrum: move bin b to bin `factor` b."""
     position = np.minimum(np.arange(array.shape[1]) / factor, array.shape[1] - 1.001)
     low = position.astype(int)
     part = position - low
