@@ -228,16 +228,17 @@ def _evaluate(options: argparse.Namespace) -> int:
 def _report(options: argparse.Namespace, reporter: ForPeople) -> None:
     """Evaluate, and show the table."""
     from ..costs import paper_table
-    from ..evaluation import comparison, comparison_table, paper, records
+    from ..evaluation import comparison, comparison_table, paper
     from ..evaluation.estimates import Estimates
+    from ..evaluation.records import candidate, split_label
 
     if not (options.models or options.estimates or options.oracles):
         raise UserError("nothing to evaluate; name a model, or ask for --oracles or --estimates")
     data = open_data(options)
     with_paper = _with_paper(data, options)
-    models = [records.candidate(model) for model in options.models]
+    models = [candidate(model) for model in options.models]
     # All folders are checked before anything is computed.
-    given = [records.split_label(folder) for folder in options.estimates]
+    given = [split_label(folder) for folder in options.estimates]
     names = [track.name for track in data.tracks]
     estimates = [
         (label, Estimates(folder, names, data.sources, data.sums)) for label, folder in given
@@ -270,7 +271,8 @@ def _with_paper(data: EvaluationTracks, options: argparse.Namespace) -> bool:
         UserError: if they are asked for and cannot be shown.
     """
     from ..costs import paper_table
-    from ..evaluation import paper, records
+    from ..evaluation import paper
+    from ..evaluation.records import split_label
 
     asked = options.paper_table is not None or options.paper_any_data
     if options.paper_table is not None:
@@ -279,7 +281,7 @@ def _with_paper(data: EvaluationTracks, options: argparse.Namespace) -> bool:
         if asked:
             raise UserError("the paper's test rows need museval's cSDR; add --museval N")
         return False
-    names = {records.split_label(model)[1] for model in options.models}
+    names = {split_label(model)[1] for model in options.models}
     if not names & set(paper.rows()):
         if asked:
             raise UserError(
