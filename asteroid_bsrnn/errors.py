@@ -36,6 +36,6 @@ def check_channels(shape: Sequence[int], what: str = "audio") -> None:
     n_channels, n_samples = shape[-2:]
     if n_channels > min(n_samples, MOST_CHANNELS):
         raise UserError(
-            f"{what} of shape {shape} has {n_channels} channels of {n_samples} sample(s); "
+            f"{what} of shape {shape}: {n_channels} channels of {n_samples} sample(s); "
             f"transpose: (channels, time), with at most {MOST_CHANNELS} channels"
         )

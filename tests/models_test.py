@@ -468,9 +468,9 @@ def test_what_is_no_mixture_is_refused(wave):
 def test_transposed_mixtures_are_refused(name):
     model = build(name)
     waves = {
-        (1, 2000, 2): "has 2000 channels of 2 sample",
-        (2, 65, 4000): "has 65 channels of 4000 sample",
-        (1, 2, 1): "has 2 channels of 1 sample",
+        (1, 2000, 2): "2000 channels of 2 sample",
+        (2, 65, 4000): "65 channels of 4000 sample",
+        (1, 2, 1): "2 channels of 1 sample",
         (2000, 2): "a batch of 2000 mono recordings of 2 sample",
         (2, 1): "a batch of 2 mono recordings of 1 sample",
     }
