@@ -354,9 +354,11 @@ class TestPyAV:
         monkeypatch.setenv("PATH", str(path.parent))
         np.testing.assert_array_equal(AudioFile(m4a).read(), samples)
 
-    @pytest.mark.parametrize("channels", [1, 2])
-    def test_blocks_may_be_written_to(self, song, channels):
-        path = convert(song[0], "x.m4a", "-c:a", "aac", "-ac", str(channels))
+    @pytest.mark.parametrize(
+        "name, channels", [("x.m4a", 1), ("x.m4a", 2), ("x.mka", 1), ("x.wma", 1)]
+    )
+    def test_blocks_may_be_written_to(self, song, name, channels):
+        path = convert(song[0], name, "-ac", str(channels))
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             for block in AudioFile(path).blocks():

@@ -834,7 +834,7 @@ class TestWhatUsersTry:
         [
             ["--version"],
             ["--help"],
-            *([name, "--help"] for name in cli.COMMANDS if name != "models"),
+            *([name, "--help"] for name in cli.COMMANDS),
         ],
     )
     def test_help_does_not_wait_for_torch(self, arguments):

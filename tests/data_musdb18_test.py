@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 import soundfile
 
+from asteroid_bsrnn import cli, presets
 from asteroid_bsrnn.data import SOURCES, VALIDATION_TRACKS, decode_musdb18, find_tracks, verify
 from asteroid_bsrnn.errors import UserError
+from asteroid_bsrnn.weights import checkpoint
 
 from .tiny_musdb import make_tiny_musdb
 from .warm_python import python
@@ -81,6 +83,34 @@ def test_decoding_resumes_and_names_what_is_damaged(compressed, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot be written .*choose another folder"):
         decode_musdb18(stems, tmp_path / "file")
+
+
+def test_evaluate_decodes_once_what_it_scores(compressed, tmp_path, capsys):
+    model = checkpoint.save_model(
+        presets.build("simo_bsrnn", feature_dim=4, n_repeats=1), tmp_path / "m.pth"
+    )
+    run = ["evaluate", model, "--root", compressed / "stems", "--device", "cpu"]
+    run += ["-o", tmp_path / "out"]
+    assert cli.main([*map(str, run)]) == 2
+    assert "decode them to wav files first, with asteroid-bsrnn evaluate --decoded DIR" in (
+        capsys.readouterr().err
+    )
+    decoded = tmp_path / "wavs"
+    run = [*map(str, run), "--decoded", str(decoded)]
+    assert cli.main(run) == 0
+    assert sorted(path.name for path in decoded.iterdir()) == ["infos.json", "test"]
+    (record,) = (tmp_path / "out").glob("*/final_metrics.json")
+    assert json.loads(record.read_text())["n_tracks"] == 1
+    # Scored again, nothing is decoded; another split adds its folder.
+    before = (decoded / "test" / "Test 1" / "bass.wav").stat()
+    valid = tmp_path / "valid.txt"
+    valid.write_text("Valid 1")
+    assert cli.main([*run, "--split", "valid", "--validation-tracks", str(valid)]) == 0
+    assert cli.main(run) == 0
+    assert (decoded / "test" / "Test 1" / "bass.wav").stat().st_mtime_ns == before.st_mtime_ns
+    names = sorted(path.name for path in (decoded / "train").iterdir())
+    assert names == ["Train 1", "Valid 1"]
+    assert len(list((tmp_path / "out").glob("*/final_metrics.json"))) == 2
 
 
 def test_the_recipe_takes_the_stem_files(compressed, tmp_path):

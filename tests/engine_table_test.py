@@ -47,6 +47,7 @@ def make_run(tmp_path):
         energy=True,
         finished=True,
         data="data",
+        contents=None,
         foretold_epochs=None,
         **settings,
     ):
@@ -64,6 +65,7 @@ def make_run(tmp_path):
             n_parameters=n_parameters or PARAMETERS.get(source, 26621140),
             configuration=configuration,
             data_fingerprint=data,
+            contents=contents,
             n_gpus=0,
         )
         measured = EnergyReading("measured", None, 60.0, kwh / 4, kwh / 2, kwh / 4, 1.0)
@@ -198,6 +200,22 @@ def test_other_configurations_are_not_mixed(make_run):
             collect([one, other])
         assert str(one) in str(caught.value) and str(other) in str(caught.value)
         assert "\n" not in str(caught.value)
+
+
+def test_files_of_the_same_content_may_have_other_paths(make_run):
+    runs = [
+        make_run("vocals", 7.5, seed=number, start_from=f"{number}.pth", contents={key: content})
+        for number, key, content in (
+            (1, "training.start_from", "a"),
+            (2, "training.start_from", "a"),
+            (3, "training.start_from", "b"),
+            (4, "data.validation_tracks", "a"),
+        )
+    ]
+    assert row(collect(runs[:2]), "bsrnn").here["vocals"].n == 2
+    for other in runs[2:]:
+        with pytest.raises(UserError, match=r"training.start_from is '1.pth' and '[34].pth'"):
+            collect([runs[0], other])
 
 
 def test_a_run_resumed_otherwise_is_what_it_became(make_run):

@@ -205,7 +205,7 @@ class TestData:
         (tmp_path / "musdb18" / "test" / "A - B.stem.mp4").write_bytes(b"x")
         assert main("evaluate", "small", "--root", tmp_path / "musdb18") == 2
         err = capsys.readouterr().err
-        assert "decode them to wav files first" in err and "decode_musdb18" in err
+        assert "decode them to wav files first, with asteroid-bsrnn evaluate --decoded DIR" in err
 
     def test_splits(self, tiny):
         assert [t.name for t in EvaluationTracks(tiny).tracks] == ["Test 1", "Test 2"]

@@ -468,19 +468,23 @@ def test_what_is_no_mixture_is_refused(wave):
 def test_transposed_mixtures_are_refused(name):
     model = build(name)
     waves = {
-        (1, 2000, 2): "has 2000 channels of 2 samples",
-        (2, 65, 4000): "has 65 channels of 4000 samples",
-        (2000, 2): "a batch of 2000 mono recordings of 2 samples",
+        (1, 2000, 2): "2000 channels of 2 sample",
+        (2, 65, 4000): "65 channels of 4000 sample",
+        (1, 2, 1): "2 channels of 1 sample",
+        (2000, 2): "a batch of 2000 mono recordings of 2 sample",
+        (2, 1): "a batch of 2 mono recordings of 1 sample",
     }
     for shape, words in waves.items():
-        for function in (model, model.forward_wav, model.separate):
-            wave = torch.zeros(1).expand(shape)
+        wave = torch.zeros(1).expand(shape)
+        for function in (model, model.forward_wav, model.separate, model.torch_separate):
             with pytest.raises(
                 UserError, match=rf"{words}.*transpose: \(channels, time\)"
             ) as found:
                 function(wave)
             assert str(shape) in str(found.value)
-    for shape in ((1, 3, 3), (1, 2, 1), (70, 100)):
+        with pytest.raises(UserError, match=words):
+            model.numpy_separate(wave.numpy().copy())
+    for shape in ((1, 3, 3), (1, 2, 2), (1, 1, 1), (1, 1), (1,), (70, 100)):
         assert model(mixture(*shape)).shape[-1] == shape[-1]
 
 

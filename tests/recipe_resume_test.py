@@ -157,8 +157,22 @@ def test_settings_that_do_not_change_a_step_may_change(tiny, whole, tmp_path):
     assert changes.keys() == {"training.max_epochs", "training.patience", "data.workers"}
     assert configuration.load(moved / "conf.yml")["training"]["max_epochs"] == 3
 
+    # The names of the validation tracks count, not the file that lists them.
+    other = tmp_path / "other.txt"
+    other.write_text(f"\n{(tiny / 'valid.txt').read_text()}\n")
+    code, output = recipe_main(*arguments(tiny, moved, f"data.validation_tracks={other}"))
+    assert code == 0, output
+    assert_same_run(moved, whole)
+    other.write_text("Train 1\n")
+    for listed in (other, tmp_path / "copy.txt"):
+        listed.write_text("Train 1\n")
+        code, output = recipe_main(*arguments(tiny, moved, f"data.validation_tracks={listed}"))
+        assert code == 2 and "data.validation_tracks" in output.splitlines()[-1], output
+
     # All else is refused, each key with both values, and nothing is touched.
+    other.write_text((tiny / "valid.txt").read_text())
     before = {path: path.stat().st_mtime_ns for path in moved.rglob("*") if path.is_file()}
+    here = f"data.validation_tracks={other}"
     for change, words in {
         "optim.lr=0.5": "optim.lr was 0.001 and is now 0.5",
         "model.n_repeats=2": "model.n_repeats was 1 and is now 2",
@@ -166,7 +180,7 @@ def test_settings_that_do_not_change_a_step_may_change(tiny, whole, tmp_path):
         "data.segment=0.6": "data.segment was 0.5 and is now 0.6",
         "scheduler.name=cosine": "scheduler.name was 'step' and is now 'cosine'",
     }.items():
-        code, output = recipe_main(*arguments(tiny, moved, change, "data.workers=1"))
+        code, output = recipe_main(*arguments(tiny, moved, here, change, "data.workers=1"))
         assert code == 2 and words in output and "data.workers" not in output, output
     assert {path: path.stat().st_mtime_ns for path in before} == before
 

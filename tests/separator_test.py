@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import os
 import pickle
+import re
 import subprocess
 import sys
 import warnings
@@ -240,8 +241,9 @@ class TestSeparate:
     def test_any_length(self, tiny, rate, hop):
         separator = Separator(tiny, segment=0.1, hop=hop)
         for frames in (1, 2, 1024, 1025, 4410, 4411):
-            stems = separator.separate(noise(frames), rate)
-            assert {stem.shape for stem in stems.values()} == {(2, frames)}, frames
+            channels = min(2, frames)
+            stems = separator.separate(noise(frames, channels), rate)
+            assert {stem.shape for stem in stems.values()} == {(channels, frames)}, frames
             assert all(np.isfinite(stem).all() for stem in stems.values()), frames
 
     @pytest.mark.parametrize(
@@ -317,6 +319,18 @@ class TestSeparate:
             assert error < 1e-3 * np.linalg.norm(stems[name])
         for stem in separator.separate(0 * excerpt, 48000).values():
             assert not stem.any()
+
+    def test_quiet_music_loses_what_the_documentation_says(self, excerpt):
+        separator = Separator(zoo.DEFAULT, precision="32")
+        stems = separator.separate(excerpt)
+        for gain, least in ((0.1, 73), (0.01, 34), (0.001, 11)):
+            quiet = separator.separate(np.float32(gain) * excerpt)
+            found = min(decibels(stem, quiet[name] / gain) for name, stem in stems.items())
+            assert least <= found < least + 5, gain
+        page = (ROOT / "docs" / "separate.md").read_text(encoding="utf-8")
+        assert re.search(
+            r"to 73 dB .*-20 dB, to 34 dB at -40 dB, .*to 11 dB at -60", page, re.DOTALL
+        )
 
     def test_stems_are_not_scaled_to_the_mixture(self):
         mixture = noise(1000)
@@ -830,16 +844,26 @@ class TestTransposed:
     def test_shapes_that_are_refused(self):
         network = Splitter()
         separator = Separator(network)
-        for shape in ((2000, 2), (44_100, 1), (65, 1000), (5, 3), (65, 65)):
+        for shape in ((2000, 2), (44_100, 1), (65, 1000), (5, 3), (65, 65), (2, 1)):
             for mixture in (np.zeros(shape, np.float32), torch.zeros(shape)):
                 with refused(shape, "transpose: (channels, time)"):
                     separator.separate(mixture)
         assert network.calls == 0
 
     def test_shapes_that_are_recordings(self):
-        for shape in ((2, 1), (1, 1), (2, 2), (64, 64), (6, 7)):
+        for shape in ((1, 1), (1,), (2, 2), (64, 64), (6, 7)):
             stem = Separator(Splitter()).separate(np.ones(shape, np.float32))["rest"]
             np.testing.assert_array_equal(stem, np.full(shape, -2))
+
+    def test_a_file_may_have_one_sample(self, tiny, tmp_path):
+        # Its header tells channels from samples. At 96 kHz, two samples become one.
+        for channels, frames, rate in ((2, 1, RATE), (1, 1, RATE), (3, 1, RATE), (2, 2, 96_000)):
+            path = write(tmp_path / f"{channels}{rate}.wav", noise(frames, channels), rate)
+            paths = Separator(tiny).separate_file(path, tmp_path / "out", subtype="FLOAT")
+            assert AudioFile(paths["vocals"]).read().shape == (channels, frames)
+            tiny.file_separate(path, tmp_path / "asteroid", resample=True)
+            stem = tmp_path / "asteroid" / f"{path.stem}_est1.wav"
+            assert AudioFile(stem).read().shape == (channels, frames)
 
 
 class Recordings(torch.utils.data.Dataset):

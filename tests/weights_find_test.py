@@ -137,11 +137,15 @@ def test_hidden_checkpoints_of_a_folder_are_left_out(tmp_path):
 FORK = """
 import os, signal, sys, time
 import torch
+from asteroid import models
 from asteroid_bsrnn import Separator, zoo
 torch.set_num_threads(2)
 given = sys.argv[1]
 if given.endswith(".ckpt"):
     given = zoo.from_reference_files([given])
+elif "=" in given:
+    loader, _, path = given.partition("=")
+    given = getattr(models, loader).from_pretrained(path)
 separator = Separator(given, device="cpu")
 child = os.fork()
 if child == 0:
@@ -159,13 +163,16 @@ sys.exit("the child hangs")
 """
 
 
-@pytest.mark.parametrize("kind", ["embedded", "half", "peer", "study"])
+@pytest.mark.parametrize("kind", ["embedded", "half", "peer", "study", "BSRNN", "BaseModel"])
 def test_a_process_may_fork_after_loading(kind, tmp_path):
     given = tmp_path / "m.pth"
     if kind == "study":
         given = lightning_checkpoint(tmp_path / "m.ckpt", ["vocals"], n=64, optimized=True)
     elif kind == "embedded":
         given = zoo.DEFAULT
+    elif kind in ("BSRNN", "BaseModel"):  # the classes of which Asteroid's from_pretrained is used
+        checkpoint.save_model(presets.build("bsrnn", "bass", feature_dim=32, n_repeats=1), given)
+        given = f"{kind}={given}"
     elif kind == "half":
         model = presets.build("bsrnn", "bass", feature_dim=32, n_repeats=1)
         checkpoint.save_model(model.half(), given)

@@ -92,6 +92,13 @@ def add_evaluation(parser: argparse.ArgumentParser, *output_flags: str) -> argpa
     """
     data = parser.add_argument_group("data")
     data.add_argument(
+        "--decoded",
+        type=name,
+        metavar="DIR",
+        help="decode the .stem.mp4 files of MUSDB18 in --root to wav files in this folder, once; "
+        "10 GB for the test tracks, 23 GB for all",
+    )
+    data.add_argument(
         "--split",
         choices=SPLITS,
         default="test",
@@ -148,8 +155,9 @@ def open_data(options: argparse.Namespace) -> EvaluationTracks:
     from ..data import read_layout
     from ..evaluation import datasets
 
+    root = options.root if options.decoded is None else _decode(options)
     data = datasets.EvaluationTracks(
-        options.root,
+        root,
         options.split,
         sources=options.sources.split(",") if options.sources else None,
         validation_tracks=read_names(options.validation_tracks),
@@ -162,6 +170,17 @@ def open_data(options: argparse.Namespace) -> EvaluationTracks:
             file=sys.stderr,
         )
     return data
+
+
+def _decode(options: argparse.Namespace) -> str:
+    """Decode the tracks of MUSDB18 that are not decoded yet, and return their folder."""
+    from ..data import decode_musdb18
+    from ..evaluation.datasets import subsets_of
+    from ..progress import progress_bar
+
+    with progress_bar("decoding") as progress:
+        decode_musdb18(options.root, options.decoded, progress, subsets_of(options.split))
+    return options.decoded
 
 
 def evaluate_all(

@@ -72,6 +72,7 @@ class Ledger:
         configuration: Mapping[str, Any],
         data_fingerprint: str | None = None,
         unlabelled: Mapping[str, Any] | None = None,
+        contents: Mapping[str, str] | None = None,
         first_epoch: int = 0,
         n_gpus: int | None = None,
         n_machines: int = 1,
@@ -91,8 +92,8 @@ class Ledger:
             n_parameters: number of trainable parameters.
             configuration: resolved configuration.
             data_fingerprint: fingerprint of the data set.
-            unlabelled: facts about songs without
-            stems; None if there were none.
+            unlabelled: facts about songs without stems; None if there were none.
+            contents: from settings that name a file to the SHA-256 of its content.
             first_epoch: first epoch of the session, possibly a resumed one.
             n_gpus: number of GPUs used on all machines; None for all visible ones.
             n_machines: number of machines.
@@ -104,7 +105,7 @@ class Ledger:
             UserError: if the folder cannot be written, the configuration has values that JSON
                 cannot hold, or the ledger belongs to another run.
         """
-        setting = _setting(configuration, data_fingerprint, unlabelled)
+        setting = _setting(configuration, data_fingerprint, unlabelled, contents)
         if self.path.parent.is_dir():
             remove_unfinished(self.path)
         run = {"row": row, "source": source, "seed": seed, "n_parameters": n_parameters}
@@ -287,6 +288,7 @@ def _setting(
     configuration: Mapping[str, Any],
     data_fingerprint: str | None,
     unlabelled: Mapping[str, Any] | None,
+    contents: Mapping[str, str] | None,
 ) -> dict[str, Any]:
     """Return the setting of a session."""
     configuration = plain(configuration)
@@ -295,6 +297,7 @@ def _setting(
         "configuration_sha256": fingerprint(configuration),
         "data_fingerprint": data_fingerprint,
         "unlabelled": None if unlabelled is None else plain(unlabelled, "unlabelled"),
+        "contents": dict(contents or {}),
         "code": environment.code_version(),
         "software": environment.software(),
         "hardware": environment.hardware(),

@@ -13,6 +13,8 @@ What is unknown is null.
   (hours by licence), `filter` (its settings), `teachers` (`label`, `sha256` of the weights,
   `licence`, `training_data`, `two_stems`, `settings`; the first one's estimates were used) and
   `selection_sha256`. Older ledgers have no such key.
+- `contents`: from a setting that names a file, such as `data.validation_tracks`, to the SHA-256 of
+  its content. Older ledgers have no such key.
 - `code`: `version`, `git_commit`, `git_dirty`.
 - `software`: versions by name. `hardware`: as `environment.hardware` returns it.
 - `sessions`: one for each start of the training's process:
@@ -27,7 +29,8 @@ What is unknown is null.
   - `green_algorithms`: `kwh`, or null and a `reason`, and all inputs of the formula.
   - `peak_memory`: `rss_gb` of the main process, `gpu_gb` of the fullest GPU.
   - `differs`: what this session ran with instead of the record's `configuration`,
-    `data_fingerprint`, `unlabelled`, `code`, `software` and `hardware`, those of the first session.
+    `data_fingerprint`, `unlabelled`, `contents`, `code`, `software` and `hardware`, those of the
+    first session.
   - `changes`: settings that differ from those of the session before: a list of `key`, `old` and
     `new`. Older ledgers have no such key.
 - `totals` over the sessions: `hours`, `steps`, `samples`, `samples_per_second`, `epochs`
@@ -68,6 +71,7 @@ _RECORD = {
     "configuration_sha256": str,
     "data_fingerprint": (str, type(None)),
     "unlabelled": (dict, type(None)),
+    "contents": dict,
     "code": dict,
     "software": dict,
     "hardware": dict,
@@ -138,6 +142,7 @@ def read(path: str | Path) -> dict[str, Any]:
             "update asteroid-bsrnn"
         )
     record.setdefault("unlabelled", None)
+    record.setdefault("contents", {})
     _check(record, _RECORD, str(path))
     for number, session in enumerate(record["sessions"]):
         _check_session(session, f"{path}: sessions[{number}]")

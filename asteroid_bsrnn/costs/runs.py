@@ -99,6 +99,11 @@ class Run:
         return latest(self.record, "data_fingerprint")
 
     @property
+    def contents(self) -> Mapping[str, str]:
+        """SHA-256 of the files that settings of the latest session name, by the setting."""
+        return latest(self.record, "contents")
+
+    @property
     def cut_short(self) -> bool:
         """Whether it ran only some epochs to extrapolate from, so that its scores mean nothing."""
         extrapolated = self.record["extrapolated"]
@@ -199,12 +204,16 @@ def _check_setting(run: Run, other: Run, per_run_keys: Sequence[str], both: str)
     if run.data_fingerprint != other.data_fingerprint:
         raise UserError(f"{both}: trained on different data; collect them apart")
     aside = {*per_run_keys, *(_PER_SOURCE_KEYS if run.source != other.source else ())}
+    # The same file may have another path on another machine.
+    moved = {key for key, value in run.contents.items() if other.contents.get(key) == value}
     for key, (one, two) in differing_settings(
         other.configuration, run.configuration, aside
     ).items():
-        raise UserError(
-            f"{both}: both of row {run.row}, but {key} is {one!r} and {two!r}; collect them apart"
-        )
+        if key not in moved:
+            raise UserError(
+                f"{both}: both of row {run.row}, but {key} is {one!r} and {two!r}; collect them "
+                "apart"
+            )
 
 
 def _settings(configuration: Mapping[str, Any], aside: Collection[str], prefix: str = "") -> dict:

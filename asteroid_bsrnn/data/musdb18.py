@@ -11,7 +11,7 @@ import importlib.util
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -73,6 +73,7 @@ def decode_musdb18(
     root: str | os.PathLike,
     output: str | os.PathLike,
     progress: Callable[[int, int], None] | None = None,
+    subsets: Sequence[str] = _SUBSETS,
 ) -> int:
     """Decode MUSDB18 to 16-bit wav files in the layout of MUSDB18-HQ.
 
@@ -83,6 +84,7 @@ def decode_musdb18(
         root: the folder that holds `train` and `test` with their `.stem.mp4` files.
         output: folder for the wav files, 23 GB for all tracks.
         progress: called with the number of tracks done and in total, after each track.
+        subsets: folders to decode, `train` or `test` or both.
 
     Returns:
         The number of tracks.
@@ -94,12 +96,14 @@ def decode_musdb18(
     root, output = Path(root).expanduser(), Path(output).expanduser()
     found = [
         (file, output / subset / file.name.removesuffix(SUFFIX))
-        for subset in _SUBSETS
+        for subset in subsets
         if (root / subset).is_dir()
         for file in list_files(root / subset, [SUFFIX])
     ]
     if not found:
-        raise UserError(f"{root}: no {SUFFIX} files in train and test; give the folder of MUSDB18")
+        raise UserError(
+            f"{root}: no {SUFFIX} files in {' and '.join(subsets)}; give the folder of MUSDB18"
+        )
     try:
         for done, (file, folder) in enumerate(found, start=1):
             if not folder.is_dir():

@@ -147,7 +147,8 @@ def track_folders(root: Path, subset: str, layout: Layout | None = None) -> list
     if list_files(folder, [SUFFIX]):
         raise UserError(
             f"{folder}: holds the .stem.mp4 files of MUSDB18; decode them to wav files first, with"
-            " asteroid_bsrnn.data.decode_musdb18 or stage 0 of egs/musdb18hq/BSRNN/run.sh"
+            " asteroid-bsrnn evaluate --decoded DIR, asteroid_bsrnn.data.decode_musdb18, or stage 0"
+            " of egs/musdb18hq/BSRNN/run.sh"
         )
     folders = list_folders(folder)
     if not folders:

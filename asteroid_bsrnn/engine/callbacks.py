@@ -27,6 +27,7 @@ class RunLedger(Callback):
             `training`, and `track`, `country` and `pue` under `energy`.
         data_fingerprint: of the data set.
         unlabelled: what is learnt from songs without stems, from `data.describe_selection`.
+        contents: from settings that name a file to the SHA-256 of its content.
         extrapolate: whether time and energy are extrapolated to the configuration's `max_epochs`
             when the training ends.
     """
@@ -40,11 +41,12 @@ class RunLedger(Callback):
         *,
         data_fingerprint: str | None = None,
         unlabelled: Mapping | None = None,
+        contents: Mapping[str, str] | None = None,
         extrapolate: bool = False,
     ):
         self.folder, self.config = Path(folder), config
         self.data_fingerprint, self.unlabelled = data_fingerprint, unlabelled
-        self.extrapolate = extrapolate
+        self.contents, self.extrapolate = contents, extrapolate
         self._ledger: Ledger | None = None
         self._meter: EnergyMeter | None = None
         self._first_step = self._samples = 0
@@ -86,6 +88,7 @@ class RunLedger(Callback):
             configuration=self.config,
             data_fingerprint=self.data_fingerprint,
             unlabelled=self.unlabelled,
+            contents=self.contents,
             first_epoch=trainer.current_epoch,
             n_gpus=trainer.world_size if pl_module.device.type == "cuda" else 0,
             n_machines=trainer.num_nodes,

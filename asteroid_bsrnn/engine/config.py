@@ -15,8 +15,8 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from ..costs.record import FILE_NAME as LEDGER
-from ..costs.runs import differing_settings
+from ..costs import record
+from ..costs.runs import differing_settings, latest
 from ..errors import UserError
 from ..files import write_text
 
@@ -118,34 +118,52 @@ def save(config: Mapping, path: str | Path) -> None:
     write_text(path, dump(config))
 
 
-def check_same_run(folder: str | Path, config: Mapping) -> None:
+def check_same_run(
+    folder: str | Path, config: Mapping, contents: Mapping[str, str] | None = None
+) -> None:
     """Refuse to resume a run with settings that change what it computes.
 
     Args:
         folder: of the run. Without a checkpoint or ledger nothing was trained there.
         config: the resolved configuration to resume it with.
+        contents: from settings that name a file to the SHA-256 of its content. Such a setting may
+            change if the content is the same.
 
     Raises:
         UserError: naming the settings with their old and new values.
     """
     folder = Path(folder)
     path = folder / FILE_NAME
-    trained = (folder / LEDGER).exists() or any(folder.glob("checkpoints/latest-*.ckpt"))
+    trained = (folder / record.FILE_NAME).exists() or any(folder.glob("checkpoints/latest-*.ckpt"))
     if not (path.exists() and trained):
         return
     changeable = {f"{group}.{key}" for group, keys in CHANGEABLE.items() for key in keys}
     if config.get("scheduler", {}).get("name") == "cosine":
         changeable.remove("training.max_epochs")  # the learning rate depends on it
+    before, contents = _contents_of(folder), contents or {}
+    known = before.keys() & contents.keys()
+    same = changeable | {key for key in known if before[key] == contents[key]}
+    differing = differing_settings(load(path), config)
     found = [
         f"{key} was {old!r} and is now {new!r}"
-        for key, (old, new) in differing_settings(load(path), config).items()
-        if key not in changeable
+        for key, (old, new) in differing.items()
+        if key not in same
     ]
+    changed = known - same - {*differing, "training.start_from"}  # a resumed run starts elsewhere
+    found += [f"the content of {key} has changed" for key in sorted(changed)]
     if found:
         raise UserError(
             f"{folder}: holds a run of another configuration: {'; '.join(found)}; keep the former "
             "value, or choose another --tag for a new run"
         )
+
+
+def _contents_of(folder: Path) -> dict[str, str]:
+    """Return the hashes of files that the ledger of a run holds; none without a whole ledger."""
+    try:
+        return latest(record.read(folder), "contents")
+    except UserError:
+        return {}
 
 
 def _without_former_values(groups: Mapping[str, Mapping]) -> dict[str, dict]:

@@ -149,6 +149,11 @@ class EvaluationTracks:
         return {**item, "sources": sources, "stems": stems}
 
 
+def subsets_of(split: str) -> list[str]:
+    """Return the folders of a data set in which the tracks of a split are."""
+    return [subset for subset, _ in _PARTS[split]]
+
+
 def _stem_folders(root: Path) -> list[Path]:
     """Return `[root]` if it contains stems, otherwise the folders in it that do."""
     found = [folder for folder in [root, *list_folders(root)] if _stem_names(folder)]

@@ -11,6 +11,7 @@ from asteroid.utils.torch_utils import script_if_tracing
 from torch.nn import functional as F
 
 from ..errors import UserError, check_channels
+from ..memory import one_thread
 from .arguments import check_positive, check_sources
 from .asteroid import SeparateMethods
 
@@ -92,6 +93,11 @@ class SourceModel(SeparateMethods, BaseModel):
             conf = {**conf, "model_args": dict(conf.get("model_args", {}))}
         return super().from_pretrained(conf, *args, **kwargs)
 
+    @one_thread()
+    def load_state_dict(self, *args, **kwargs):
+        """Load parameters as `nn.Module` does, in one thread, so that a process may fork later."""
+        return super().load_state_dict(*args, **kwargs)
+
     def serialize(self) -> dict:
         """Return the model as a dict of plain types and tensors, for `torch.save`."""
         versions = {"torch_version": str(torch.__version__)}
@@ -139,7 +145,7 @@ def _check_shape(shape: tuple[int, ...], in_channels: int | None) -> None:
     if len(shape) == 2 and shape[0] > shape[1]:
         raise UserError(
             f"the mixture of shape {shape} is a batch of {shape[0]} mono recordings of {shape[1]} "
-            "samples; transpose: (channels, time), and pass it as (batch, channels, time)"
+            "sample(s); transpose: (channels, time), and pass it as (batch, channels, time)"
         )
     if len(shape) == 3:
         check_channels(shape, "the mixture")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,6 +31,7 @@ from asteroid_bsrnn.losses import L1Loss
 from asteroid_bsrnn.masknn.recompute import MODES
 from asteroid_bsrnn.masknn.separator import set_activation_checkpointing
 from asteroid_bsrnn.separation import chunks as inference
+from asteroid_bsrnn.weights.cache import sha256_of
 from asteroid_bsrnn.weights.start import start_from
 
 HERE = Path(__file__).parent
@@ -242,6 +244,24 @@ def validation_names(config: dict) -> list[str] | None:
         return read_names(config["data"]["validation_tracks"])
     except UserError as error:
         raise UserError(f"data.validation_tracks: {error}") from error
+
+
+def contents(config: dict) -> dict[str, str]:
+    """Return the SHA-256 of the files that settings name, by the setting.
+
+    A run may resume with the same file at another path. Of validation tracks, the names count.
+    """
+    names, start = validation_names(config), config["training"]["start_from"]
+    found = {}
+    if names is not None:
+        found["data.validation_tracks"] = hashlib.sha256(
+            "\n".join(sorted(set(names))).encode()
+        ).hexdigest()
+    if unlabelled.GROUP in config:
+        found["unlabelled.selection"] = unlabelled.facts(config)["selection_sha256"]
+    if start is not None and Path(start).is_file():
+        found["training.start_from"] = sha256_of(start)
+    return found
 
 
 def build_tracks(config: dict, root: str, subset: str, split: str | None = None) -> list[Track]:

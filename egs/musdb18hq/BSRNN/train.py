@@ -108,7 +108,8 @@ def run(
         UserError: for data or settings that cannot be trained on, or too little memory.
         NotFiniteLossError: if the loss became NaN or infinite.
     """
-    check_same_run(folder, config)
+    contents = recipe.contents(config)
+    check_same_run(folder, config, contents)
     pl.seed_everything(config["training"]["seed"], verbose=False)
     model, layout = build(config), data_layout.of(config)
     tracks = recipe.build_tracks(config, root, "train", "train")
@@ -119,6 +120,7 @@ def run(
         config,
         data_fingerprint=fingerprint(root, [*tracks, *validation]),
         unlabelled=unlabelled.facts(config),
+        contents=contents,
         extrapolate=bool(track_epochs),
     )
 
