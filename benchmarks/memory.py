@@ -4,10 +4,11 @@
     python benchmarks/memory.py --cards [--networks ...]   # which batch fits which GPU
 
 A saved byte counts once per storage that autograd keeps between forward and backward; parameters
-are left out. The counts are exact and need no GPU: forms of a CPU are counted in a real forward
-pass over 1 s of stereo, those of a GPU with fake tensors, which have shapes and no data. All are
-scaled to a sample of 3 s. The plain form is `plain.py` in float32, as the study trains it. The loss
-is L1 of waveforms and STFTs.
+are left out. The counts need no GPU: forms of a GPU are counted for 3 s of stereo with fake
+tensors, which have shapes and no data. Those of a CPU are counted in real forward passes over two
+short lengths, and continued to 3 s along the line through both, because every kept tensor grows
+with the number of frames or not at all. The plain form is `plain.py` in float32, as the study
+trains it. The loss is L1 of waveforms and STFTs.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from asteroid_bsrnn.losses import L1Loss
 from asteroid_bsrnn.masknn.recompute import MODES
 from asteroid_bsrnn.masknn.separator import set_activation_checkpointing
 
-COUNTED_SECONDS, SAMPLE_SECONDS = 1.0, 3.0
+SAMPLE_SECONDS, PEAK_SECONDS = 3.0, 1.0
 GIB = 2**30
 # The outermost of these modules that is running counts, then the innermost one of INNER.
 OUTER = {
@@ -169,7 +170,7 @@ def _kind(running: list[nn.Module]) -> str:
     return "STFT"
 
 
-def count(name: str, form: Form, *, batch: int = 1, seconds: float = COUNTED_SECONDS, **changes):
+def count(name: str, form: Form, *, batch: int = 1, seconds: float = SAMPLE_SECONDS, **changes):
     """Return the bytes by kind that `form` of a network saves for a batch.
 
     Args:
@@ -186,8 +187,31 @@ def count(name: str, form: Form, *, batch: int = 1, seconds: float = COUNTED_SEC
         network, like = form.build(name, **changes)
         with form.running(), saved_bytes(network.parameters()) as sizes:
             loss = loss_of(form, network, like, batch, seconds)
-        del loss
+        del loss, network, like
+    gc.collect()  # before the next network is built
     return dict(sizes)
+
+
+def count_sample(name: str, form: Form, seconds: float) -> dict[str, float]:
+    """Return the bytes by kind that `form` saves for a sample of `SAMPLE_SECONDS`.
+
+    Args:
+        name: a preset.
+        form: how it is trained.
+        seconds: the longer length that is counted of a form of a CPU; the other is half of it.
+
+    Raises:
+        ValueError: as in `count`.
+    """
+    if form.device == "cuda":
+        return count(name, form)
+    with FakeTensorMode():
+        stride = form.build(name)[1].encoder.filterbank.stride
+    lengths = (seconds / 2, seconds, SAMPLE_SECONDS)
+    short, long, whole = (round(44100 * length) // stride + 1 for length in lengths)
+    few, many = (count(name, form, seconds=length) for length in lengths[:2])
+    steps = (whole - short) / (long - short)
+    return {kind: few.get(kind, 0) + steps * (many[kind] - few.get(kind, 0)) for kind in many}
 
 
 def peak_of_step(name: str, form: Form, batch: int) -> int:
@@ -204,7 +228,7 @@ def _step(name: str, form: Form, batch: int) -> int:
     optimizer = torch.optim.Adam(network.parameters())
     for _ in range(2):
         with form.running():
-            loss = loss_of(form, network, like, batch, COUNTED_SECONDS)
+            loss = loss_of(form, network, like, batch, PEAK_SECONDS)
         loss.backward()
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
@@ -240,12 +264,12 @@ def needed_gib(name: str, form: Form) -> tuple[float, float]:
         fixed = 16 * sum(parameter.numel() for parameter in network.parameters())
         blocks = network.masker.separator.blocks
         rnn = next((m for m in network.modules() if isinstance(m, nn.LSTM)), None)
-    one, two = (sum(count(name, form, batch=b, seconds=SAMPLE_SECONDS).values()) for b in (1, 2))
+    one, two = (sum(count(name, form, batch=b).values()) for b in (1, 2))
     example = two - one
     fixed += one - example
     if form.checkpointing == "block":
         whole = replace(form, checkpointing="none")
-        kept = sum(count(name, whole, seconds=SAMPLE_SECONDS).values())
+        kept = sum(count(name, whole).values())
         example += (kept - one) // len(blocks)
     if rnn is not None:
         widths = network.masker.mask_estimator.weight.shape[0]
@@ -285,32 +309,31 @@ def report(options: argparse.Namespace) -> Iterator[str]:
     """Yield the lines of the table."""
     yield (
         f"asteroid-bsrnn {__version__}, torch {torch.__version__}. GiB saved for the backward pass "
-        f"of one sample of {SAMPLE_SECONDS:g} s of stereo, counted in {options.seconds:g} s and "
-        "scaled; parameters are left out. Peak: of a CPU process that takes training steps on "
-        f"{options.batch} samples of {COUNTED_SECONDS:g} s, in GiB."
+        f"of one sample of {SAMPLE_SECONDS:g} s of stereo, counted, not measured; parameters are "
+        "left out. Peak: of a CPU process that takes training steps on "
+        f"{options.batch} samples of {PEAK_SECONDS:g} s, in GiB."
     )
     yield "\n" + row("network", "form", "total", *KINDS, "peak")
     yield row(*["---"] * (len(KINDS) + 4))
-    scale = SAMPLE_SECONDS / options.seconds / GIB
     for name in options.networks:
         for form in FORMS:
             try:
-                sizes = count(name, form, seconds=options.seconds)
+                sizes = count_sample(name, form, options.seconds)
             except ValueError:  # it has no such form
                 continue
             peak = ""
             if name in options.peak and form.device == "cpu":
                 peak = f"{peak_of_step(name, form, options.batch) / GIB:.2f}"
             gc.collect()
-            parts = (f"{sizes.get(kind, 0) * scale:.2f}" for kind in KINDS)
-            yield row(name, form, f"{sum(sizes.values()) * scale:.2f}", *parts, peak)
+            parts = (f"{sizes.get(kind, 0) / GIB:.2f}" for kind in KINDS)
+            yield row(name, form, f"{sum(sizes.values()) / GIB:.2f}", *parts, peak)
 
 
 def main() -> None:
     """Count, print, and write the results to a file if one is named."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--networks", nargs="*", choices=presets.names(), default=presets.names())
-    parser.add_argument("--seconds", type=float, default=COUNTED_SECONDS, help="that are counted")
+    parser.add_argument("--seconds", type=float, default=0.5, help="counted of forms of a CPU")
     parser.add_argument("--peak", nargs="*", choices=presets.names(), default=[])
     parser.add_argument("--cards", action="store_true", help="batch sizes by GPU instead")
     parser.add_argument("--batch", type=int, default=2, help="samples in the steps of --peak")

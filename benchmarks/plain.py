@@ -164,7 +164,7 @@ class PlainBSRNN(nn.Module):
         config = like.get_model_args()
         plain = {"time_layer": "lstm", "band_layer": "lstm", "feature_groups": 1, "norm_groups": 1}
         plain |= {"causal": False, "bidirectional": True, "last_source_as_residual": False}
-        other = {name for name, value in plain.items() if config[name] != value}
+        other = {name for name, value in plain.items() if config.get(name) != value}
         if other or config["stereo"] == "naive":
             raise ValueError(f"no plain form of {sorted(other) or 'naive stereo'}")
         self.n_fft, self.hop = config["n_filters"], config["stride"]

@@ -6,20 +6,23 @@ import copy
 import subprocess
 import sys
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import torch
 
-from asteroid_bsrnn import zoo
+from asteroid_bsrnn import presets, zoo
 from asteroid_bsrnn.masknn.recompute import MODES
 from asteroid_bsrnn.masknn.separator import set_activation_checkpointing
+from asteroid_bsrnn.weights import reference
 
+from .kernels_checkpointing_test import deviation
 from .models_test import one_thread  # noqa: F401
 from .reference_test import FIXTURE
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
-from memory import GIB, Form, count  # noqa: E402
+from memory import GIB, Form, count, count_sample  # noqa: E402
 from plain import PlainBSRNN  # noqa: E402
 
 # Blocks of the networks, and seconds that a CPU computes.
@@ -60,6 +63,15 @@ def test_a_cpu_keeps_at_most(name, mode, most):
     assert 0.02 < kept(name, Form(precision="bfloat16", checkpointing=mode)) < most
 
 
+def test_continued_lengths_are_the_whole():
+    """What a CPU keeps of two short lengths tells what it keeps of a longer one."""
+    form = Form(precision="bfloat16")
+    with mock.patch("memory.SAMPLE_SECONDS", 0.6):
+        found = sum(count_sample("bsrnn_attention1", form, 0.2).values())
+    whole = sum(count("bsrnn_attention1", form, seconds=0.6).values())
+    assert found == pytest.approx(whole, rel=0.01)
+
+
 def test_kinds_add_up():
     sizes = count("obsrnn", Form(), seconds=SHORT, n_repeats=1)
     assert set(sizes) == {"LSTM", "linear", "attention", "TAC", "mask", "STFT", "loss"}
@@ -90,6 +102,38 @@ def gradient(network: torch.nn.Module, mixture: torch.Tensor) -> torch.Tensor:
     with torch.enable_grad():
         network(mixture).square().mean().backward()
     return mixture.grad
+
+
+@pytest.mark.parametrize(
+    "name", ["bsrnn", "bsrnn_tac_tanh", "bsrnn_attention1", "obsrnn", "obsrnn_simo"]
+)
+def test_gradients_of_parameters_equal_those_of_the_plain_form(name):
+    torch.manual_seed(0)
+    source = None if presets.is_simo(name) else "vocals"
+    network = presets.build(name, source, feature_dim=16, n_repeats=1)
+    plain = PlainBSRNN(network)
+    with torch.no_grad():
+        for parameter in plain.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    network.load_state_dict(reference.translate(plain.state_dict(), network))
+    mixture = torch.randn(2, 2, 9000)
+    for dtype, tolerance in ((torch.float64, 1e-10), (torch.float32, 1e-5)):
+        gradient(plain.double(), mixture.double())
+        parameters = plain.named_parameters(remove_duplicate=False)
+        gradients = {key: parameter.grad for key, parameter in parameters}
+        expected = reference.translate(gradients, network)
+        plain.zero_grad()
+        for mode in MODES:
+            own = copy.deepcopy(network).to(dtype)
+            set_activation_checkpointing(own, mode)
+            gradient(own, mixture.to(dtype))
+            found = {key: parameter.grad for key, parameter in own.named_parameters()}
+            assert deviation(found, expected) < tolerance, (dtype, mode)
+            norm = max(other.norm() for other in expected.values())
+            for key, other in expected.items():
+                # Biases before a normalisation have no gradient but for rounding.
+                error = (found[key].double() - other).norm() / max(other.norm(), norm / 100)
+                assert error < 10 * tolerance, (key, dtype, mode)
 
 
 def test_the_report(tmp_path):

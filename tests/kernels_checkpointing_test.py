@@ -7,6 +7,7 @@ import warnings
 
 import pytest
 import torch
+from torch.nn import functional as F
 
 from asteroid_bsrnn import UserError, presets
 from asteroid_bsrnn.kernels import keeps_little, normalised_lstm
@@ -92,15 +93,45 @@ def test_gradients_equal_those_of_float64(name, changes, mode):
     assert deviation(gradients(twice, mixture.double())[0], exact) < 1e-10
 
 
-def test_gradients_accumulate_over_batches():
+@pytest.mark.parametrize("mode", MODES)
+def test_two_accumulated_batches_are_one(mode):
     network, mixture = form_of("obsrnn", n_repeats=1)
-    set_activation_checkpointing(network, "selective")
-    first, second = (gradients(network, part)[0] for part in mixture.split(1))
+    set_activation_checkpointing(network, mode)
+    expected, _ = gradients(copy.deepcopy(network).double(), mixture.double())
     network.zero_grad()
     for part in mixture.split(1):
-        network(part).square().mean().backward()
-    for name, parameter in network.named_parameters():
-        torch.testing.assert_close(parameter.grad, first[name] + second[name])
+        (network(part).square().mean() / 2).backward()
+    found = {name: parameter.grad for name, parameter in network.named_parameters()}
+    assert deviation(found, expected) < 1e-5
+
+
+class GroupNorm(torch.nn.Module):
+    """What `SequenceNorm` is equivalent to, as torch computes it."""
+
+    def __init__(self, norm: SequenceNorm):
+        super().__init__()
+        self.weight, self.bias = norm.weight, norm.bias
+        self.n_groups, self.eps = norm.n_groups, norm.eps
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        rows = x.flatten(1, -2).permute(1, 2, 0)
+        rows = F.group_norm(rows, self.n_groups, self.weight, self.bias, self.eps)
+        return rows.permute(2, 0, 1).reshape(x.shape)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_gradients_of_convolutions_equal_those_with_plain_norms(mode):
+    network, mixture = form_of("bscnn", n_repeats=1)
+    plain = copy.deepcopy(network).double()
+    for module in list(plain.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, SequenceNorm):
+                setattr(module, name, GroupNorm(child))
+    expected, _ = gradients(plain, mixture.double())
+    set_activation_checkpointing(network, mode)
+    for dtype, tolerance in ((torch.float64, 1e-10), (torch.float32, 1e-5)):
+        found, _ = gradients(copy.deepcopy(network).to(dtype), mixture.to(dtype))
+        assert deviation(found, expected) < tolerance
 
 
 @pytest.mark.parametrize("recompute", [False, True])
@@ -166,29 +197,46 @@ def test_only_layers_that_it_computes_are_taken():
         assert not keeps_little(x, lstm, linear)
 
 
+class Twice(torch.nn.Module):
+    """A network that is called twice in one forward pass."""
+
+    def __init__(self, network: torch.nn.Module):
+        super().__init__()
+        self.network = network
+
+    def forward(self, mixture: torch.Tensor) -> torch.Tensor:
+        return self.network(mixture) + self.network(mixture.flip(-1))
+
+
 def train_on_rank(rank: int, address: str, folder: str) -> None:
-    """Take the gradients of two accumulated batches in one of two processes."""
+    """Take the gradients of two accumulated batches in one of two processes, for each mode."""
     torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo", address, rank=rank, world_size=2)
-    network, mixture = form_of("obsrnn", n_repeats=1)
-    set_activation_checkpointing(network, "selective")
-    parallel = torch.nn.parallel.DistributedDataParallel(network)
-    with parallel.no_sync():
+    for mode in MODES:
+        network, mixture = form_of("obsrnn", n_repeats=1)
+        set_activation_checkpointing(network, mode)
+        parallel = torch.nn.parallel.DistributedDataParallel(Twice(network))
+        with parallel.no_sync():
+            parallel(mixture[rank : rank + 1]).square().mean().backward()
         parallel(mixture[rank : rank + 1]).square().mean().backward()
-    parallel(mixture[rank : rank + 1]).square().mean().backward()
-    found = {name: parameter.grad for name, parameter in network.named_parameters()}
-    torch.save(found, f"{folder}/{rank}.pt")
+        found = {name: parameter.grad for name, parameter in network.named_parameters()}
+        torch.save(found, f"{folder}/{mode}{rank}.pt")
     torch.distributed.destroy_process_group()
 
 
-def test_two_processes(tmp_path):
+def test_two_processes_that_use_a_network_twice(tmp_path):
     arguments = (f"file://{tmp_path}/address", str(tmp_path))
     torch.multiprocessing.spawn(train_on_rank, arguments, nprocs=2)
     network, mixture = form_of("obsrnn", n_repeats=1)
-    parts = [gradients(network, part)[0] for part in mixture.split(1)]
-    expected = {name: parts[0][name] + parts[1][name] for name in parts[0]}
-    for rank in range(2):
-        assert deviation(torch.load(tmp_path / f"{rank}.pt"), expected) < 1e-5
+    twice = Twice(network.double())
+    parts = [gradients(twice, part.double())[0] for part in mixture.split(1)]
+    expected = {
+        name: parts[0][f"network.{name}"] + parts[1][f"network.{name}"]
+        for name, _ in network.named_parameters()
+    }
+    for mode in MODES:
+        for rank in range(2):
+            assert deviation(torch.load(tmp_path / f"{mode}{rank}.pt"), expected) < 1e-5
 
 
 @pytest.mark.parametrize("mode", MODES)

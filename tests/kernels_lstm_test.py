@@ -140,14 +140,14 @@ def test_networks_hold_their_outputs_with_the_fused_layer(monkeypatch):
     mixture = torch.randn(1, 2, 8000)
     calls = []
 
-    def plain(x, module, recurrence):
+    def plain(x, module, recurrence, *norm):
         calls.append(recurrence)
-        return bidirectional_lstm(x, module, "plain")
+        return bidirectional_lstm(x, module, "plain", *norm)
 
     with torch.no_grad():
         expected = network(mixture)
         monkeypatch.setattr(choose, "bidirectional_lstm", plain)
-        monkeypatch.setattr(choose, "_obstacle", lambda x, module: None)
+        monkeypatch.setattr(choose, "_obstacle", lambda *_: None)
         with kernels.use("triton"):
             torch.testing.assert_close(network(mixture), expected, rtol=1e-4, atol=1e-5)
     assert calls == ["triton", "triton"]

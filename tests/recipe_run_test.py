@@ -328,3 +328,38 @@ def test_too_little_memory_names_the_settings_that_help(tiny, tmp_path):
         UserError, match=r"--set training\.activation_checkpointing=selective, then"
     ):
         recipe_train.run(config, build, str(tiny / "data"), tmp_path / "run", accelerator="cpu")
+
+
+# Lets a program take a little more memory than the interpreter has.
+WITH_LITTLE_MEMORY = """
+import re, resource, runpy, sys
+more, *sys.argv = sys.argv[1:]
+size = int(re.search(r"VmSize:\\s+(\\d+)", open("/proc/self/status").read())[1]) * 1024
+resource.setrlimit(resource.RLIMIT_AS, (size + int(more), resource.RLIM_INFINITY))
+sys.path.insert(0, ".")
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux")
+@pytest.mark.parametrize(
+    ("checkpointing", "advice"),
+    [
+        ("none", "training.activation_checkpointing=selective"),
+        ("selective", "training.activation_checkpointing=block"),
+        ("block", "training.precision=bf16-mixed"),
+    ],
+)
+def test_a_user_sees_which_flag_saves_memory(tiny, tmp_path, checkpointing, advice):
+    changes = (
+        f"training.activation_checkpointing={checkpointing}", "training.max_epochs=1",
+        "training.batch_size=16", "data.samples_per_epoch=16", "data.segment=6.0",
+        "data.workers=0", "data.musdb18hq=false", f"data.validation_tracks={tiny / 'valid.txt'}",
+        "energy.track=false",
+    )  # fmt: skip
+    command = ["-c", WITH_LITTLE_MEMORY, 2**30, "train.py", "--root", tiny / "data"]
+    command += ["--row", "bsrnn", "--source", "vocals", "--exp_dir", tmp_path / "run"]
+    code, output = processes.run([*command, "--accelerator", "cpu", "--set", *changes], FOLDER)
+    assert code != 0
+    assert "Traceback" not in output
+    assert f"error: out of memory: try --set {advice}" in output.splitlines()[-1]

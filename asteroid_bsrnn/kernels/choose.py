@@ -69,33 +69,42 @@ def lstm(
     module: nn.LSTM,
     implementation: str | None = None,
     linear: nn.Linear | None = None,
+    norm: nn.Module | None = None,
 ) -> torch.Tensor:
     """Return the hidden states of an LSTM, or the result of a linear layer for them.
 
     Args:
-        x: (T, B, N).
+        x: (T, B, N), or (T, ..., N) with `norm`.
         module: an LSTM that starts from zeros.
         implementation: as in `use`; None means the one chosen there.
         linear: a layer to apply to the states. Passed here instead of called afterwards, it saves
             the concatenation of the states of both directions.
+        norm: a layer to apply to `x` first, with the method `affine` of `SequenceNorm`. Passed here
+            instead of called before, training with the Triton kernels does not keep its result.
 
     Returns:
-        (T, B, H), (T, B, 2H) of a bidirectional LSTM, or the output of `linear`. Under autocast in
-        autocast's type.
+        (T, B, H), (T, B, 2H) of a bidirectional LSTM, or the output of `linear`. B is the product
+        of the middle dimensions of `x`. Under autocast in autocast's type.
 
     Raises:
         UserError: if "triton" is chosen and not possible, or the implementation is unknown.
     """
     chosen = _checked(_chosen if implementation is None else implementation, VARIABLE)
     if chosen == "torch" or (chosen == "auto" and not _is_measured(x, module)):
-        return torch_lstm(x, module, linear)
-    reason = _obstacle(x, module)
+        return torch_lstm(_sequences(x, norm), module, linear)
+    reason = _obstacle(x, module, norm is not None)
     if reason is None:
-        hidden = bidirectional_lstm(x, module, "triton")
+        scale_and_shift = None if norm is None else norm.affine(x)
+        hidden = bidirectional_lstm(x, module, "triton", scale_and_shift)
         return hidden if linear is None else linear(hidden)
     if chosen == "auto":
-        return torch_lstm(x, module, linear)
+        return torch_lstm(_sequences(x, norm), module, linear)
     raise UserError(f"the LSTM cannot run on Triton: {reason}; choose 'auto' or 'torch'")
+
+
+def _sequences(x: torch.Tensor, norm: nn.Module | None) -> torch.Tensor:
+    """Return the input of an LSTM (T, B, N)."""
+    return x if norm is None else norm(x).flatten(1, -2)
 
 
 def _checked(implementation: str, name: str) -> str:
@@ -115,7 +124,7 @@ def _is_measured(x: torch.Tensor, module: nn.LSTM) -> bool:
     return module.hidden_size in sizes.get(dtype, ())
 
 
-def _obstacle(x: torch.Tensor, module: nn.LSTM) -> str | None:
+def _obstacle(x: torch.Tensor, module: nn.LSTM, normalised: bool = False) -> str | None:
     """Return why the kernels cannot compute this LSTM; None if they can."""
     try:
         import triton  # noqa: F401
@@ -133,7 +142,7 @@ def _obstacle(x: torch.Tensor, module: nn.LSTM) -> str | None:
         return "it needs one bidirectional layer with biases, no projection, and the steps first"
     if module.hidden_size % 16:
         return f"the hidden size must be a multiple of 16, not {module.hidden_size}"
-    if x.dim() != 3 or not x.numel():
+    if (x.dim() != 3 and not normalised) or not x.numel():
         return f"the input must be (steps, batch, features), none of them 0, not {tuple(x.shape)}"
     if not torch.is_autocast_enabled(x.device.type) and x.dtype != module.weight_hh_l0.dtype:
         return f"input and weights differ: {x.dtype} and {module.weight_hh_l0.dtype}"

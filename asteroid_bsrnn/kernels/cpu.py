@@ -52,6 +52,40 @@ def observed() -> bool:
     return torch.jit.is_tracing() or torch.compiler.is_compiling()
 
 
+def keeps_inputs(x: torch.Tensor) -> bool:
+    """Whether training uses functions that keep their inputs and compute the rest again.
+
+    Under `torch.compile`, which decides itself what to keep, and in traces, plain operations run.
+    """
+    return torch.is_grad_enabled() and x.numel() > 0 and not observed()
+
+
+def pieces_of(x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """Return `x` in pieces along its first dimension that fit the cache of a CPU; on a GPU, whole.
+
+    Tensors that differ in the last two dimensions are cut alike. Those of up to three are not cut.
+    """
+    if x.device.type != "cpu" or x.dim() < 4:
+        return (x,)
+    return x.split(max(ROWS // max(x.shape[1:-2].numel(), 1), 1))
+
+
+def prelu_gradients(
+    x: torch.Tensor, slope: torch.Tensor, gradient: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the gradients of the input `x` of a PReLU and, for each element, of its slope."""
+    return torch.where(x > 0, gradient, gradient * slope), gradient * x.clamp(max=0)
+
+
+def affine_gradients(
+    gradient: torch.Tensor, x: torch.Tensor, scale: torch.Tensor, shift: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return the gradients of the input, the scale and the shift of `x * scale + shift`."""
+    d_input = torch.mul(gradient, scale).to(x.dtype)
+    d_scale = torch.mul(gradient, x.to(scale.dtype)).sum_to_size(scale.shape)
+    return d_input, d_scale, gradient.to(shift.dtype).sum_to_size(shift.shape)
+
+
 def in_pieces(
     function: Callable[[torch.Tensor], torch.Tensor],
     x: torch.Tensor,
@@ -238,8 +272,9 @@ def attention(
 ) -> torch.Tensor:
     """`scaled_dot_product_attention` in less memory, with values weighted in their own precision.
 
-    For features of this width, torch computes everything in float32 and holds the weights of all
-    queries at once.
+    For features of this width, torch computes everything in float32 on a CPU, keeps that for the
+    gradients, and holds the weights of all queries at once. In training this function serves types
+    of 16 bits alone.
 
     Args:
         query: (..., T, D)
@@ -250,13 +285,15 @@ def attention(
     Returns:
         (..., T, V)
     """
-    if is_causal or not serves(query):
+    in_training = torch.is_grad_enabled() and query.dtype in (torch.bfloat16, torch.float16)
+    plain = query.device.type != "cpu" or observed()
+    if is_causal or plain or not (serves(query) or in_training):
         return F.scaled_dot_product_attention(query, key, value, is_causal=is_causal)
     with torch.autocast("cpu", enabled=False):
         wide = torch.promote_types(query.dtype, torch.float32)
         key = key.to(wide).mT * query.shape[-1] ** -0.5
         attended = [
             torch.softmax(rows.to(wide) @ key, dim=-1).to(value.dtype) @ value
-            for rows in query.split(QUERIES, dim=-2)
+            for rows in query.split(query.shape[-2] if in_training else QUERIES, dim=-2)
         ]
         return torch.cat(attended, dim=-2)

@@ -14,11 +14,16 @@ import importlib
 import torch
 from torch import nn
 
+from .cpu import affine, affine_gradients, keeps_inputs
+
 RECURRENCES = {"triton": "lstm_triton", "plain": "lstm_plain"}
 
 
 def bidirectional_lstm(
-    x: torch.Tensor, module: nn.LSTM, recurrence: str = "triton"
+    x: torch.Tensor,
+    module: nn.LSTM,
+    recurrence: str = "triton",
+    scale_and_shift: tuple[torch.Tensor, torch.Tensor] | None = None,
 ) -> torch.Tensor:
     """Return the hidden states of a bidirectional LSTM of one layer.
 
@@ -31,9 +36,11 @@ def bidirectional_lstm(
         x: (T, B, N), of any strides; T and B at least 1.
         module: the parameters; bidirectional, one layer, with biases.
         recurrence: "triton" or "plain".
+        scale_and_shift: `x`, then (T, ..., N), is multiplied by the one, and the other is added, in
+            their type. Training then keeps `x` alone, not the result too.
 
     Returns:
-        (T, B, 2H)
+        (T, B, 2H), where B is the product of the middle dimensions of `x`.
 
     Raises:
         RuntimeError: on a second backward: the gradient has no derivative.
@@ -46,13 +53,19 @@ def bidirectional_lstm(
     weight_ih = torch.cat([forward[0], reverse[0]])
     weight_hh = torch.stack([forward[1], reverse[1]])
     bias = torch.cat([forward[2], reverse[2]])
-    tensors = (x, weight_ih, weight_hh, bias)
-    kind = x.device.type
+    tensors = (weight_ih, weight_hh, bias)
+    kind, dtype = x.device.type, x.dtype
     if torch.is_autocast_enabled(kind):
         dtype = torch.get_autocast_dtype(kind)
         tensors = tuple(tensor.to(dtype) for tensor in tensors)
+    options = (recurrence, _tf32_allowed())
+    if scale_and_shift is not None:
+        if keeps_inputs(x):
+            return _NormalisedLSTM.apply(x, *scale_and_shift, *tensors, dtype, options)
+        x = affine(x, *scale_and_shift).flatten(1, -2)
+    tensors = (x.to(dtype), *tensors)
     save_cells = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
-    output, _ = _lstm(*tensors, recurrence, save_cells, _tf32_allowed())
+    output, _ = _lstm(*tensors, recurrence, save_cells, options[1])
     return output
 
 
@@ -150,3 +163,27 @@ def _refuse(ctx, *gradients):
 
 _lstm.register_autograd(_differentiate, setup_context=_keep)
 _lstm_backward.register_autograd(_refuse)
+
+
+class _NormalisedLSTM(torch.autograd.Function):
+    """The layer for `x * scale + shift`, which keeps `x`, the states and the cells."""
+
+    @staticmethod
+    def forward(ctx, x, scale, shift, weight_ih, weight_hh, bias, dtype, options):
+        recurrence, allow_tf32 = options
+        inputs = affine(x, scale, shift, dtype).flatten(1, -2)
+        weights = (weight_ih, weight_hh, bias)
+        output, cells = _lstm(inputs, *weights, recurrence, True, allow_tf32)
+        ctx.save_for_backward(x, scale, shift, *weights, output, cells)
+        ctx.dtype, ctx.options = dtype, options
+        return output
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, gradient):
+        x, scale, shift, *rest = ctx.saved_tensors
+        inputs = affine(x, scale, shift, ctx.dtype).flatten(1, -2)
+        d_inputs, *d_weights = _lstm_backward(gradient, inputs, *rest, *ctx.options)
+        with torch.autocast(x.device.type, enabled=False):
+            d_affine = affine_gradients(d_inputs.reshape(x.shape), x, scale, shift)
+        return *d_affine, *d_weights, None, None

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from .cpu import has_bfloat16, observed
+from .cpu import affine_gradients, has_bfloat16, observed
 from .lstm_onednn import PARAMETERS, Direction, is_one_bidirectional_layer, sequences_missing
 
 
@@ -121,12 +121,8 @@ class _NormalisedLSTM(torch.autograd.Function):
                 d_inputs = d_layer if d_inputs is None else d_inputs.add_(d_layer)
                 d_weights += [d.to(torch.float32) for d in others]
             d_inputs = d_inputs[:, : x.shape[1:-1].numel()].reshape(x.shape)
-            d_input = torch.mul(d_inputs, scale).to(x.dtype)
-            d_scale = torch.mul(d_inputs, x.to(scale.dtype)).sum_to_size(scale.shape)
-            d_shift = d_inputs.to(shift.dtype).sum_to_size(shift.shape)
-        return (
-            d_input, d_scale, d_shift, torch.cat(d_columns, dim=1), d_bias, *d_weights, None, None
-        )  # fmt: skip
+            d_affine = affine_gradients(d_inputs, x, scale, shift)
+        return *d_affine, torch.cat(d_columns, dim=1), d_bias, *d_weights, None, None
 
 
 def _normalised(

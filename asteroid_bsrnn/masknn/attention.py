@@ -17,6 +17,10 @@ from ..kernels import (
     computing_type,
     estimates_in_bfloat16,
     in_pieces,
+    keeps_inputs,
+    pieces_of,
+    prelu_gradients,
+    var_mean,
 )
 from .norm import normalisation
 
@@ -59,6 +63,9 @@ class HeadProjection(nn.Module):
         """Project a few frames, which fit the cache, in the type of `x`."""
         n_heads, head_dim = self.weight.shape[1:]
         y = self.linear(x)
+        if keeps_inputs(y):
+            y = y.unflatten(-1, (n_heads, head_dim))
+            return _ActivatedNorm.apply(y, self.slope, self.weight, self.bias, self.eps)
         # With one slope per feature instead of one per head, PReLU processes whole rows.
         slopes = self.slope.to(y.dtype).repeat_interleave(head_dim)
         y = F.prelu(y.flatten(0, 2), slopes).view(*y.shape[:3], n_heads, head_dim)
@@ -142,3 +149,54 @@ class FullBandAttention(nn.Module):
             update = self.output.project(update.flatten(3).to(self.output.weight.dtype))
             torch.add(piece, update.squeeze(3), out=place)
         return output
+
+
+class _ActivatedNorm(torch.autograd.Function):
+    """PReLU, normalisation and an affine map of (T, K, B, heads, dim), which keep their input."""
+
+    @staticmethod
+    def forward(ctx, y, slope, weight, bias, eps: float):
+        result, statistics = torch.empty(y.shape, dtype=y.dtype, device=y.device), []
+        with torch.autocast(y.device.type, enabled=False):
+            slopes, weight_, bias_ = slope.to(y.dtype).unsqueeze(-1), *_by_frame(weight, bias)
+            for place, piece in zip(pieces_of(result), pieces_of(y), strict=True):
+                activated = torch.where(piece > 0, piece, piece * slopes)
+                variance, mean = var_mean(activated, dim=(1, 4))
+                scale = torch.rsqrt(variance + eps)
+                statistics += [scale, -mean * scale]
+                normalised = torch.addcmul(statistics[-1], activated, scale)
+                place.copy_(torch.addcmul(bias_, normalised, weight_))
+        ctx.save_for_backward(y, slope, weight, bias, *statistics)
+        return result
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, gradient):
+        y, slope, weight, bias, *statistics = ctx.saved_tensors
+        wide = statistics[0].dtype
+        d_y = torch.empty(y.shape, dtype=y.dtype, device=y.device)
+        sums = [torch.zeros_like(tensor, dtype=wide) for tensor in (slope, weight, bias)]
+        d_slope, d_weight, d_bias = sums
+        with torch.autocast(y.device.type, enabled=False):
+            slopes, weight_, _ = slope.to(y.dtype).unsqueeze(-1), *_by_frame(weight, bias)
+            pieces = zip(pieces_of(d_y), pieces_of(y), pieces_of(gradient), strict=True)
+            for index, (place, piece, d) in enumerate(pieces):
+                scale, shift = statistics[2 * index : 2 * index + 2]
+                activated = torch.where(piece > 0, piece, piece * slopes)
+                normalised, d = torch.addcmul(shift, activated, scale), d.to(wide)
+                d_weight += (d * normalised).sum(0).sum(1)
+                d_bias += d.sum(0).sum(1)
+                d = d * weight_
+                mean = d.mean(4, keepdim=True).mean(1, keepdim=True)
+                product = (d * normalised).mean(4, keepdim=True).mean(1, keepdim=True)
+                d = (d - mean).addcmul_(normalised, product, value=-1).mul_(scale)
+                d, products = prelu_gradients(piece, slopes, d)
+                d_slope += products.sum(4).flatten(0, 2).sum(0)
+                place.copy_(d)
+        d_parameters = (d.to(p.dtype) for d, p in zip(sums, (slope, weight, bias), strict=True))
+        return d_y, *d_parameters, None
+
+
+def _by_frame(*parameters: torch.Tensor) -> list[torch.Tensor]:
+    """Return parameters (K, heads, dim) such that they broadcast with (T, K, B, heads, dim)."""
+    return [parameter.unsqueeze(1) for parameter in parameters]

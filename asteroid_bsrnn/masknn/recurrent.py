@@ -68,11 +68,10 @@ class ResidualRecurrent(nn.Module):
         if self._keeps_little(x):
             layers = {"module": self.rnn, "linear": self.linear, "recompute": self.recomputes}
             return normalised_lstm(x, *self.norm.affine(x), **layers)
-        sequences = self.norm(x).flatten(1, -2)
         if isinstance(self.rnn, nn.LSTM):
-            update = lstm(sequences, self.rnn, linear=self.linear)
+            update = lstm(x, self.rnn, linear=self.linear, norm=self.norm)
         else:
-            update = self.linear(self.rnn(sequences)[0])
+            update = self.linear(self.rnn(self.norm(x).flatten(1, -2))[0])
         return update.reshape(x.shape)
 
     def _keeps_little(self, x: torch.Tensor) -> bool:

@@ -13,7 +13,15 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ..kernels import ROWS, computing_type, in_pieces, linear
+from ..kernels import (
+    ROWS,
+    computing_type,
+    in_pieces,
+    keeps_inputs,
+    linear,
+    pieces_of,
+    prelu_gradients,
+)
 
 ACTIVATIONS = {"tanh": nn.Tanh, "prelu": nn.PReLU}
 
@@ -49,6 +57,10 @@ class TAC(nn.Module):
         return in_pieces(exchange, x, dim=0, size=ROWS, residual=True, overwrite=overwrite)
 
     def _exchange(self, x: torch.Tensor) -> torch.Tensor:
+        if keeps_inputs(x) and isinstance(self.activation, nn.PReLU):
+            layers = (self.transform, self.average, self.concatenate)
+            parameters = [parameter for layer in layers for parameter in layer.parameters()]
+            return _Exchange.apply(x, self.activation.weight, *parameters)
         transformed = self.activation(self.transform(x))
         average = self.activation(self.average(transformed.mean(dim=-2, keepdim=True)))
         # The linear layer of the concatenation, without a copy of the average for each channel.
@@ -77,3 +89,86 @@ class TAC(nn.Module):
             return joined.tanh_() if slope is None else F.leaky_relu_(joined, slope)
 
         return exchange
+
+
+class _Exchange(torch.autograd.Function):
+    """`TAC._exchange` with PReLU, which keeps the input of each PReLU and not its output too."""
+
+    @staticmethod
+    def forward(ctx, x: torch.Tensor, slope: torch.Tensor, *parameters: torch.Tensor):
+        kind = x.device.type
+        autocast = torch.is_autocast_enabled(kind)
+        ctx.dtype = torch.get_autocast_dtype(kind) if autocast else x.dtype
+        with torch.autocast(kind, enabled=False):
+            transform, b_transform, average, b_average, joint, b_joint = (
+                parameter.to(ctx.dtype) for parameter in parameters
+            )
+            own, shared = joint.chunk(2, dim=1)
+            slopes, kept, results = slope.to(ctx.dtype), [], []
+            for rows in pieces_of(x):
+                transformed = F.linear(rows.to(ctx.dtype), transform, b_transform)
+                activated = F.prelu(transformed, slopes)
+                averaged = F.linear(activated.mean(dim=-2, keepdim=True), average, b_average)
+                joined = F.linear(activated, own, b_joint)
+                joined += F.linear(F.prelu(averaged, slopes), shared)
+                results.append(F.prelu(joined, slopes))
+                kept += [transformed, averaged, joined]
+        ctx.save_for_backward(x, slope, *parameters, *kept)
+        return torch.cat(results) if len(results) > 1 else results[0]
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, gradient: torch.Tensor):
+        x, slope, *rest = ctx.saved_tensors
+        parameters, kept = rest[:6], rest[6:]
+        sums = [torch.zeros_like(p, dtype=_wide(p)) for p in (slope, *parameters)]
+        d_slope, *d_layers = sums
+        d_own, d_shared = d_layers[4].chunk(2, dim=1)
+        d_inputs = []
+        with torch.autocast(x.device.type, enabled=False):
+            transform, _, average, _, joint, _ = (p.to(ctx.dtype) for p in parameters)
+            own, shared = joint.chunk(2, dim=1)
+            slopes = slope.to(ctx.dtype)
+            for index, (rows, d) in enumerate(zip(pieces_of(x), pieces_of(gradient), strict=True)):
+                transformed, averaged, joined = kept[3 * index : 3 * index + 3]
+                activated = F.prelu(transformed, slopes)
+                d_joined = _through_prelu(joined, slopes, d, d_slope)
+                _add_products(d_joined, activated, d_own, d_layers[5])
+                d_activated = d_joined @ own
+                d_joined = d_joined.sum(dim=-2, keepdim=True)
+                _add_products(d_joined, F.prelu(averaged, slopes), d_shared)
+                d_averaged = _through_prelu(averaged, slopes, d_joined @ shared, d_slope)
+                mean = activated.mean(dim=-2, keepdim=True)
+                _add_products(d_averaged, mean, d_layers[2], d_layers[3])
+                d_activated += (d_averaged @ average) / x.shape[-2]
+                d_transformed = _through_prelu(transformed, slopes, d_activated, d_slope)
+                _add_products(d_transformed, rows.to(ctx.dtype), d_layers[0], d_layers[1])
+                d_inputs.append((d_transformed @ transform).to(x.dtype))
+        d_input = torch.cat(d_inputs) if len(d_inputs) > 1 else d_inputs[0]
+        return d_input, *(d.to(p.dtype) for d, p in zip(sums, (slope, *parameters), strict=True))
+
+
+def _wide(x: torch.Tensor) -> torch.dtype:
+    return torch.promote_types(x.dtype, torch.float32)
+
+
+def _through_prelu(
+    x: torch.Tensor, slope: torch.Tensor, gradient: torch.Tensor, d_slope: torch.Tensor
+) -> torch.Tensor:
+    """Return the gradient of the input `x` of a PReLU, and add that of its slope to `d_slope`."""
+    gradient, products = prelu_gradients(x, slope, gradient)
+    d_slope += products.sum(dtype=d_slope.dtype)
+    return gradient
+
+
+def _add_products(
+    gradient: torch.Tensor,
+    x: torch.Tensor,
+    d_weight: torch.Tensor,
+    d_bias: torch.Tensor | None = None,
+) -> None:
+    """Add the gradients of the weight and the bias of a linear layer with the input `x`."""
+    rows = gradient.flatten(0, -2)
+    d_weight += rows.mT @ x.flatten(0, -2)
+    if d_bias is not None:
+        d_bias += rows.sum(dim=0, dtype=d_bias.dtype)
