@@ -117,11 +117,12 @@ def test_gradients_of_parameters_equal_those_of_the_plain_form(name):
             parameter.add_(0.05 * torch.randn_like(parameter))
     network.load_state_dict(reference.translate(plain.state_dict(), network))
     mixture = torch.randn(2, 2, 9000)
-    for dtype, tolerance in ((torch.float64, 1e-10), (torch.float32, 1e-5)):
-        gradient(plain.double(), mixture.double())
+    for dtype, tolerance in ((torch.float64, 1e-10), (torch.float32, 2e-5)):
+        gradient(plain.to(dtype), mixture.to(dtype))
         parameters = plain.named_parameters(remove_duplicate=False)
         gradients = {key: parameter.grad for key, parameter in parameters}
-        expected = reference.translate(gradients, network)
+        if dtype == torch.float64:
+            expected = reference.translate(gradients, network)
         plain.zero_grad()
         for mode in MODES:
             own = copy.deepcopy(network).to(dtype)

@@ -109,7 +109,6 @@ def test_layers_are_those_of_plain_operations(layer, dtype):
             ]
         )
     _, plain, own = errors
-    if dtype == torch.float32:
-        assert max(own) < 1e-4, "sums of a million elements"
+    assert max(own[:2]) < (1e-6 if dtype == torch.float32 else 3e-2)
     # Rounding differs, but is as small as that of plain operations in the same type.
-    assert sum(own) < 1.2 * sum(plain) + 1e-5
+    assert sum(own) < 1.5 * sum(plain) + 1e-5
