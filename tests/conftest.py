@@ -1,14 +1,17 @@
 """Threads and signals of all tests, and what files of tests share."""
 
+import gc
+import multiprocessing.spawn
 import os
 import signal
 
 import pytest
-import torch
 from filelock import FileLock
 
-# The networks of the tests are small: several threads would only wait for each other.
-torch.set_num_threads(1)
+from . import warm_python
+
+# What is imported for the tests stays: to look for garbage in it takes a tenth of the time.
+gc.disable()
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Other tests run at the same time as the programs that this one starts.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -25,6 +28,24 @@ LONG = (
     "metrics_test.py", "kernels_lstm_test.py", "evaluation_paper_test.py", "recipe_resume_test.py",
     "kernels_benchmark_test.py", "peers_spleeter_test.py", "song_test.py",
 )  # fmt: skip
+
+
+def pytest_configure(config):
+    """Prepare a process that runs tests, or the one that starts such processes."""
+    if config.getoption("numprocesses", None) and "PYTEST_XDIST_WORKER" not in os.environ:
+        os.environ[warm_python.VARIABLE] = warm_python.python()
+        return
+    import torch
+
+    # The networks of the tests are small: several threads would only wait for each other.
+    torch.set_num_threads(1)
+    multiprocessing.spawn.get_executable = lambda: os.fsencode(warm_python.python())
+
+
+def pytest_collection_finish():
+    """Look for garbage from here on, in what the tests make."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items):
