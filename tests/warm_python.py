@@ -111,8 +111,10 @@ def serve(address: str) -> None:
     listener.bind(address)
     listener.listen(64)
     print("listening", flush=True)
-    for name in MODULES:
-        importlib.import_module(name)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # they would stand in the output of the first test
+        for name in MODULES:
+            importlib.import_module(name)
     # What programs start in their turn is warm too.
     sys.executable = str(Path(address).with_name("python"))
     multiprocessing.spawn.set_executable(sys.executable)
@@ -219,7 +221,8 @@ def _run(descriptors: list[int]) -> None:
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
         try:
-            stream.flush()
+            if not stream.closed:
+                stream.flush()
         except OSError:
             code = code or 120
     if code < 0:
