@@ -6,8 +6,9 @@ PYTHON_IN_VENV := .venv/bin/python
 .PHONY: help setup demo report test test-slow lint format clean
 
 # A file of tests is a unit of work for a core: its fixtures are made once. tests/conftest.py has the
-# order of the files.
-PYTEST := $(PYTHON_IN_VENV) -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+# order of the files. The programs that tests start import what is compiled, whatever the
+# environment says.
+PYTEST := PYTHONDONTWRITEBYTECODE= $(PYTHON_IN_VENV) -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /make \1\t/' | expand -t 16

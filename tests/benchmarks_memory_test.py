@@ -18,7 +18,8 @@ from asteroid_bsrnn.weights import reference
 
 from .kernels_checkpointing_test import deviation
 from .models_test import one_thread  # noqa: F401
-from .reference_test import FIXTURE
+from .reference_test import load_fixture
+from .warm_python import python
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
@@ -82,7 +83,7 @@ def test_kinds_add_up():
 
 @pytest.mark.parametrize("name", ["base_vocals", "opt_bass"])
 def test_gradients_equal_those_of_the_plain_form(name):
-    golden = FIXTURE["networks"][name]
+    golden = load_fixture()["networks"][name]
     network = zoo.from_reference(golden["state_dict"], golden["config"], golden["targets"])
     plain = PlainBSRNN(network)
     state = {key: value for key, value in golden["state_dict"].items() if "window" not in key}
@@ -139,7 +140,7 @@ def test_gradients_of_parameters_equal_those_of_the_plain_form(name):
 
 def test_the_report(tmp_path):
     page = tmp_path / "memory.md"
-    command = [sys.executable, BENCHMARKS / "memory.py", "--networks", "bsrnn_gru"]
+    command = [python(), BENCHMARKS / "memory.py", "--networks", "bsrnn_gru"]
     done = subprocess.run([*command, "--output", page, "--seconds", "0.1"], capture_output=True,
                           text=True, timeout=300)  # fmt: skip
     assert done.returncode == 0, done.stderr

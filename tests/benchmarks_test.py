@@ -10,7 +10,7 @@ import torch
 
 from asteroid_bsrnn import BSRNN, presets, zoo
 
-from .reference_test import EVERY, FIXTURE, relative_error
+from .reference_test import EVERY, load_fixture, relative_error
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
@@ -21,7 +21,7 @@ SERVED = ["base_vocals", "opt_bass"]
 
 @pytest.mark.parametrize("name", SERVED)
 def test_plain_networks_are_equal_to_the_reference(name):
-    golden = FIXTURE["networks"][name]
+    golden = load_fixture()["networks"][name]
     network = zoo.from_reference(golden["state_dict"], golden["config"], golden["targets"])
     plain = PlainBSRNN(network).eval()
     state = {key: value for key, value in golden["state_dict"].items() if "window" not in key}
@@ -33,7 +33,7 @@ def test_plain_networks_are_equal_to_the_reference(name):
 
 def test_plain_networks_of_four_sources_are_equal_to_the_package():
     """The fixture has no such network, so that the package's own is the reference."""
-    golden = FIXTURE["networks"]["opt_bass"]
+    golden = load_fixture()["networks"]["opt_bass"]
     one = zoo.from_reference(golden["state_dict"], golden["config"], golden["targets"])
     torch.manual_seed(0)
     plain = PlainBSRNN(BSRNN(**{**one.get_model_args(), "sources": presets.SOURCES})).eval()

@@ -1,14 +1,17 @@
 """Threads and signals of all tests, and what files of tests share."""
 
+import gc
+import multiprocessing.spawn
 import os
 import signal
 
 import pytest
-import torch
 from filelock import FileLock
 
-# The networks of the tests are small: several threads would only wait for each other.
-torch.set_num_threads(1)
+from . import warm_python
+
+# What is imported for the tests stays: to look for garbage in it takes a tenth of the time.
+gc.disable()
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Other tests run at the same time as the programs that this one starts.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -20,11 +23,30 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
 # Files of few tests that take long. They come first, lest the last of them keeps one core busy
 # while the others have nothing left to do.
 LONG = (
-    "recipe_run_test.py", "voices_singing_test.py", "report_test.py", "generate_test.py",
-    "docs_commands_test.py", "weights_install_test.py", "audio_test.py", "recipe_finetune_test.py",
-    "metrics_test.py", "kernels_lstm_test.py", "evaluation_paper_test.py", "recipe_resume_test.py",
-    "kernels_benchmark_test.py", "peers_spleeter_test.py", "song_test.py",
+    "docs_commands_test.py", "report_test.py", "recipe_run_test.py", "recipe_finetune_test.py",
+    "weights_install_test.py", "generate_test.py", "kernels_lstm_test.py",
+    "voices_singing_test.py", "audio_test.py", "recipe_resume_test.py", "separate_cli_test.py",
+    "evaluation_paper_test.py", "peers_spleeter_test.py", "metrics_test.py",
+    "kernels_benchmark_test.py", "song_test.py",
 )  # fmt: skip
+
+
+def pytest_configure(config):
+    """Prepare a process that runs tests, or the one that starts such processes."""
+    if config.getoption("numprocesses", None) and "PYTEST_XDIST_WORKER" not in os.environ:
+        os.environ[warm_python.VARIABLE] = warm_python.python()
+        return
+    import torch
+
+    # The networks of the tests are small: several threads would only wait for each other.
+    torch.set_num_threads(1)
+    multiprocessing.spawn.get_executable = lambda: os.fsencode(warm_python.python())
+
+
+def pytest_collection_finish():
+    """Look for garbage from here on, in what the tests make."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items):

@@ -224,9 +224,12 @@ def material(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def environment() -> dict[str, str]:
+def environment(tmp_path_factory) -> dict[str, str]:
     """A warm interpreter first, the programs beside this one's, and this package."""
-    folders = [Path(python()).parent, Path(sys.executable).parent]
+    command = tmp_path_factory.mktemp("bin") / "asteroid-bsrnn"
+    command.write_text(f'#!/bin/sh\nexec {shlex.quote(python())} -m asteroid_bsrnn "$@"\n')
+    command.chmod(0o755)
+    folders = [command.parent, Path(python()).parent, Path(sys.executable).parent]
     path = os.pathsep.join([*map(str, folders), os.environ["PATH"]])
     return {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 

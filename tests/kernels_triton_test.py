@@ -20,8 +20,9 @@ if not INTERPRETED and not torch.cuda.is_available():
 lstm_triton = pytest.importorskip("asteroid_bsrnn.kernels.lstm_triton")
 
 DEVICE = "cpu" if INTERPRETED else "cuda"
-# (T, B, N, H); the interpreter takes a millisecond for what a GPU does in a microsecond.
-SHAPES = [(1, 40, 16, 64), (2, 130, 24, 64), (2, 20, 24, 256), (5, 17, 40, 96), (9, 3, 16, 128)]
+# (T, B, N, H); the interpreter takes a millisecond for what a GPU does in a microsecond. One step
+# and several, one tile of the batch and several, two and three tiles of the hidden size.
+SHAPES = [(1, 40, 16, 64), (2, 130, 24, 64), (5, 17, 40, 96), (9, 3, 16, 64)]
 STRIDED = [(1, 1, 5, 64), (2, 33, 9, 96), (6, 5, 7, 16)]
 # Many steps, many tiles of the batch, and tiles that neither batch nor hidden size fill; rounding
 # adds up over the steps, so that the longest are in 16 bits.
@@ -78,7 +79,7 @@ def test_types_of_16_bits(shape, dtype):
 def test_a_long_sequence(monkeypatch):
     if INTERPRETED:
         monkeypatch.setattr(lstm_triton, "choose_tiles", wide_tiles)
-    assert_close((41, 3, 16, 128))
+    assert_close((41, 3, 16, 64))
 
 
 @pytest.mark.slow

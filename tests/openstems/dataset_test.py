@@ -20,6 +20,7 @@ from openstems.manifest import read_manifest
 from openstems.splits import SongId, check, first_songs, split_of_digest
 from openstems.writing import sha256_of
 
+from ..warm_python import python
 from . import tones
 from .conftest import RECIPE
 from .tones import settings
@@ -126,9 +127,10 @@ def test_another_seed_gives_other_songs(built, tmp_path, pip_materials):
 def test_a_killed_build_goes_on(built, tmp_path, pip_materials):
     script = tmp_path / "build.py"
     script.write_text(
-        "import sys\n"
+        "import multiprocessing, sys\n"
         f"sys.path[:0] = [{str(ROOT)!r}, {str(RECIPE)!r}]\n"
         "if __name__ == '__main__':\n"
+        f"    multiprocessing.set_executable({python()!r})\n"
         "    from openstems.materials import Materials\n"
         "    from tests.openstems import tones\n"
         "    from openstems.dataset import build\n"
@@ -155,9 +157,10 @@ def test_a_killed_build_goes_on(built, tmp_path, pip_materials):
 def test_ctrl_c_stops_cleanly_and_keeps_what_is_finished(tmp_path):
     script = tmp_path / "build.py"
     script.write_text(
-        "import sys\n"
+        "import multiprocessing, sys\n"
         f"sys.path[:0] = [{str(ROOT)!r}, {str(RECIPE)!r}]\n"
         "if __name__ == '__main__':\n"
+        f"    multiprocessing.set_executable({python()!r})\n"
         "    from openstems.materials import Materials\n"
         "    from tests.openstems import tones\n"
         "    from openstems.dataset import build\n"
