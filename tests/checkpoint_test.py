@@ -25,7 +25,7 @@ import pytest
 import torch
 from asteroid.models import BaseModel
 
-from asteroid_bsrnn import BSCNN, BSRNN, PerSourceSeparator, UserError
+from asteroid_bsrnn import BSCNN, BSRNN, PerSourceSeparator, UserError, zoo
 from asteroid_bsrnn.models.arguments import plain
 from asteroid_bsrnn.weights import checkpoint
 
@@ -445,6 +445,23 @@ def test_a_very_deep_file_is_refused(tmp_path):
     shallow = pickled.replace(b"]" * depth, b"]" * 3).replace(b"a" * (depth - 1), b"aa")
     assert pickle.loads(shallow) == {"a": [[[]]]}
     assert checkpoint.load_lightning(write_archive(path, shallow)) == {"a": [[[]]]}
+
+
+def test_weights_of_other_bands_are_refused_in_clear_words(tmp_path):
+    # Earlier versions built networks of a guitar with the bands of "joint".
+    model = BSRNN(sources=["guitar"], **{**SMALL, "bands": "joint", "n_filters": 2048}).eval()
+    path = checkpoint.save_model(model, tmp_path / "guitar.pth")
+    conf = torch.load(path, weights_only=True)
+    conf["model_args"]["bands"] = None
+    checkpoint.save_dict(conf, path)
+    words = r"size mismatch: \S+ has the shape \(.*\), the model needs \(.*bands='joint'\)"
+    with pytest.raises(UserError, match=words) as caught:
+        checkpoint.load_model(path)
+    assert len(str(caught.value)) < 500
+    loaded = zoo.load(path, bands="joint")
+    signal = torch.randn(1, 2, 5000)
+    with torch.no_grad():
+        torch.testing.assert_close(loaded(signal), model(signal))
 
 
 if __name__ == "__main__":

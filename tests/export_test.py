@@ -17,6 +17,7 @@ import torch
 from asteroid_bsrnn import BSRNN, PerSourceSeparator, Separator, cli, peers, presets, zoo
 from asteroid_bsrnn.errors import UserError
 from asteroid_bsrnn.export import Masker, export
+from asteroid_bsrnn.models import Ensemble
 from asteroid_bsrnn.weights import checkpoint
 
 from .sounds import decibels, noise, refused, write
@@ -155,10 +156,35 @@ def test_waveform_models_of_a_fixed_length(tmp_path, suffix):
     torch.testing.assert_close(run(path, mixture), expected, atol=1e-4, rtol=0)
 
 
+def test_a_bag_is_exported_from_waveform_to_waveforms(tmp_path, capsys):
+    """Two models of different windows; the second one hears what the first one leaves."""
+    torch.manual_seed(0)
+    networks = {
+        "vocals": BSRNN(sources=["vocals"], **TINY),
+        "other": BSRNN(sources=["drums", "other"], **{**TINY, "n_filters": 1024}, stereo="naive"),
+    }
+    for name, network in networks.items():
+        checkpoint.save_model(network, tmp_path / f"{name}.pth")
+    bag = tmp_path / "bag.yml"
+    bag.write_text("models:\n  - vocals.pth\n  - {model: other.pth, input: residual}\n")
+    path = tmp_path / "bag.pt2"
+    assert cli.main(["export", str(bag), "-o", str(path)]) == 2
+    assert "a bag has no masker" in capsys.readouterr().err and not path.exists()
+    assert cli.main(["export", str(bag), "-o", str(path), "--seconds", "0.1"]) == 0
+    out = capsys.readouterr().out
+    assert "(batch, 2, 4410) -> (batch, 3, 2, 4410); sources: vocals, drums, other" in out
+    mixture = torch.randn(2, 2, 4410)
+    with torch.no_grad():
+        expected = zoo.load(bag)(mixture)
+    torch.testing.assert_close(run(path, mixture), expected, atol=1e-4, rtol=0)
+
+
 def test_what_cannot_be_exported(tmp_path, capsys):
     model = everything()
-    with refused("cannot be exported; BSRNN, BSCNN"):
-        export(peers.build("xumx", ["bass"], hidden_size=8, n_layers=2), tmp_path / "a.onnx")
+    peer = peers.build("xumx", ["bass"], hidden_size=8, n_layers=2)
+    for network in (peer, Ensemble.of([model, peer], [{"vocals": 1}, {"bass": 1}])):
+        with refused("XUMXPeer cannot be exported; BSRNN, BSCNN"):
+            export(network, tmp_path / "a.onnx", seconds=1)
     with refused("a.txt", ".onnx or .pt2"):
         export(model, tmp_path / "a.txt")
     with refused("more than half a window of 512 samples"):

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import runpy
 import subprocess
 import sys
@@ -18,10 +19,11 @@ from asteroid_bsrnn.costs import ledger
 
 from . import tiny_stems
 from .recipe_run_test import recipe_main
-from .tiny_musdb import validation_names
+from .tiny_musdb import make_tiny_recipe, validation_names
 from .warm_python import python
 
 FOLDER = Path(__file__).parent.parent / "egs" / "musdb18hq" / "BSRNN"
+COMPARE = FOLDER.parent / "compare"
 STEMS = FOLDER / "conf" / "stems"
 SMALL = (
     "model.feature_dim=8",
@@ -168,6 +170,52 @@ def test_a_network_of_the_study_is_trained_on_with_other_stems(two_stems, tmp_pa
     mixture = torch.randn(1, 2, 20000)
     with torch.no_grad():
         torch.testing.assert_close(after(mixture)[:, 0], before(mixture)[:, 0])
+
+
+def test_a_peer_and_bsrnn_are_compared_on_other_stems(tmp_path, capsys):
+    """`compare/train.py --layout` gives all models the same sources."""
+    make_tiny_recipe(tmp_path, train=2, valid=1, test=1, seconds=1.5)
+    layout = STEMS / "two_stems.yml"
+    sources = ["vocals", "accompaniment"]
+    sizes = {
+        "open_unmix": ["hidden_size=8", "n_layers=1", "n_filters=1024", "stride=512"],
+        "simo_bsrnn": ["feature_dim=4", "n_repeats=1", "mask_expansion=1"],
+    }
+    running = {}
+    for name, given in sizes.items():
+        changes = [f"model.{size}" for size in given]
+        changes += [f"data.validation_tracks={tmp_path / 'valid.txt'}", "data.musdb18hq=false"]
+        changes += ["data.segment=0.5", "data.samples_per_epoch=4", "data.workers=0"]
+        changes += ["data.activity_detection=false", "energy.track=false"]
+        command = [python(), "train.py", "--root", tmp_path / "data", "--model", name]
+        command += ["--layout", layout, "--exp_dir", tmp_path / name, "--max_steps", "1"]
+        command += ["--accelerator", "cpu", "--set", *changes]
+        running[name] = subprocess.Popen(
+            list(map(str, command)),
+            cwd=COMPARE,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+    for name, process in running.items():
+        output, _ = process.communicate(timeout=300)
+        assert process.returncode == 0, output
+        assert list(ledger.read(tmp_path / name)["best"]["usdr"]) == sources
+        latest = next((tmp_path / name / "checkpoints").glob("latest-*.ckpt"))
+        for file in (tmp_path / name / "best_model.pth", latest):
+            assert list(zoo.load(file).sources) == sources
+    table = tmp_path / "table.csv"
+    command = ["compare", *[tmp_path / name for name in sizes], "--root", tmp_path / "data"]
+    command += ["--layout", layout, "--output", tmp_path / "scores", "--costs", "none"]
+    assert cli.main(list(map(str, [*command, "--device", "cpu", "-o", table]))) == 0
+    capsys.readouterr()
+    rows = {row["model"]: row for row in csv.DictReader(table.open())}
+    assert set(rows) == set(sizes)
+    for row in rows.values():
+        figures = [key for key in row if re.fullmatch("usdr_[a-z]+", key)]
+        assert figures == ["usdr_vocals", "usdr_accompaniment", "usdr_mean"]
+        assert all(abs(float(row[f"usdr_{source}"])) < 200 for source in sources)
 
 
 def test_what_is_wrong_with_the_stems_is_named(two_stems, tmp_path):

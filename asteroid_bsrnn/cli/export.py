@@ -78,8 +78,7 @@ def _show(exported) -> None:
     print(f"{exported.path}: {facts['kind']}, {form}, {size:.1f} MB")
     shapes = [f"({', '.join(map(str, s))})" for s in (exported.input_shape, exported.output_shape)]
     print(f"{' -> '.join(shapes)}; sources: {', '.join(facts['sources'])}")
-    print(
-        f"STFT of {facts['n_fft']} samples, hop {facts['hop']}, periodic {facts['window']} window, "
-        f"{facts['sample_rate']} Hz"
-    )
+    if "n_fft" in facts:
+        stft = f"STFT of {facts['n_fft']} samples, hop {facts['hop']}, "
+        print(f"{stft}periodic {facts['window']} window, {facts['sample_rate']} Hz")
     print(f"largest difference from PyTorch: {exported.error:.1e} of the largest estimate")

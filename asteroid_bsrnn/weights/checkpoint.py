@@ -172,7 +172,7 @@ def _of_training(loaded: Mapping, path: str | os.PathLike) -> dict:
         arguments = dict(config["model"])
         layout = config.get("layout")  # a run on MUSDB18's stems has none
         if "peer" in arguments:
-            sources = layout["stems"] if layout else presets.SOURCES
+            sources = arguments.pop("sources", layout["stems"] if layout else presets.SOURCES)
             network = peers.build(arguments.pop("peer"), list(sources), **arguments)
         else:
             preset, source = arguments.pop("preset"), config["run"]["source"]
@@ -234,8 +234,30 @@ def _build(conf: Mapping, stems: str | Sequence[str] | None) -> SourceModel:
         key: _as_type(value, kinds[key]) if key in kinds else value
         for key, value in conf["state_dict"].items()
     }
+    _check_shapes(model, state)
     model.load_state_dict(state, assign=True)
     return model
+
+
+def _check_shapes(model: SourceModel, state: Mapping[str, torch.Tensor]) -> None:
+    """Raise a `ValueError` that names one weight if any have another shape than the model's."""
+    own = model.state_dict()
+    differing = [key for key in own if key in state and state[key].shape != own[key].shape]
+    if not differing:
+        return
+    key = differing[0]
+    words = (
+        f"size mismatch: {key} has the shape {tuple(state[key].shape)}, the model needs "
+        f"{tuple(own[key].shape)} ({len(differing)} weights differ)"
+    )
+    for network in getattr(model, "networks", [model]):
+        if isinstance(network, BandSplitModel) and network.get_model_args()["bands"] is None:
+            words += (
+                f"; it has no band table (bands: null), and the one for {network.sources[0]} may "
+                "have changed since it was trained: give it, as in zoo.load(path, bands='joint')"
+            )
+            break
+    raise ValueError(words)
 
 
 def _as_type(value: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:

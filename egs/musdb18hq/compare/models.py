@@ -45,6 +45,8 @@ def resolve(model: str, source: str | None, changes: dict) -> dict:
         base, ("conf/common.yml", common), (str(own), configuration.load(own)), ("--set", changes)
     )
     recipe.check_amounts(config)
+    if "sources" in config["model"]:
+        data_layout.check_sources(config["model"], data_layout.of(config))
     config = unlabelled.without_unused(data_layout.complete(config), base)
     return {"run": {"row": model, "source": None}, **config}
 
@@ -57,8 +59,28 @@ def configure(options) -> dict:
         training["seed"] = options.seed
     if options.precision is not None:
         training["precision"] = recipe.PRECISIONS.get(options.precision, options.precision)
+    if options.layout is not None:
+        changes = _combined(of_other_stems(options.layout, options.source), changes)
     config = resolve(options.model, options.source, changes)
     return {**config, "budget": {"minutes": options.max_minutes, "steps": options.max_steps}}
+
+
+def of_other_stems(path: str, source: str | None) -> dict:
+    """Return the changes of the configuration that a row of other stems makes for every model.
+
+    Args:
+        path: the row's file, with the group `layout`.
+        source: the source of a row of one source, to which `model.sources` does not apply.
+
+    Raises:
+        UserError: the file has no layout.
+    """
+    groups = configuration.load(Path(path))
+    if data_layout.GROUP not in groups:
+        raise UserError(f"--layout: {path}: has no group {data_layout.GROUP!r}")
+    sources = groups.get("model", {}).get("sources")
+    given = {} if source or sources is None else {"model": {"sources": sources}}
+    return {data_layout.GROUP: groups[data_layout.GROUP], **given}
 
 
 def build(config: dict):
@@ -68,7 +90,8 @@ def build(config: dict):
         return recipe.build_model(config)
     name = arguments.pop("peer")
     try:
-        return peers.build(name, list(data_layout.of(config).stems), **arguments)
+        sources = arguments.pop("sources", data_layout.of(config).stems)
+        return peers.build(name, list(sources), **arguments)
     except UserError:
         raise
     except (TypeError, ValueError) as error:

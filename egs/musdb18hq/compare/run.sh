@@ -14,6 +14,8 @@
 #               of the BSRNN recipe, or rows' files elsewhere, as absolute paths in .yml; rows of
 #               one source as row:source
 #   also        further models that are only evaluated: names, files or URLs
+#   layout      file (.yml) for data of other stems, such as ../BSRNN/conf/stems/two_stems.yml: its
+#               group `layout` describes the data, its model.sources what all models estimate
 #   max_minutes wall-clock time of each training, validation included
 #   max_steps   number of optimiser steps, instead of or besides the minutes
 #   tag         added to the names of the runs' folders, exp/train_<model>_<tag>
@@ -36,6 +38,7 @@ stop_stage=4
 root=
 models="simo_bsrnn xumx conv_tasnet open_unmix"
 also=
+layout=
 max_minutes=
 max_steps=
 tag=
@@ -55,8 +58,9 @@ if [[ -z $root ]]; then
     echo "$0: error: --root is missing: the data set's folder, with train/ and test/ in it" >&2
     exit 2
 fi
-# A relative path is relative to the caller's folder.
+# Relative paths are relative to the caller's folder.
 [[ $root == /* ]] || root=$called_from/$root
+[[ -z $layout || $layout == /* ]] || layout=$called_from/$layout
 if [[ $musdb18hq != true && $musdb18hq != false ]]; then
     echo "$0: error: --musdb18hq must be true or false, got '$musdb18hq'" >&2
     exit 2
@@ -71,6 +75,8 @@ read -r -a changes <<<"$set"
 common=(--root "$root")
 [[ -z $seed ]] || common+=(--seed "$seed")
 [[ -z $precision ]] || common+=(--precision "$precision")
+described=()
+[[ -z $layout ]] || described=(--layout "$layout")
 setting=()
 [[ ${#changes[@]} -eq 0 ]] || setting=(--set "${changes[@]}")
 budget=()
@@ -84,13 +90,14 @@ runs() { [[ $stage -le $1 && $stop_stage -ge $1 ]]; }
 
 if runs 0; then
     echo "Stage 0: checking the data"
-    ../BSRNN/local/prepare_data.sh "$python" "$root" "$musdb18hq"
+    ../BSRNN/local/prepare_data.sh "$python" "$root" "$musdb18hq" --row "${layout:-simo_bsrnn}" \
+        "${setting[@]}"
 fi
 
 if runs 1; then
     echo "Stage 1: finding active segments"
-    "$python" ../BSRNN/local/find_activity.py "${common[@]}" --row simo_bsrnn --exp_dir exp \
-        "${setting[@]}"
+    "$python" ../BSRNN/local/find_activity.py "${common[@]}" --row "${layout:-simo_bsrnn}" \
+        --exp_dir exp "${setting[@]}"
 fi
 
 trained=()
@@ -104,11 +111,12 @@ for model in "${chosen[@]}"; do
         mkdir -p logs
         "$python" train.py "${common[@]}" --model "${model%%:*}" "${source[@]}" \
             --exp_dir "exp/train_$name" "${budget[@]}" --accelerator "$accelerator" \
-            "${setting[@]}" 2>&1 | tee -a "logs/train_$name.log"
+            "${described[@]}" "${setting[@]}" 2>&1 | tee -a "logs/train_$name.log"
     fi
 done
 
 evaluation=(--root "$root" --output "exp/evaluation$suffix" --device "$device" --oracles)
+evaluation+=("${described[@]}")
 [[ $museval == 0 ]] || evaluation+=(--museval "$museval")
 
 if runs 3; then

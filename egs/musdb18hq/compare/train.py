@@ -29,6 +29,7 @@ def main() -> int:
     parser.add_argument("--exp_dir", required=True, help="folder of the run")
     parser.add_argument("--max_minutes", type=float, help="minutes of wall clock, with validation")
     parser.add_argument("--max_steps", type=int, help="steps of the optimiser")
+    parser.add_argument("--layout", help="file in .yml that describes data of other stems")
     parser.add_argument("--seed", type=int, help="default: the configuration's")
     parser.add_argument("--precision", help="32, bf16-mixed or 16-mixed")
     parser.add_argument("--accelerator", default="auto", help="auto, cpu or gpu")
