@@ -470,9 +470,9 @@ def test_transposed_mixtures_are_refused(name):
     waves = {
         (1, 2000, 2): "2000 channels of 2 sample",
         (2, 65, 4000): "65 channels of 4000 sample",
-        (1, 2, 1): "2 channels of 1 sample",
+        (1, 3, 2): "3 channels of 2 sample",
         (2000, 2): "a batch of 2000 mono recordings of 2 sample",
-        (2, 1): "a batch of 2 mono recordings of 1 sample",
+        (5, 2): "a batch of 5 mono recordings of 2 sample",
     }
     for shape, words in waves.items():
         wave = torch.zeros(1).expand(shape)

@@ -241,9 +241,8 @@ class TestSeparate:
     def test_any_length(self, tiny, rate, hop):
         separator = Separator(tiny, segment=0.1, hop=hop)
         for frames in (1, 2, 1024, 1025, 4410, 4411):
-            channels = min(2, frames)
-            stems = separator.separate(noise(frames, channels), rate)
-            assert {stem.shape for stem in stems.values()} == {(channels, frames)}, frames
+            stems = separator.separate(noise(frames), rate)
+            assert {stem.shape for stem in stems.values()} == {(2, frames)}, frames
             assert all(np.isfinite(stem).all() for stem in stems.values()), frames
 
     @pytest.mark.parametrize(
@@ -822,6 +821,12 @@ while high - low > 1:
         high = middle
     else:
         break
+else:
+    # An attempt that failed after its first chunk misled the search: try sizes one by one.
+    for middle in range(high, 8, -4):
+        found = attempt(middle)
+        if found["done"] and found["segment"] < 10:
+            break
 print(json.dumps([nothing_fits, found]))
 """
 
@@ -844,14 +849,14 @@ class TestTransposed:
     def test_shapes_that_are_refused(self):
         network = Splitter()
         separator = Separator(network)
-        for shape in ((2000, 2), (44_100, 1), (65, 1000), (5, 3), (65, 65), (2, 1)):
+        for shape in ((2000, 2), (44_100, 1), (65, 1000), (5, 3), (65, 65)):
             for mixture in (np.zeros(shape, np.float32), torch.zeros(shape)):
                 with refused(shape, "transpose: (channels, time)"):
                     separator.separate(mixture)
         assert network.calls == 0
 
     def test_shapes_that_are_recordings(self):
-        for shape in ((1, 1), (1,), (2, 2), (64, 64), (6, 7)):
+        for shape in ((2, 1), (1, 1), (1,), (2, 2), (64, 64), (6, 7)):
             stem = Separator(Splitter()).separate(np.ones(shape, np.float32))["rest"]
             np.testing.assert_array_equal(stem, np.full(shape, -2))
 

@@ -348,17 +348,13 @@ def any_channels(network: Network, in_channels: int | None) -> Network:
         )
 
     def separate_channels(mixture: torch.Tensor) -> torch.Tensor:
-        length = mixture.shape[-1]
-        if length == 1:
-            # Networks take two channels of one sample for a transposed recording.
-            mixture = torch.nn.functional.pad(mixture, (0, 1))
         estimates = []
         for part in mixture.split(in_channels or 2, dim=1):
             if in_channels == 2 and part.shape[1] == 1:
                 estimates.append(network(part.expand(-1, 2, -1)).mean(dim=2, keepdim=True))
             else:
                 estimates.append(network(part))
-        return torch.cat(estimates, dim=2)[..., :length]
+        return torch.cat(estimates, dim=2)
 
     return separate_channels
 

@@ -24,7 +24,7 @@ def test_all_stages(quick_data, tmp_path):
         " data.workers=1 training.max_epochs=1 energy.track=false"
     )
     run = run_sh(
-        *("--root", root, "--songs", 3, "--seconds", 6, "--clients", "pip", "--voice_phrases", 3),
+        *("--root", root, "--songs", 3, "--seconds", 6, "--clients", "pip", "--voice_phrases", 2),
         *("--accelerator", "cpu", "--exp", "runs", "--tag", "quick", "--set", changes),
         *("--python", python()),
         cwd=tmp_path,
