@@ -782,17 +782,20 @@ class TestWhatUsersTry:
         assert "above 0" in complaint(*run, tmp_path / "bad", "--duration", "0:00")
 
     def test_names_of_255_bytes(self, tmp_path, model):
-        names = ["x" * 251 + ".wav", "x" * 251 + ".WAV", "é" * 125 + "x.wav"]
+        names = ["x" * 251 + ".wav", "x" * 251 + ".WAV", "é" * 125 + "x.wav", "y" * 255]
         for seed, name in enumerate([*names, *names]):
             folder = tmp_path / ("b" if seed >= len(names) else "a")
             folder.mkdir(exist_ok=True)
             write(tmp_path / "song.wav", noise(3000, seed=seed)).rename(folder / name)
         out = tmp_path / "out"
-        assert main("separate", tmp_path / "a", tmp_path / "b", "-o", out, "--model", model) == 0
+        folders = [tmp_path / "a", tmp_path / "b"]
+        # Folders are searched for files with the suffix of a format.
+        inputs = [*folders, *(folder / names[-1] for folder in folders)]
+        assert main("separate", *inputs, "-o", out, "--model", model) == 0
         tracks = sorted(path.name for path in out.iterdir())
-        assert len(tracks) == 6
+        assert len(tracks) == 8
         assert max(len(os.fsencode(name)) for name in tracks) <= 255
-        assert sum(name.endswith(" (2)") for name in tracks) == 2
+        assert sum(name.endswith(" (2)") for name in tracks) == 3
 
     def test_linked_folders(self, tmp_path, model, capsys):
         music, elsewhere = tmp_path / "music", tmp_path / "elsewhere"
