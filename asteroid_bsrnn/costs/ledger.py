@@ -160,8 +160,7 @@ class Ledger:
             steps: steps of the optimiser since the session began.
             samples: training examples since the session began, on all devices.
             energy: energy since the session began.
-            best: uSDR in dB by source of the run's best
-            validation so far.
+            best: uSDR in dB by source of the run's best validation so far.
             best_epoch: the epoch of that validation.
         """
         self._note(epoch, steps, samples, energy, best, best_epoch)
