@@ -74,6 +74,7 @@ def main() -> None:
     weights = zoo.registry()[zoo.DEFAULT]
     print(f"The weights ({weights.name}) were trained on {weights.training_data}:")
     print(f"see asteroid_bsrnn/weights/{weights.name}.md.")
+    print("--model spleeter_small and --model obsrnn_simo of asteroid-bsrnn separate are better.")
 
 
 if __name__ == "__main__":
