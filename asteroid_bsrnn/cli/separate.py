@@ -12,12 +12,13 @@ from pathlib import Path
 from ..errors import UserError
 from ..files import list_files
 from ..options import CLIP, DEFAULT_MODEL, SUBTYPES, FileOptions
+from ..weights.registry import BAG_SUFFIXES
 from .devices import Devices, Work, device_names, separate_one
 from .options import add_chunks, add_computation, add_running, separator_options
 from .reporting import ForPeople, Song, reporting
 from .terminal import bitrate, count, name, number_within, seconds, warnings_in_one_line
 
-MODEL_SUFFIXES = (".pth", ".ckpt", ".yml", ".yaml")
+MODEL_SUFFIXES = (".pth", ".ckpt", *BAG_SUFFIXES)
 
 # Everything else is imported where it is used: it needs torch, which --help must not wait for.
 
@@ -308,14 +309,16 @@ def _mention_better_weights() -> None:
     from .. import zoo
     from ..weights.cache import megabytes
 
-    best = next((entry for entry in zoo.registry().values() if entry.archive), None)
+    entries = zoo.registry()
+    best = next((entry for entry in entries.values() if entry.archive), None)
     if best is not None and sys.stderr.isatty():
-        print(
+        note = (
             f"note: {DEFAULT_MODEL} is a small model trained on synthetic music; --model "
-            f"{best.name} separates far better (downloads {megabytes(best.archive.bytes)} once), "
-            "--model spleeter_small separates vocals better (downloads 89 MB once)",
-            file=sys.stderr,
+            f"{best.name} separates far better (downloads {megabytes(best.archive.bytes)} once)"
         )
+        if "spleeter_small" in entries:  # another registry may lack it
+            note += ", --model spleeter_small separates vocals better (downloads 89 MB once)"
+        print(note, file=sys.stderr)
 
 
 def _songs(options: argparse.Namespace, reporter: ForPeople) -> tuple[list[Song], int]:

@@ -17,9 +17,8 @@ from ..files import read_yaml
 from ..models import Ensemble, PerSourceSeparator, SourceModel
 from . import cache, checkpoint, hub
 from .find import Weights, find_weights
-from .registry import registry
+from .registry import BAG_SUFFIXES, registry
 
-SUFFIXES = (".yml", ".yaml")
 INPUTS = ("mixture", "residual")
 
 
@@ -114,7 +113,7 @@ class Bag:
 
 def is_bag(path: str | os.PathLike) -> bool:
     """Return whether a path is that of a bag file, by its suffix."""
-    return Path(path).suffix.lower() in SUFFIXES and not os.path.isdir(path)
+    return Path(path).suffix.lower() in BAG_SUFFIXES and not os.path.isdir(path)
 
 
 def read_bag(path: str | os.PathLike) -> Bag:

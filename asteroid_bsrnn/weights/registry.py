@@ -18,6 +18,8 @@ from ..errors import UserError
 
 FOLDER = Path(__file__).parent
 VARIABLE = "ASTEROID_BSRNN_REGISTRY"
+BAG_SUFFIXES = (".yml", ".yaml")
+"""Suffixes of bag files (`weights.bag`)."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ class Pretrained:
     @property
     def is_bag(self) -> bool:
         """Whether the file is a bag of other entries (`weights.bag`)."""
-        return self.file is not None and self.file.endswith(".yml")
+        return self.file is not None and self.file.endswith(BAG_SUFFIXES)
 
     @property
     def files(self) -> tuple[str, ...]:
