@@ -17,7 +17,7 @@ from asteroid_bsrnn.data import (
     read_layout,
     verify,
 )
-from asteroid_bsrnn.data.reading import read_stem
+from asteroid_bsrnn.data.tracks import read_stem
 from asteroid_bsrnn.errors import UserError
 from asteroid_bsrnn.evaluation.datasets import EvaluationTracks
 from asteroid_bsrnn.models import PerSourceSeparator

@@ -16,7 +16,7 @@ Known parts are silent or used.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -64,10 +64,6 @@ class Filter:
                 "sample_rate and channels must be at least 1, got"
                 f" {self.sample_rate} and {self.channels}"
             )
-
-    def describe(self) -> dict[str, float]:
-        """Return the settings by name."""
-        return asdict(self)
 
 
 @dataclass

@@ -114,11 +114,6 @@ class Layout:
             return self.sums[name]
         raise UserError(f"there is no stem {name!r}; valid: {', '.join(self.names)}")
 
-    def stems_of(self, names: Iterable[str]) -> tuple[str, ...]:
-        """Return the stems that the names need, in the order of the layout."""
-        needed = {part for name in names for part in self.parts(name)}
-        return tuple(stem for stem in self.stems if stem in needed)
-
     def settings(self) -> dict[str, Any]:
         """Return the description in plain types, as configurations and records store it."""
         return {

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from ..bands import SOURCES
@@ -111,12 +111,7 @@ def find_tracks(
     """
     layout = layout or Layout(stems=sources)
     folders = _folders_of(Path(root).expanduser(), subset, split, validation_tracks, layout)
-    tracks, problems = [], []
-    for folder in folders:
-        track, wrong = inspect_track(folder, layout, with_mixture)
-        problems += wrong
-        if track is not None:
-            tracks.append(track)
+    tracks, problems = _inspect(folders, layout, with_mixture)
     if problems:
         more = len(problems) - 1
         hint = f" ({more} more problem(s); asteroid_bsrnn.data.verify lists all)" if more else ""
@@ -164,14 +159,26 @@ def _folders_of(
     layout: Layout,
 ) -> list[Path]:
     """Return the folders of the tracks of a subset or a split of it."""
+    if split is not None and split not in SPLITS:
+        raise UserError(f"split {split!r} is unknown; the splits are {', '.join(SPLITS)}")
+    if split is not None and subset != "train":
+        raise UserError(f"only the subset train is split; leave out split={split!r} for {subset}")
     if "valid" not in layout.folders:
         folders = track_folders(root, subset, layout)
-        return folders if split is None else _split(folders, subset, split, validation_tracks)
-    if split is not None:
-        _check_split(subset, split)
-        return track_folders(root, split, layout)
-    folders = track_folders(root, subset, layout)
-    return folders + track_folders(root, "valid", layout) if subset == "train" else folders
+        return folders if split is None else _split(folders, split, validation_tracks)
+    folders = track_folders(root, split or subset, layout)
+    if subset == "train" and split is None:
+        folders += track_folders(root, "valid", layout)
+    return folders
+
+
+def _inspect(
+    folders: Iterable[Path], layout: Layout, with_mixture: bool
+) -> tuple[list[Track], list[str]]:
+    """Return the tracks in the folders, and one line for each problem."""
+    inspected = [inspect_track(folder, layout, with_mixture) for folder in folders]
+    tracks = [track for track, _ in inspected if track is not None]
+    return tracks, [problem for _, found in inspected for problem in found]
 
 
 def verify(
@@ -220,11 +227,9 @@ def verify(
                 f"{root / subset}: {len(folders)} tracks, MUSDB18-HQ has {count}; get the whole"
                 " data set (Zenodo record 3338373)"
             )
-        for folder in folders:
-            track, wrong = inspect_track(folder, layout, with_mixture)
-            problems += wrong
-            if track is not None:
-                tracks.append(track)
+        found, wrong = _inspect(folders, layout, with_mixture)
+        tracks += found
+        problems += wrong
     if tracks:
         problems += [
             f"{root}: no track has the stem {stem}; check its name in the layout"
@@ -250,9 +255,8 @@ def _names(validation_tracks: Collection[str] | None) -> Collection[str]:
 
 
 def _split(
-    folders: list[Path], subset: str, split: str, validation_tracks: Collection[str] | None
+    folders: list[Path], split: str, validation_tracks: Collection[str] | None
 ) -> list[Path]:
-    _check_split(subset, split)
     missing = _missing_validation_tracks(folders, validation_tracks)
     if missing:
         whose = "musdb's own" if validation_tracks is None else "the given"
@@ -268,13 +272,6 @@ def _split(
             f" names {len(names)} of the folder's {len(folders)}"
         )
     return chosen
-
-
-def _check_split(subset: str, split: str) -> None:
-    if split not in SPLITS:
-        raise UserError(f"split {split!r} is unknown; the splits are {', '.join(SPLITS)}")
-    if subset != "train":
-        raise UserError(f"only the subset train is split; leave out split={split!r} for {subset}")
 
 
 def _validation_problems(folders: list[Path], names: Collection[str] | None) -> list[str]:

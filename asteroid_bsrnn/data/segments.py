@@ -17,8 +17,7 @@ from torch.utils.data import Dataset, Sampler
 from ..errors import UserError
 from .activity import window_frames
 from .layout import MIXTURE
-from .reading import read_stem
-from .tracks import Track, common_format, read_header
+from .tracks import Track, common_format, read_header, read_stem
 
 
 class Place(NamedTuple):
@@ -36,7 +35,21 @@ class _Candidate(NamedTuple):
     starts: Sequence[int]
 
 
-class RandomSegments(Dataset):
+class DescribedExamples(Dataset):
+    """Base class of data sets with Asteroid's description, `_infos`."""
+
+    _infos: dict
+
+    def __iter__(self) -> Iterator[dict]:
+        """Iterate over the first epoch; without this method, iteration would never end."""
+        return (self[index] for index in range(len(self)))
+
+    def get_infos(self) -> dict:
+        """Return Asteroid's description of the data: `dataset`, `task` and `licenses`."""
+        return copy.deepcopy(self._infos)
+
+
+class RandomSegments(DescribedExamples):
     """Random segments of random tracks, determined by a seed.
 
     The example with the index k is a function of the seed and k, whichever worker or rank reads it
@@ -121,15 +134,8 @@ class RandomSegments(Dataset):
         ]
         return {"sources": torch.from_numpy(np.stack(stems)), "index": operator.index(index)}
 
-    def __iter__(self) -> Iterator[dict]:
-        """Iterate over the first epoch; without this method, iteration would never end."""
-        return (self[index] for index in range(len(self)))
-
     def describe(self, index: int) -> dict:
         """Return the origin of an example without reading it.
-
-        Args:
-            index: as for reading it.
 
         Returns:
             Plain types: `index`, `seed`, `frames` (the length), and for each of `sources` the
@@ -152,27 +158,14 @@ class RandomSegments(Dataset):
             },
         }
 
-    def get_infos(self) -> dict:
-        """Return Asteroid's description of the data: `dataset`, `task` and `licenses`."""
-        return copy.deepcopy(self._infos)
-
     def draw_stem(self, source: str, random: np.random.Generator) -> Place:
-        """Draw a place for one source.
-
-        Args:
-            source: name of the source.
-            random: to draw with.
-        """
+        """Draw a place for one source."""
         group = self.sources.index(source) if self.mix_tracks else 0
         return self._at_a_speed(*self._draw(self._candidates[group], random), random)
 
     def _places(self, index: int) -> list[Place]:
         """Return the place of each source."""
-        index = operator.index(index)
-        if index < 0:
-            raise IndexError(f"index must be 0 or more, got {index}")
-        sequence = np.random.SeedSequence(self.seed, spawn_key=(index,))
-        random = np.random.default_rng(sequence)
+        random = generator_of(self.seed, index)
         drawn = [self._draw(candidates, random) for candidates in self._candidates]
         places = [self._at_a_speed(*place, random) for place in drawn]
         return places if self.mix_tracks else places * len(self.sources)
@@ -260,7 +253,7 @@ class EpochSampler(Sampler[int]):
         return (first + i * self.world_size for i in range(start, len(self)))
 
 
-class WholeTracks(Dataset):
+class WholeTracks(DescribedExamples):
     """Tracks from their first sample to their last.
 
     Args:
@@ -315,9 +308,13 @@ class WholeTracks(Dataset):
             mixture = sources.sum(dim=0)
         return {"index": index, "name": track.name, "mixture": mixture, "sources": sources}
 
-    def get_infos(self) -> dict:
-        """Return Asteroid's description of the data: `dataset`, `task` and `licenses`."""
-        return copy.deepcopy(self._infos)
+
+def generator_of(seed: int, index: int, *more: int) -> np.random.Generator:
+    """Return the random numbers of an example; `more` distinguishes generators of one index."""
+    index = operator.index(index)
+    if index < 0:
+        raise IndexError(f"index must be 0 or more, got {index}")
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(index, *more)))
 
 
 def _dataset_infos(tracks: Sequence[Track], infos: Mapping[str, object] | None) -> dict:
@@ -357,9 +354,9 @@ def _candidates(
         # The windows of a file of another rate start at the same times.
         rate = track.sample_rate
         starts = {
-            start if header.sample_rate == rate else round(start * rate / header.sample_rate)
-            for path, header in files
-            for start in activity[path]
+            start if file.sample_rate == rate else round(start * rate / file.sample_rate)
+            for file in files
+            for start in activity[file.path]
         }
         if starts:
             active.append(_Candidate(track, sorted(starts)))

@@ -24,6 +24,7 @@ import os
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,7 @@ def select(
         "format": FORMAT,
         "version": VERSION,
         "sources": list(sources),
-        "filter": settings.describe(),
+        "filter": asdict(settings),
         "teachers": list(found.values()),
         "songs": entries,
         "summary": _summarise(entries),

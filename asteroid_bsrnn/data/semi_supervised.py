@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import operator
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset
 
 from ..errors import UserError
-from .reading import read_segment
-from .segments import RandomSegments
+from .segments import DescribedExamples, RandomSegments, generator_of
 from .selection import licences, windows_together
 from .songs import parse_part
+from .tracks import read_segment
 
 Part = tuple[str, ...]
 
@@ -43,7 +41,7 @@ class Piece(NamedTuple):
     speed: float
 
 
-class SemiSupervisedSegments(Dataset):
+class SemiSupervisedSegments(DescribedExamples):
     """Random segments, some of which come from parts of songs without stems.
 
     An example has as many signals as there are sources. Each is a stem, a sum of stems, or empty;
@@ -136,10 +134,6 @@ class SemiSupervisedSegments(Dataset):
             "index": operator.index(index),
         }
 
-    def __iter__(self) -> Iterator[dict]:
-        """Iterate over the first epoch; without this method, iteration would never end."""
-        return (self[index] for index in range(len(self)))
-
     def describe(self, index: int) -> dict:
         """Return the origin of an example without reading it, in plain types."""
         pieces = self._pieces(index)
@@ -160,18 +154,10 @@ class SemiSupervisedSegments(Dataset):
             },
         }
 
-    def get_infos(self) -> dict:
-        """Return Asteroid's description of the data: `dataset`, `task` and `licenses`."""
-        return copy.deepcopy(self._infos)
-
     def _pieces(self, index: int) -> list[Piece] | None:
         """Return the pieces of an example; None for a labelled one."""
-        index = operator.index(index)
-        if index < 0:
-            raise IndexError(f"index must be 0 or more, got {index}")
-        # The labelled example of this index has a sequence of its own.
-        sequence = np.random.SeedSequence(self.labelled.seed, spawn_key=(index, 1))
-        random = np.random.default_rng(sequence)
+        # The labelled example of this index has a generator of its own.
+        random = generator_of(self.labelled.seed, index, 1)
         if random.random() >= self.ratio:
             return None
         as_song = random.random() < self.as_songs

@@ -29,6 +29,7 @@ from typing import Any
 
 from ..audio import find_inputs
 from ..errors import UserError
+from ..files import read_yaml
 
 _SILENT = "silent"
 _FACTS = ("title", "licence", "author", "link")
@@ -173,7 +174,9 @@ def read_songs(path: str | os.PathLike, sources: Sequence[str]) -> list[Song]:
     if path.is_dir():
         songs = [Song(file.stem, file) for file in find_inputs(path)]
     else:
-        entries = _load(path)
+        entries = read_yaml(path)
+        if not isinstance(entries, list) or not entries:
+            raise UserError(f"{path}: must be a list of songs, such as '- path: song.flac'")
         songs = [
             song
             for number, entry in enumerate(entries, start=1)
@@ -224,20 +227,6 @@ def read_record(folder: Path, checksum: str) -> dict[str, Any] | None:
     except OSError:
         return None
     return record if whole else None
-
-
-def _load(path: Path) -> list:
-    import yaml
-
-    try:
-        entries = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(entries, list) or not entries:
-        raise UserError(f"{path}: must be a list of songs, such as '- path: song.flac'")
-    return entries
 
 
 def _songs(entry: object, folder: Path, sources: Sequence[str], where: str) -> Iterator[Song]:

@@ -1,15 +1,18 @@
-"""Tracks: folders with audio files for each stem, and their headers."""
+"""Tracks: folders with audio files of each stem, their headers, and their samples."""
 
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import soundfile
+import soxr
 
 from ..audio.headers import is_cut_short, sound_name
 from ..audio.resampling import resampled_length
@@ -21,19 +24,13 @@ SUFFIXES = (".wav", ".flac", ".ogg")
 """Endings of stems; a file with an earlier one takes precedence."""
 
 
-class Header(NamedTuple):
-    """What the header of an audio file says."""
+class StemFile(NamedTuple):
+    """A file of a stem, with its own length, sample rate and number of channels."""
 
+    path: Path
     frames: int
     sample_rate: int
     channels: int
-
-
-class StemFile(NamedTuple):
-    """A file of a stem, with its own length, rate and number of channels."""
-
-    path: Path
-    header: Header
 
 
 @dataclass(frozen=True)
@@ -63,8 +60,8 @@ class Track:
 
     def parts(self, stem: str) -> tuple[StemFile, ...]:
         """Return the files whose sum a source is, or the mixture (`"mixture"`)."""
-        header = Header(self.frames, self.sample_rate, self.channels)
-        return self.files.get(stem, (StemFile(_stem_path(self.folder, stem), header),))
+        form = (self.frames, self.sample_rate, self.channels)
+        return self.files.get(stem, (StemFile(_stem_path(self.folder, stem), *form),))
 
     def path(self, stem: str) -> Path:
         """Return the first file of a source or of the mixture, which exists or would exist."""
@@ -75,7 +72,7 @@ class Track:
         return [file.path for source in self.sources for file in self.parts(source)]
 
 
-def read_header(path: Path) -> Header:
+def read_header(path: Path) -> StemFile:
     """Read the header of a stem.
 
     Raises:
@@ -87,12 +84,12 @@ def read_header(path: Path) -> Header:
         with soundfile.SoundFile(sound_name(path)) as sound:
             if is_cut_short(path, sound.extra_info):
                 raise UserError(f"{path}: shorter than its header says; get a whole copy")
-            header = Header(sound.frames, sound.samplerate, sound.channels)
+            file = StemFile(path, sound.frames, sound.samplerate, sound.channels)
     except (soundfile.LibsndfileError, OSError):
         raise UserError(f"{path}: not an audio file, or damaged; get a whole copy") from None
-    if header.frames == 0:
+    if file.frames == 0:
         raise UserError(f"{path}: holds no samples; get a whole copy")
-    return header
+    return file
 
 
 def _what_to_do(missing: Path) -> str:
@@ -107,20 +104,19 @@ def _what_to_do(missing: Path) -> str:
 
 
 def inspect_track(
-    folder: Path, layout: Layout | Sequence[str], with_mixture: bool = True
+    folder: Path, layout: Layout, with_mixture: bool = True
 ) -> tuple[Track | None, list[str]]:
     """Find the files of a track and read their headers.
 
     Args:
         folder: the track's folder.
-        layout: of the data set; names of stems mean a layout with these.
+        layout: of the data set.
         with_mixture: whether the mixture's file must exist too.
 
     Returns:
         The track, None if it cannot be used; and one line for each problem.
     """
-    layout = layout if isinstance(layout, Layout) else Layout(stems=layout)
-    named = {stem: layout.stems[stem] for stem in layout.stems}
+    named = dict(layout.stems)
     if with_mixture and layout.mixture is not None:
         named[MIXTURE] = (layout.mixture,)
     files: dict[str, tuple[StemFile, ...]] = {}
@@ -130,30 +126,30 @@ def inspect_track(
         found = []
         for path in [path for name in names for path in _find(folder, name, lenient)]:
             try:
-                found.append(StemFile(path, read_header(path)))
+                found.append(read_header(path))
             except UserError as error:
                 problems.append(str(error))
         files[stem] = tuple(found)
     every = [file for found in files.values() for file in found]
     if not problems and not any(files[stem] for stem in layout.stems):
         problems.append(f"{folder}: holds none of the stems {', '.join(layout.stems)}")
-    if every:
-        problems += _differences(every, layout)
+    problems += _differences(every, layout)
     if problems:
         return None, problems
-    rate = layout.sample_rate or every[0].header.sample_rate
-    channels = layout.channels or every[0].header.channels
-    frames = max(_length(file, rate) for file in every)
+    rate = layout.sample_rate or every[0].sample_rate
+    channels = layout.channels or every[0].channels
+    frames = max(resampled_length(file.frames, file.sample_rate, rate) for file in every)
     return Track(folder.name, folder, tuple(layout.stems), frames, rate, channels, files), []
+
+
+def _stem_path(folder: Path, stem: str) -> Path:
+    return folder / f"{stem}{SUFFIXES[0]}"
 
 
 def _find(folder: Path, name: str, lenient: bool) -> list[Path]:
     """Return the files that a name stands for: that of the name, or those in such a folder.
 
-    Args:
-        folder: the track's folder.
-        name: of a file without ending, or of a folder.
-        lenient: whether nothing is returned where there are none, rather than the wav file.
+    Without any, the result is empty if `lenient`, and otherwise the wav file that is missing.
     """
     for suffix in SUFFIXES:
         path = folder / f"{name}{suffix}"
@@ -161,6 +157,39 @@ def _find(folder: Path, name: str, lenient: bool) -> list[Path]:
             return [path]
     found = list_files(folder / name, SUFFIXES) if (folder / name).is_dir() else []
     return found if found or lenient else [_stem_path(folder, name)]
+
+
+def _differences(files: Sequence[StemFile], layout: Layout) -> Iterable[str]:
+    """Yield a line for each difference from the first file that the layout does not allow."""
+    for file in files:
+        first = files[0]
+        differs = {
+            "samples long": (file.frames, first.frames, not _same_length(file, first, layout)),
+            "Hz": (file.sample_rate, first.sample_rate, layout.sample_rate is None),
+            "channel(s)": (file.channels, first.channels, layout.channels is None),
+        }
+        for unit, (value, expected, refused) in differs.items():
+            if value != expected and refused:
+                name = first.path.relative_to(
+                    os.path.commonpath([first.path.parent, file.path.parent])
+                )
+                yield f"{file.path}: {value} {unit}, but {name} beside it {expected}"
+        if layout.channels == 2 and file.channels > 2:
+            yield f"{file.path}: {file.channels} channel(s) cannot be converted to 2"
+
+
+def _same_length(file: StemFile, first: StemFile, layout: Layout) -> bool:
+    """Return whether two files are equally long, or may differ in length."""
+    if layout.missing == "silent" or file.frames == first.frames:
+        return True
+    if layout.sample_rate is None or file.sample_rate == first.sample_rate:
+        return False
+    # Lengths at other rates are rounded.
+    one, two = (
+        resampled_length(each.frames, each.sample_rate, layout.sample_rate)
+        for each in (file, first)
+    )
+    return abs(one - two) <= 1
 
 
 def common_format(tracks: Sequence[Track], sample_rate: int | None = None) -> tuple[int, int]:
@@ -236,41 +265,82 @@ def fingerprint(root: str | os.PathLike, tracks: Iterable[Track]) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def _stem_path(folder: Path, stem: str) -> Path:
-    return folder / f"{stem}{SUFFIXES[0]}"
+def read_stem(
+    track: Track, stem: str, start: int = 0, frames: int | None = None, speed: float = 1.0
+) -> np.ndarray:
+    """Read a part of a source or of the mixture, in the format of the track.
+
+    Args:
+        track: the track.
+        stem: name of the source, or `"mixture"`.
+        start: the part's first sample.
+        frames: its length in samples; None means the whole track. Silence follows the end of a
+            file.
+        speed: factor of pitch and tempo.
+
+    Returns:
+        The sum of the files, float32 `(C, frames)`; zeros if there are none.
+
+    Raises:
+        UserError: as `read_segment`.
+    """
+    frames = track.frames if frames is None else frames
+    total = None
+    for file in track.parts(stem):
+        ratio = file.sample_rate / track.sample_rate
+        first = start if ratio == 1 else round(start * ratio)
+        left = max(0, file.frames - first)
+        samples = read_segment(file.path, first, left, frames, speed * ratio)
+        if len(samples) != track.channels:
+            # The mean of the channels, or mono on both.
+            mono = samples.mean(axis=0, keepdims=True) if track.channels == 1 else samples
+            samples = np.repeat(mono, track.channels, axis=0)
+        total = samples if total is None else total + samples
+    return np.zeros((track.channels, frames), np.float32) if total is None else total
 
 
-def _length(file: StemFile, sample_rate: int) -> int:
-    """Return the length of a file in samples after resampling."""
-    return resampled_length(file.header.frames, file.header.sample_rate, sample_rate)
+def read_segment(path: Path, start: int, available: int, frames: int, speed: float) -> np.ndarray:
+    """Read a segment at a playing speed.
+
+    Args:
+        path: the file.
+        start: first sample of the segment.
+        available: number of samples that the file has from there on, at least. Silence follows
+            them.
+        frames: length of the segment in samples.
+        speed: factor of pitch and tempo.
+
+    Returns:
+        A float32 array `(C, frames)`; full scale is +-1.
+
+    Raises:
+        UserError: the file is missing or damaged, ends before the segment does, or the segment
+            holds NaN or infinite samples.
+    """
+    wanted = min(math.ceil(frames * speed), available)
+    samples = _read_samples(path, start if wanted else 0, wanted)
+    if speed != 1.0 and wanted:
+        samples = soxr.resample(samples.T, speed, 1.0).T[:, :frames]
+    missing = frames - samples.shape[-1]
+    return np.pad(samples, ((0, 0), (0, missing))) if missing else samples
 
 
-def _differences(files: Sequence[StemFile], layout: Layout) -> Iterable[str]:
-    """Yield a line for each difference from the first file that the layout does not allow."""
-    first = files[0]
-    for file in files:
-        for index, unit in enumerate(("samples long", "Hz", "channel(s)")):
-            value, expected = file.header[index], first.header[index]
-            if value != expected and not _is_allowed(index, file, first, layout):
-                name = first.path.relative_to(_common_folder(first.path, file.path))
-                yield f"{file.path}: {value} {unit}, but {name} beside it {expected}"
-        if layout.channels == 2 and file.header.channels > 2:
-            yield f"{file.path}: {file.header.channels} channel(s) cannot be converted to 2"
-
-
-def _is_allowed(index: int, file: StemFile, first: StemFile, layout: Layout) -> bool:
-    """Return whether length (0), rate (1) or channels (2) of two files may differ."""
-    if index == 0 and layout.missing == "silent":
-        return True
-    if index == 0 and layout.sample_rate is not None:
-        # Lengths at other rates are rounded.
-        rates = file.header.sample_rate != first.header.sample_rate
-        lengths = [_length(one, layout.sample_rate) for one in (file, first)]
-        return rates and abs(lengths[0] - lengths[1]) <= 1
-    return (index == 1 and layout.sample_rate is not None) or (
-        index == 2 and layout.channels is not None
-    )
-
-
-def _common_folder(first: Path, second: Path) -> Path:
-    return Path(os.path.commonpath([first.parent, second.parent]))
+def _read_samples(path: Path, start: int, frames: int) -> np.ndarray:
+    try:
+        with soundfile.SoundFile(sound_name(path)) as sound:
+            sound.seek(start)
+            samples = sound.read(frames, dtype="float32", always_2d=True)
+    except (soundfile.LibsndfileError, OSError):
+        raise UserError(
+            f"{path}: cannot be read at sample {start}; the file is gone or damaged, get a copy"
+        ) from None
+    if len(samples) < frames:
+        raise UserError(
+            f"{path}: ends at sample {start + len(samples)}, before the {start + frames} it had"
+            " at first; get a whole copy"
+        )
+    if not np.isfinite(samples).all():
+        raise UserError(
+            f"{path}: NaN or infinite samples after sample {start}; export the file again"
+        )
+    return np.ascontiguousarray(samples.T)

@@ -1,4 +1,4 @@
-"""Waveform transforms that torch-audiomentations lacks, in its style.
+"""Waveform transforms of the augmentations: two of torch-audiomentations, others in its style.
 
 Importing this module needs torch-audiomentations; `augmentations` imports it on demand.
 """
@@ -6,6 +6,7 @@ Importing this module needs torch-audiomentations; `augmentations` imports it on
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 
@@ -22,33 +23,24 @@ except ImportError as error:
         " 'asteroid-bsrnn[train]'"
     ) from error
 
-__all__ = [
-    "BandLimit",
-    "Equaliser",
-    "Gain",
-    "LinearGain",
-    "Shift",
-    "Silence",
-    "StereoWidth",
-    "SwapChannels",
-]
-
 
 class _Transform(BaseWaveformTransform):
     """Base class: any number of channels, any rate, one result type.
 
+    Subclasses have a method `transform` from and to examples `(B, C, L)`.
+
     Args:
         p: probability that an example is transformed.
-        mode: what shares a draw, as in torch-audiomentations.
     """
 
+    supported_modes = {"per_example"}
     supports_multichannel = True
     requires_sample_rate = False
     supports_target = True
     requires_target = False
 
-    def __init__(self, p: float = 0.5, mode: str = "per_example"):
-        super().__init__(mode=mode, p=p, output_type="dict")
+    def __init__(self, p: float = 0.5):
+        super().__init__(mode="per_example", p=p, output_type="dict")
 
     def apply_transform(self, samples, sample_rate=None, targets=None, target_rate=None):
         """Transform the chosen examples `(B, C, L)`."""
@@ -59,26 +51,15 @@ class _Transform(BaseWaveformTransform):
             target_rate=target_rate,
         )
 
-    def transform(self, samples: torch.Tensor) -> torch.Tensor:
-        """Return the transformed examples, `(B, C, L)`."""
-        raise NotImplementedError
-
 
 class _UniformTransform(_Transform):
-    """Base class of transforms that draw uniformly between two bounds for each example.
-
-    Args:
-        low: lowest draw.
-        high: highest draw.
-        p: probability that an example is transformed.
-    """
+    """Base class of transforms that draw uniformly from `low` to `high` for each example."""
 
     draws = 1  # for each example
 
     def __init__(self, low: float, high: float, p: float = 0.5):
-        super().__init__(p=p)
-        self.low = low
-        self.high = high
+        super().__init__(p)
+        self.low, self.high = low, high
 
     def randomize_parameters(self, samples, sample_rate=None, targets=None, target_rate=None):
         """Draw for each of the chosen examples: (B, draws)."""
@@ -99,12 +80,8 @@ class SwapChannels(_Transform):
 
     `ShuffleChannels` draws a permutation instead, and half of the permutations of two channels
     change nothing.
-
-    Args:
-        p: probability that an example's channels are swapped.
     """
 
-    supported_modes = {"per_example"}
     supports_target = False
 
     def transform(self, samples: torch.Tensor) -> torch.Tensor:
@@ -113,11 +90,7 @@ class SwapChannels(_Transform):
 
 
 class Silence(_Transform):
-    """Replacement by silence.
-
-    Args:
-        p: probability that an example is silenced.
-    """
+    """Replacement by silence."""
 
     def transform(self, samples: torch.Tensor) -> torch.Tensor:
         """Replace by zeros; unlike multiplication by zero, this removes NaN too."""
@@ -173,3 +146,25 @@ class BandLimit(_UniformTransform):
             for example, cutoff in zip(samples, cutoffs, strict=True)
         ]
         return torch.stack(limited)
+
+
+def _gain(low: float, high: float, p: float) -> Gain:
+    return Gain(low, high, mode="per_example", p=p, output_type="dict")
+
+
+def _shift(low: float, high: float, p: float) -> Shift:
+    # The transform requires a sample rate even though it is not used for shares of the example.
+    return Shift(low, high, rollover=False, p=p, sample_rate=1, output_type="dict")
+
+
+TRANSFORMS: dict[str, Callable[..., BaseWaveformTransform]] = {
+    "gain_db": _gain,
+    "gain_linear": LinearGain,
+    "equaliser": Equaliser,
+    "stereo_width": StereoWidth,
+    "channel_swap": SwapChannels,
+    "silent_source": Silence,
+    "silent_target": Silence,
+    "shift": _shift,
+    "band_limit": BandLimit,
+}

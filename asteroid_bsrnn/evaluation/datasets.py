@@ -12,8 +12,7 @@ import torch
 from ..data import SOURCES, Layout, Track, find_tracks, fingerprint
 from ..data.layout import MIXTURE
 from ..data.musdb18hq import track_folders
-from ..data.reading import read_stem
-from ..data.tracks import SUFFIXES, inspect_track
+from ..data.tracks import SUFFIXES, inspect_track, read_stem
 from ..errors import UserError
 from ..files import list_files, list_folders
 from ..options import SPLITS
