@@ -11,7 +11,7 @@ import pytest
 
 from asteroid_bsrnn import cli
 from asteroid_bsrnn.data import SOURCES, TEST_TRACKS
-from asteroid_bsrnn.evaluation import paper, read_record
+from asteroid_bsrnn.evaluation import comparison, read_record
 from asteroid_bsrnn.evaluation.datasets import EvaluationTracks
 from asteroid_bsrnn.weights import registry
 
@@ -81,7 +81,7 @@ def write_silence(folder, seconds, rate=44100):
 
 
 def test_the_papers_rows():
-    rows = paper.rows()
+    rows = comparison.paper_rows()
     assert set(rows) == set(NAMES)
     scores = [rows["bsrnn_large"][column] for column in (*SOURCES, "mean")]
     assert scores == [9.14, 7.72, 8.07, 5.68, 7.65]
@@ -126,7 +126,7 @@ def test_on_the_command_line(tiny, made_up, tmp_path, capsys):
         for column in (*SOURCES, "mean"):
             here, printed = float(row[f"{column}_here"]), float(row[f"{column}_paper"])
             assert here == pytest.approx(figures[column])
-            assert printed == paper.rows()[row["row"]][column]
+            assert printed == comparison.paper_rows()[row["row"]][column]
             assert float(row[f"{column}_difference"]) == pytest.approx(here - printed)
             assert row[f"{column}_marks"] == "other_data"
             cells.append(f"{here:.2f}‡")
@@ -139,7 +139,7 @@ def test_on_the_command_line(tiny, made_up, tmp_path, capsys):
     assert "not the 50 test tracks of MUSDB18-HQ, but 0 of those and 1 other(s)" in err
     # On the paper's data there is no mark.
     records = [read_record(folder) for folder in (tmp_path / "out").iterdir()]
-    found = paper.compare_with_paper(records)
+    found = comparison.compare_with_paper(records)
     assert not any(figure.other_data for row in found.rows for figure in row.here.values())
 
 
@@ -168,7 +168,7 @@ def test_other_models_and_measures_are_left_out(tiny, made_up, tmp_path, capsys)
     assert main("evaluate", "obsrnn", *common) == 0
     assert "paper" not in capsys.readouterr().err, "without museval there is nothing to say"
     (folder,) = (tmp_path / "out").iterdir()
-    assert paper.compare_with_paper([read_record(folder)]) is None
+    assert comparison.compare_with_paper([read_record(folder)]) is None
 
 
 def test_only_musdb18hq_itself_stands_beside_the_paper(tmp_path):
@@ -176,18 +176,20 @@ def test_only_musdb18hq_itself_stands_beside_the_paper(tmp_path):
     for name in TEST_TRACKS:
         write_silence(root / "test" / name, seconds=250)
     assert len(TEST_TRACKS) == 50
-    assert paper.obstacle(EvaluationTracks(root)) is None
-    assert "the stems are vocals" in paper.obstacle(EvaluationTracks(root, sources=["vocals"]))
+    assert comparison.paper_obstacle(EvaluationTracks(root)) is None
+    assert "the stems are vocals" in comparison.paper_obstacle(
+        EvaluationTracks(root, sources=["vocals"])
+    )
     first = root / "test" / TEST_TRACKS[0]
     (first / "mixture.wav").unlink()
-    assert "1 track(s) have no mixture.wav" in paper.obstacle(EvaluationTracks(root))
+    assert "1 track(s) have no mixture.wav" in comparison.paper_obstacle(EvaluationTracks(root))
     shutil.rmtree(first)
     write_silence(first, seconds=250, rate=48000)
-    assert "44100 Hz" in paper.obstacle(EvaluationTracks(root))
+    assert "44100 Hz" in comparison.paper_obstacle(EvaluationTracks(root))
     shutil.rmtree(first)
-    assert "but 49 of those and 0 other(s)" in paper.obstacle(EvaluationTracks(root))
+    assert "but 49 of those and 0 other(s)" in comparison.paper_obstacle(EvaluationTracks(root))
     # The excerpts that musdb offers have the same names.
     shutil.rmtree(root)
     for name in TEST_TRACKS:
         write_silence(root / "test" / name, seconds=7)
-    assert "last 6 minutes in all" in paper.obstacle(EvaluationTracks(root))
+    assert "last 6 minutes in all" in comparison.paper_obstacle(EvaluationTracks(root))

@@ -19,7 +19,7 @@ from asteroid_bsrnn import BSRNN, cli
 from asteroid_bsrnn.costs.energy import EnergyReading
 from asteroid_bsrnn.costs.ledger import Ledger
 from asteroid_bsrnn.evaluation.records import find_records, read_record
-from asteroid_bsrnn.report import charts, clips, drawing, excerpts, inputs
+from asteroid_bsrnn.report import charts, drawing, inputs, players
 from asteroid_bsrnn.weights import checkpoint
 
 from .sounds import refused
@@ -247,9 +247,9 @@ class TestPlayers:
             samples, rate = soundfile.read(io.BytesIO(base64.b64decode(sound)))
             assert rate == 44100 and abs(len(samples) / rate - SECONDS) < 0.1
             with Image.open(made / "report" / switch["data-picture"]) as image:
-                assert image.size[1] == clips.SIZE[1] and image.size[0] > 0.8 * clips.SIZE[0]
-        players = [a for tag, a in page.tags if "data-player" in a]
-        assert [float(p["data-seconds"]) for p in players] == [SECONDS] * 3
+                assert image.size[1] == players.SIZE[1] and image.size[0] > 0.8 * players.SIZE[0]
+        shown = [a for tag, a in page.tags if "data-player" in a]
+        assert [float(p["data-seconds"]) for p in shown] == [SECONDS] * 3
 
     def test_stems_of_a_clip_are_in_time(self, made):
         """The decoded true stems sum to the mixture, sample by sample."""
@@ -288,16 +288,16 @@ class TestPlayers:
         stems = np.zeros((2, 1, 1000))
         stems[0, :, 200:700] = 1
         stems[1, :, 500:] = 0.01
-        assert excerpts.liveliest(stems, 100, 2) == 500
-        assert excerpts.liveliest(stems[..., :150], 100, 2) == 0
-        assert excerpts.liveliest(np.zeros_like(stems), 100, 2) == 0
+        assert players.liveliest(stems, 100, 2) == 500
+        assert players.liveliest(stems[..., :150], 100, 2) == 0
+        assert players.liveliest(np.zeros_like(stems), 100, 2) == 0
 
     def test_matched_levels(self):
         rng = np.random.default_rng(0)
         names = [("mixture", ""), ("reference", "vocals"), ("mine", "vocals"), ("quiet", "vocals")]
         scales = (0.1, 0.02, 0.3, 0.0)
         signals = {n: s * rng.uniform(-1, 1, (2, 1000)) for n, s in zip(names, scales, strict=True)}
-        gains = clips.matching_gains(signals)
+        gains = players.matching_gains(signals)
         levels = [
             np.sqrt(np.square(signals[name]).mean()) * 10 ** (gains[name] / 20) for name in names
         ]
@@ -356,10 +356,10 @@ class TestInputs:
     def test_a_comparisons_file(self, made, tmp_path):
         file = tmp_path / "comparison.json"
         assert main("compare", made / "results", "--costs", "recorded", "-o", file) == 0
-        found = inputs.find_inputs([file])
-        assert {r.label for r in found.records} == set(table(made))
+        records, runs = inputs.find_inputs([file])
+        assert {r.label for r in records} == set(table(made))
         # Runs of the models are included.
-        assert {run.folder.name for run in found.runs} == {"train_small", "train_all"}
+        assert {run.folder.name for run in runs} == {"train_small", "train_all"}
 
     def test_results_on_different_data_stand_apart(self, made, tmp_path):
         options = ["--root", made / "data", "--split", "train", "--device", "cpu"]
@@ -368,8 +368,8 @@ class TestInputs:
         (tmp_path / "valid.txt").write_text("Valid 1\n")
         options += ["--validation-tracks", tmp_path / "valid.txt", "--output", tmp_path / "other"]
         assert main("evaluate", model, *options) == 0
-        found = inputs.find_inputs([made / "results", tmp_path / "other"])
-        one, two = inputs.group(found.records, "wilcoxon")
+        records, _ = inputs.find_inputs([made / "results", tmp_path / "other"])
+        one, two = inputs.group(records, "wilcoxon")
         assert len(one.comparison.rows) == 7 and one.part == "test"
         assert [row.label for row in two.comparison.rows] == ["small"] and two.part == "train"
 

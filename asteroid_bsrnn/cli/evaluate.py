@@ -247,7 +247,7 @@ def _evaluate(options: argparse.Namespace) -> int:
 def _report(options: argparse.Namespace, reporter: ForPeople) -> None:
     """Evaluate, and show the table."""
     from ..costs import paper_table
-    from ..evaluation import comparison, comparison_table, paper
+    from ..evaluation import comparison, comparison_table
     from ..evaluation.estimates import Estimates
     from ..evaluation.records import candidate, split_label
 
@@ -276,8 +276,8 @@ def _report(options: argparse.Namespace, reporter: ForPeople) -> None:
         return
     reporter.note(comparison_table.to_text(comparison.compare(records)).rstrip())
     if with_paper:
-        other_data = paper.obstacle(data) is not None
-        table = paper.compare_with_paper(records, other_data=other_data)
+        other_data = comparison.paper_obstacle(data) is not None
+        table = comparison.compare_with_paper(records, other_data=other_data)
         reporter.note("\nBeside the paper\n\n" + paper_table.to_markdown(table).rstrip())
         if options.paper_table:
             paper_table.write(table, options.paper_table)
@@ -290,7 +290,7 @@ def _with_paper(data: EvaluationTracks, options: argparse.Namespace) -> bool:
         UserError: if they are asked for and cannot be shown.
     """
     from ..costs import paper_table
-    from ..evaluation import paper
+    from ..evaluation.comparison import paper_obstacle, paper_rows
     from ..evaluation.records import split_label
 
     asked = options.paper_table is not None or options.paper_any_data
@@ -301,13 +301,13 @@ def _with_paper(data: EvaluationTracks, options: argparse.Namespace) -> bool:
             raise UserError("the paper's test rows need museval's cSDR; add --museval N")
         return False
     names = {split_label(model)[1] for model in options.models}
-    if not names & set(paper.rows()):
+    if not names & set(paper_rows()):
         if asked:
             raise UserError(
-                f"none of the models is in the paper's test rows: {', '.join(paper.rows())}"
+                f"none of the models is in the paper's test rows: {', '.join(paper_rows())}"
             )
         return False
-    reason = paper.obstacle(data)
+    reason = paper_obstacle(data)
     if reason is None or options.paper_any_data:
         return True
     message = f"no comparison with the paper's test rows: {reason}; --paper-any-data shows it"

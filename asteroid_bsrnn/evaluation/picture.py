@@ -14,7 +14,7 @@ from ..errors import UserError
 LOWEST_HERTZ = 30.0
 RANGE_DB = 80.0  # below the loudest bin of the mixture, where the colours end
 COLUMNS = 1200  # of a waveform: more than a picture has pixels for
-_WINDOW = 4096
+WINDOW = 4096  # samples of a frame of the spectrogram
 
 
 def draw_separation(
@@ -47,7 +47,8 @@ def draw_separation(
     except ImportError as error:
         raise UserError('pictures need matplotlib: pip install "asteroid-bsrnn[report]"') from error
     rows = {"mixture": np.asarray(mixture), **{name: np.asarray(x) for name, x in stems.items()}}
-    spectra = {name: _decibels(signal, sample_rate) for name, signal in rows.items()}
+    hop = max(WINDOW // 4, mixture.shape[-1] // COLUMNS)
+    spectra = {name: spectrogram(signal, sample_rate, hop)[0] for name, signal in rows.items()}
     loudest = spectra["mixture"].max()
     peak = max(float(np.abs(signal).max()) for signal in rows.values()) or 1.0
 
@@ -71,14 +72,22 @@ def draw_separation(
     return path
 
 
-def _decibels(signal: np.ndarray, sample_rate: float) -> np.ndarray:
-    """Return the power (bins, frames) in dB, averaged over the channels."""
-    hop = max(_WINDOW // 4, signal.shape[-1] // COLUMNS)
-    transform = ShortTimeFFT(hann(_WINDOW, sym=False), hop, sample_rate)
-    if signal.shape[-1] < _WINDOW:
-        signal = np.pad(signal, ((0, 0), (0, _WINDOW - signal.shape[-1])))
+def spectrogram(signal: np.ndarray, sample_rate: float, hop: int) -> tuple[np.ndarray, int]:
+    """Return the power (bins, frames) in dB, averaged over the channels.
+
+    Args:
+        signal: (channels, time).
+        sample_rate: in hertz.
+        hop: distance of frames in samples.
+
+    Returns:
+        The power, and the number of frames centred before the first sample.
+    """
+    transform = ShortTimeFFT(hann(WINDOW, sym=False), hop, sample_rate)
+    if signal.shape[-1] < WINDOW:
+        signal = np.pad(signal, ((0, 0), (0, WINDOW - signal.shape[-1])))
     power = sum(transform.spectrogram(channel.astype(np.float64)) for channel in signal)
-    return 10 * np.log10(power / len(signal) + 1e-12)
+    return 10 * np.log10(power / len(signal) + 1e-12), -transform.p_min
 
 
 def _draw_waveform(axes, signal: np.ndarray, sample_rate: float, peak: float) -> None:

@@ -58,9 +58,7 @@ def evaluate_model(
     *,
     folder: str | os.PathLike | None = None,
     separator: Mapping[str, Any] | None = None,
-    museval_processes: int = 0,
-    progress: Progress | None = None,
-    shard: Shard | None = None,
+    **scoring: Any,
 ) -> Record | None:
     """Evaluate a model, or resume its evaluation.
 
@@ -72,9 +70,7 @@ def evaluate_model(
         folder: folder of the model's results, instead of `output`.
         separator: further arguments of `Separator`. By default the precision is "32", and chunks
             that do not fit in memory are not cut into smaller ones.
-        museval_processes: as in `evaluate`.
-        progress: called with the number of tracks done and in all.
-        shard: tracks to score; a call without a shard computes the figures over all tracks.
+        **scoring: `museval_processes`, `progress` and `shard` of `evaluate`.
 
     Returns:
         The record of the results; None for a shard.
@@ -90,7 +86,7 @@ def evaluate_model(
         )
     settings = {"weights_sha256": model.sha256, **data.settings}
     if folder is None:
-        folder = _folder(output, model.label, made, settings, museval_processes)
+        folder = _folder(output, model.label, made, settings, scoring)
     facts = {
         "kind": "model",
         **model.facts(folder),
@@ -98,24 +94,18 @@ def evaluate_model(
         "sources": list(made.sources),
         "parameters": sum(p.numel() for p in made.model.parameters()),
     }
-    return _evaluate(made, facts, settings, data, folder, museval_processes, progress, shard)
+    return _evaluate(made, facts, settings, data, folder, scoring)
 
 
 def evaluate_oracle(
-    name: str,
-    data: EvaluationTracks,
-    output: str | os.PathLike,
-    *,
-    museval_processes: int = 0,
-    progress: Progress | None = None,
-    shard: Shard | None = None,
+    name: str, data: EvaluationTracks, output: str | os.PathLike, **scoring: Any
 ) -> Record | None:
-    """Evaluate a reference point; arguments as for `evaluate_model`, `name` as for `Oracle`."""
+    """Evaluate a reference point; `name` is one for `Oracle`, the rest as for `evaluate_model`."""
     oracle = Oracle(name, data.stems, data.tracks[0].sample_rate)
     facts = {"kind": "reference point", "label": name, "description": description(name)}
     settings = {"weights_sha256": None, **data.settings}
-    folder = _folder(output, name, oracle, settings, museval_processes)
-    return _evaluate(oracle, facts, settings, data, folder, museval_processes, progress, shard)
+    folder = _folder(output, name, oracle, settings, scoring)
+    return _evaluate(oracle, facts, settings, data, folder, scoring)
 
 
 def evaluate_estimates(
@@ -124,27 +114,23 @@ def evaluate_estimates(
     output: str | os.PathLike,
     *,
     label: str | None = None,
-    museval_processes: int = 0,
-    progress: Progress | None = None,
-    shard: Shard | None = None,
+    **scoring: Any,
 ) -> Record | None:
     """Score the stems that another tool has written.
 
     Args:
         estimates: estimates of the tracks of the data.
-        data: to evaluate on.
+        data: data to evaluate on.
         output: folder of all results.
         label: name in tables; None means the name of the estimates' folder.
-        museval_processes: as in `evaluate`.
-        progress: as in `evaluate_model`.
-        shard: as in `evaluate_model`.
+        **scoring: as for `evaluate_model`.
 
     Returns:
         As `evaluate_model`.
     """
     label = safe_name(label or estimates.label)
     settings = {"weights_sha256": None, "estimates_sha256": estimates.sha256, **data.settings}
-    folder = _folder(output, label, estimates, settings, museval_processes)
+    folder = _folder(output, label, estimates, settings, scoring)
     facts = {
         "kind": "estimates",
         "label": label,
@@ -157,7 +143,7 @@ def evaluate_estimates(
         "sources": list(estimates.sources),
         "parameters": None,
     }
-    return _evaluate(estimates, facts, settings, data, folder, museval_processes, progress, shard)
+    return _evaluate(estimates, facts, settings, data, folder, scoring)
 
 
 def evaluate(
@@ -250,7 +236,7 @@ def evaluate(
 
 
 def _resolve_settings(
-    separator: Separator | Oracle | Estimates, settings: Mapping, museval_processes: int = 0
+    separator: Separator | Oracle | Estimates, settings: Mapping, museval_processes: int
 ) -> dict:
     """Return the settings that records must share, with versions."""
     return {
@@ -272,11 +258,11 @@ def _folder(
     label: str,
     separator: Separator | Oracle | Estimates,
     settings: dict,
-    museval_processes: int,
+    scoring: Mapping[str, Any],
 ) -> Path:
     """Return a folder that only results of these settings have."""
-    key = settings_hash(_resolve_settings(separator, settings, museval_processes))
-    return Path(output or ".") / f"{safe_name(label)}-{key[:8]}"
+    resolved = _resolve_settings(separator, settings, scoring.get("museval_processes", 0))
+    return Path(output or ".") / f"{safe_name(label)}-{settings_hash(resolved)[:8]}"
 
 
 def _evaluate(
@@ -285,9 +271,7 @@ def _evaluate(
     settings: dict,
     data: EvaluationTracks,
     folder: str | os.PathLike,
-    museval_processes: int,
-    progress: Progress | None,
-    shard: Shard | None,
+    scoring: Mapping[str, Any],
 ) -> Record | None:
     """Evaluate a model, an oracle or estimates with the facts for every record."""
     device = getattr(separator, "device", torch.device("cpu"))
@@ -307,13 +291,11 @@ def _evaluate(
         folder,
         sources=data.sources,
         settings=settings,
-        museval_processes=museval_processes,
-        progress=progress,
-        shard=shard,
         facts=facts,
         sums=data.sums,
+        **scoring,
     )
-    return read_record(folder) if shard is None else None
+    return read_record(folder) if scoring.get("shard") is None else None
 
 
 def _score(

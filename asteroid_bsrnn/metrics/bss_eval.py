@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from ..errors import UserError
-from .signals import Signals, check_finite, check_shapes, count_frames
+from .sdr import Signals, check_finite, check_shapes, count_frames
 
 Scores = dict[str, np.ndarray]
 Pair = tuple[Signals, Signals]
@@ -80,17 +80,8 @@ def museval_sdr(
 ) -> torch.Tensor:
     """Return only the SDR of `museval_scores`; `frame_sdr` computes the same figures fast.
 
-    Args:
-        references: (sources, channels, time), tensor or array.
-        estimates: the same shape.
-        window: length of a frame in samples. Default: 44100, a second of a CD.
-        hop: distance of the starts of frames in samples. Default: 44100, no overlap.
-
-    Returns:
-        (sources, frames) in dB, float64; NaN as in `museval_scores`.
-
-    Raises:
-        UserError: as `museval_scores` raises it.
+    Arguments and errors are those of `museval_scores`. The result is (sources, frames) in dB,
+    float64.
     """
     return torch.from_numpy(museval_scores(references, estimates, window, hop)["sdr"])
 
@@ -111,8 +102,8 @@ def museval_many(
             processes are in memory, a picklable function without arguments that returns them.
             More are read as tracks are finished.
         processes: number of tracks scored at a time; each takes some gigabytes for a song.
-        window: length of a frame in samples. Default: 44100, a second of a CD.
-        hop: distance of the starts of frames in samples. Default: 44100, no overlap.
+        window: as for `museval_scores`.
+        hop: as for `museval_scores`.
 
     Yields:
         The scores of each track, in the order of `pairs`, as soon as they are computed.

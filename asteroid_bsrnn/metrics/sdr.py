@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import operator
 import warnings
 
 import numpy as np
 import torch
 
-from .signals import Signals, check_finite, check_shapes, count_frames
+from ..errors import UserError, check_channels
 
 # Number of samples processed at a time, unless a window is longer. A block fits in a processor's
 # cache, which doubles the speed, and bounds the memory.
 _BLOCK = 2**16
+
+Signals = torch.Tensor | np.ndarray
 
 
 def usdr(references: Signals, estimates: Signals) -> torch.Tensor:
@@ -62,9 +65,9 @@ def frame_sdr(
     is the ratio of the reference's energy to the energy of the whole error. Its other rules are
     kept: samples after the last whole window are left out, a track shorter than a window is one
     frame, and a frame in which any reference or any estimate is silent has no score for any
-    source. Silent is a signal whose channels add up to zero at every sample. Other than museval,
-    which pads or crops them, this refuses estimates of another length. And where an estimate equals
-    its reference museval may round its way to some 300 dB, while this is always infinite.
+    source. A signal is silent if its channels add up to zero at every sample. Estimates of another
+    length are refused, which museval pads or crops. Where an estimate equals its reference, the
+    score is infinite; museval's may be some 300 dB, by rounding.
 
     Args:
         references: (sources, channels, time), tensor or array, on any device.
@@ -116,17 +119,10 @@ def csdr(
     Frames without a score are left out, as museval leaves them out; infinite ones count, so that a
     perfect estimate scores infinity. The figure of a data set is the median over its tracks.
 
-    Args:
-        references: (sources, channels, time), tensor or array, on any device.
-        estimates: the same shape.
-        window: length of a frame in samples. Default: 44100, a second of a CD.
-        hop: distance of the starts of frames in samples. Default: 44100, no overlap.
+    Arguments and errors are those of `frame_sdr`.
 
     Returns:
         (sources,) in dB, float64; NaN, with a warning, where no frame has a score.
-
-    Raises:
-        UserError: as `frame_sdr` raises it.
     """
     scores = frame_sdr(references, estimates, window, hop)
     with warnings.catch_warnings():
@@ -167,6 +163,54 @@ def si_sdr(references: Signals, estimates: Signals) -> torch.Tensor:
         if reference.any():
             scores[index] = -loss(estimate, reference)[0]
     return scores
+
+
+def check_shapes(references: Signals, estimates: Signals) -> None:
+    """Refuse signals that are not both of one shape (sources, channels, time) with samples.
+
+    Raises:
+        UserError: if so, or if the channels are likely the samples.
+    """
+    shapes = tuple(references.shape), tuple(estimates.shape)
+    if shapes[0] != shapes[1] or len(shapes[0]) != 3:
+        raise UserError(
+            "references and estimates must both be (sources, channels, time), got "
+            f"{shapes[0]} and {shapes[1]}"
+        )
+    if 0 in shapes[0]:
+        raise UserError(f"there is nothing to score in signals of shape {shapes[0]}")
+    check_channels(shapes[0], "references and estimates")
+
+
+def check_finite(finite_references: bool, finite_estimates: bool) -> None:
+    """Refuse NaN and infinite samples: leaving out their frames would raise the score."""
+    for name, finite in (("references", finite_references), ("estimates", finite_estimates)):
+        if not finite:
+            raise UserError(f"the {name} hold NaN or infinite samples; they cannot be scored")
+
+
+def count_frames(length: int, window: int, hop: int) -> int:
+    """Return the number of whole windows in a signal, at least one, as museval counts them.
+
+    Args:
+        length: of the signal in samples. The rest after the last whole window is no frame; a
+            signal shorter than a window is one frame.
+        window: length of a frame in samples.
+        hop: distance of the starts of frames in samples.
+
+    Returns:
+        The number of frames.
+
+    Raises:
+        UserError: if window or hop is not a whole number from 1.
+    """
+    try:
+        valid = operator.index(window) >= 1 and operator.index(hop) >= 1
+    except TypeError:
+        valid = False
+    if not valid:
+        raise UserError(f"window and hop must be whole samples from 1, got {window!r} and {hop!r}")
+    return max(0, length - window) // hop + 1
 
 
 def _device(signals: Signals) -> torch.device:

@@ -15,8 +15,6 @@ from ..errors import UserError
 from ..evaluation import comparison_table
 from ..evaluation.comparison import MEASURES, Comparison, Row
 from . import charts
-from .clips import Player, write_player
-from .excerpts import Progress, choose_tracks, cut_excerpts, find_data
 from .inputs import Group, find_inputs, group
 from .learning_curves import Training, draw_trainings, read_trainings
 from .page import (
@@ -29,6 +27,7 @@ from .page import (
     trainings_sheet,
     write_page,
 )
+from .players import Player, Progress, choose_tracks, cut_excerpts, find_data, write_player
 
 PAGE = "index.html"
 _ENERGY_AXIS = "training energy in kWh (CodeCarbon)"
@@ -73,8 +72,7 @@ def build(
         given: folders of results and of training runs, or a comparison's JSON file.
         output: folder of the report.
         options: options of the report.
-        progress: called with the numbers of finished and of all
-        models.
+        progress: called with the numbers of finished and of all models.
 
     Returns:
         The path of the page, and a line for each missing part.
@@ -87,8 +85,8 @@ def build(
     for root in options.roots:
         if not Path(root).is_dir():
             raise UserError(f"{root}: no such folder; give a data set, or a folder of stems")
-    inputs = find_inputs(given)
-    groups = group(inputs.records, options.test)
+    records, runs = find_inputs(given)
+    groups = group(records, options.test)
     _check_tracks(groups, options)
     try:
         output.resolve().parent.mkdir(parents=True, exist_ok=True)
@@ -97,7 +95,7 @@ def build(
         reason = error.strerror
         raise UserError(f"{output}: cannot be written ({reason}); choose another") from error
     try:
-        notes = _write(folder, groups, read_trainings(inputs.runs), options, progress)
+        notes = _write(folder, groups, read_trainings(runs), options, progress)
         _put_in_place(folder, output)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

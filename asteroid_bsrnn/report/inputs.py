@@ -18,19 +18,6 @@ from ..files import list_files
 
 
 @dataclass(frozen=True)
-class Inputs:
-    """Records and runs that were found.
-
-    Attributes:
-        records: records of evaluations.
-        runs: runs with their ledgers.
-    """
-
-    records: Sequence[Record]
-    runs: Sequence[Run]
-
-
-@dataclass(frozen=True)
 class Group:
     """Results on the same tracks of the same data.
 
@@ -63,11 +50,14 @@ class Group:
         return self.comparison.rows[0].record.names
 
 
-def find_inputs(given: Iterable[str | os.PathLike]) -> Inputs:
+def find_inputs(given: Iterable[str | os.PathLike]) -> tuple[list[Record], list[Run]]:
     """Find records and runs at any depth in the given folders.
 
     Args:
         given: folders of results, of runs, or of folders of those; a comparison's JSON file.
+
+    Returns:
+        The records of evaluations, and the runs with their ledgers.
 
     Raises:
         UserError: if one of them is missing, contains neither, or contains something damaged.
@@ -86,7 +76,7 @@ def find_inputs(given: Iterable[str | os.PathLike]) -> Inputs:
         ledger = record.summary.get("model", {}).get("ledger")
         if ledger and (record.folder / ledger).is_file():
             runs.setdefault((record.folder / ledger).resolve().parent)
-    return Inputs(read, [Run.load(folder) for folder in runs])
+    return read, [Run.load(folder) for folder in runs]
 
 
 def group(records: Sequence[Record], test: str) -> list[Group]:

@@ -17,7 +17,7 @@ from .._version import __version__
 from ..audio.names import page_name
 from ..errors import UserError
 from ..files import write_text
-from .rendering import STATIC, environment
+from .page import STATIC, environment
 
 _MARK = '<meta name="generator" content="asteroid-bsrnn separate '
 """Beginning of a line of every page; files with it may be replaced."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from .._version import __version__
@@ -24,11 +25,12 @@ from ..evaluation import comparison_table, oracles
 from ..evaluation.comparison import MEAN, Comparison, Row
 from ..evaluation.records import SUMMARY
 from ..tables import EMPTY, Cell, Column, rounded
-from .clips import Player
 from .drawing import Chart
 from .inputs import Group
 from .learning_curves import Training
-from .rendering import STATIC, environment
+from .players import Player
+
+STATIC = Path(__file__).parent / "static"
 
 # Copies of records: label of a row -> "record", "costs" or "ledger" -> path in the report.
 Links = Mapping[str, Mapping[str, str]]
@@ -138,6 +140,23 @@ class Page:
     paper: Mapping[str, tuple[Table, Sheet]]
     energy: Chart
     reference: str
+
+
+def environment(**filters: Callable) -> Environment:
+    """Return Jinja's environment, which escapes all text and refuses undefined names.
+
+    Args:
+        **filters: further filters by name.
+    """
+    made = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters.update(filters)
+    return made
 
 
 def write_page(path: Path, page: Page) -> None:
