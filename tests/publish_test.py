@@ -24,7 +24,7 @@ from .warm_python import python
 from .weights_find_test import assert_equal, interrupted
 
 sys.path.insert(0, str(Path(recipe.__file__).parent))
-import model_card  # noqa: E402
+from publish import licence_fields  # noqa: E402
 
 FOLDER = Path(recipe.__file__).parent
 METRICS = {
@@ -112,7 +112,7 @@ def test_a_malformed_licence_is_refused(run):
     assert "NAME=URL" in done.stderr and not (run / "publish_dir").exists()
     for licence in ("", "other=text", "=https://host"):
         with pytest.raises(UserError, match="NAME=URL"):
-            model_card.licence_fields(licence)
+            licence_fields(licence)
 
 
 def test_what_the_hub_refuses_leaves_the_local_publication(run, tmp_path):

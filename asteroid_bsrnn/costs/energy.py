@@ -200,12 +200,10 @@ class EnergyMeter:
 def _check_country(country: str) -> str:
     """Return a country's code in capitals.
 
-    Args:
-        country: ISO 3166 code of three letters.
+    CodeCarbon would use the world's average for a country that it does not know.
 
     Raises:
-        UserError: if CodeCarbon is missing, or does not know the country, for which it would use
-            the world's average.
+        UserError: if CodeCarbon is missing, or does not know the country.
     """
     _import_codecarbon()
     from codecarbon.input import DataSource

@@ -163,7 +163,17 @@ class Ledger:
             best: uSDR in dB by source of the run's best validation so far.
             best_epoch: the epoch of that validation.
         """
-        self._note(epoch, steps, samples, energy, best, best_epoch)
+        record, session = self._opened(), self._session
+        for key, value in {"last_epoch": epoch, "steps": steps, "samples": samples}.items():
+            if value is not None:
+                session[key] = int(value)
+        if energy is not None:
+            _note_energy(session, energy)
+        if best is not None:
+            scores = {name: float(score) for name, score in best.items()}
+            scores = {name: s if math.isfinite(s) else None for name, s in scores.items()}
+            record["best"] = {"epoch": best_epoch, "usdr": scores}
+        self._refresh()
         self._write_or_warn()
 
     def close(self, *, finished: bool, **changes: Any) -> None:
@@ -173,12 +183,9 @@ class Ledger:
             finished: whether the training is complete; otherwise it was interrupted.
             changes: arguments of `update`.
         """
-        if changes:
-            self.update(**changes)
         self._opened()
-        self._refresh()
         self._session["state"] = "finished" if finished else "interrupted"
-        self._write_or_warn()
+        self.update(**changes)
 
     def extrapolate(self, epochs: int) -> dict[str, Any]:
         """Record the extrapolation to a run of `epochs` epochs, and return it.
@@ -195,27 +202,6 @@ class Ledger:
         if self._record is None:
             raise RuntimeError("open a session first")
         return self._record
-
-    def _note(
-        self,
-        epoch: int | None,
-        steps: int | None,
-        samples: int | None,
-        energy: EnergyReading | None,
-        best: Mapping[str, float] | None,
-        best_epoch: int | None,
-    ) -> None:
-        record, session = self._opened(), self._session
-        for key, value in {"last_epoch": epoch, "steps": steps, "samples": samples}.items():
-            if value is not None:
-                session[key] = int(value)
-        if energy is not None:
-            _note_energy(session, energy)
-        if best is not None:
-            scores = {name: float(score) for name, score in best.items()}
-            scores = {name: s if math.isfinite(s) else None for name, s in scores.items()}
-            record["best"] = {"epoch": best_epoch, "usdr": scores}
-        self._refresh()
 
     def _refresh(self) -> None:
         """Update values that depend on the clock and the machine."""

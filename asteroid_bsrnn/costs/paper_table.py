@@ -20,7 +20,7 @@ from .. import tables
 from ..bands import SOURCES
 from ..errors import UserError
 from ..tables import MARKS, Cell, Column
-from .runs import PER_RUN_KEYS, Run, Value, check_alike
+from .runs import Run, Value, check_alike
 
 SCORES = (*SOURCES, "mean")
 COSTS: Mapping[str, Callable[[Run], Value | None]] = {
@@ -96,7 +96,6 @@ def collect(
     run_folders: Iterable[str | Path],
     *,
     test_scores: Mapping[str | Path, Mapping[str, float]] | None = None,
-    per_run_keys: Sequence[str] = PER_RUN_KEYS,
 ) -> Table:
     """Collect runs into the table.
 
@@ -125,7 +124,7 @@ def collect(
     rows = []
     for name in names:
         of_row = [run for run in runs if run.row == name]
-        check_alike(of_row, per_run_keys)
+        check_alike(of_row)
         figures = dict(zip(paper["columns"], paper["rows"].get(name, [name]), strict=False))
         rows.append(_row(name, figures, columns, of_row, scores))
     for figures in paper.get("other_work", []):

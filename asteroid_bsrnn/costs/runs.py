@@ -11,9 +11,9 @@ from typing import Any
 from ..errors import UserError
 from .record import read
 
-# Keys that may differ between runs of a row, because they name the run or its folders, or affect
-# neither scores nor kWh.
-PER_RUN_KEYS = (
+# Keys of the configuration, at any depth, that may differ between runs of a row, because they name
+# the run or its folders, or affect neither scores nor kWh.
+_PER_RUN_KEYS = (
     "seed",
     "source",
     "tag",
@@ -171,12 +171,8 @@ def differing_settings(
     return {key: (one.get(key), two.get(key)) for key in keys if one.get(key) != two.get(key)}
 
 
-def check_alike(runs: Sequence[Run], per_run_keys: Sequence[str] = PER_RUN_KEYS) -> None:
-    """Refuse runs that cannot share a row.
-
-    Args:
-        runs: of one row.
-        per_run_keys: keys of the configuration, at any depth, that may differ.
+def check_alike(runs: Sequence[Run]) -> None:
+    """Refuse runs of one row that cannot share it.
 
     Raises:
         UserError: naming two runs and their difference.
@@ -189,7 +185,7 @@ def check_alike(runs: Sequence[Run], per_run_keys: Sequence[str] = PER_RUN_KEYS)
                     f"{both}: one of row {run.row} separates all sources, the other one; collect "
                     "them apart"
                 )
-            _check_setting(run, other, per_run_keys, both)
+            _check_setting(run, other, both)
             # A run cut short may supply the energy of another that is complete.
             same = (run.source, run.seed, run.cut_short)
             if run.seed is not None and same == (other.source, other.seed, other.cut_short):
@@ -199,11 +195,11 @@ def check_alike(runs: Sequence[Run], per_run_keys: Sequence[str] = PER_RUN_KEYS)
                 )
 
 
-def _check_setting(run: Run, other: Run, per_run_keys: Sequence[str], both: str) -> None:
+def _check_setting(run: Run, other: Run, both: str) -> None:
     """Refuse runs whose data or configuration differ beyond seed and source."""
     if run.data_fingerprint != other.data_fingerprint:
         raise UserError(f"{both}: trained on different data; collect them apart")
-    aside = {*per_run_keys, *(_PER_SOURCE_KEYS if run.source != other.source else ())}
+    aside = {*_PER_RUN_KEYS, *(_PER_SOURCE_KEYS if run.source != other.source else ())}
     # The same file may have another path on another machine.
     moved = {key for key, value in run.contents.items() if other.contents.get(key) == value}
     for key, (one, two) in differing_settings(

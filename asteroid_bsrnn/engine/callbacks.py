@@ -152,15 +152,18 @@ class RunLedger(Callback):
     def _update(self, trainer: Trainer, epoch: int | None = None) -> None:
         if self._written is None:
             configuration.save(self.config, self.folder / configuration.FILE_NAME)
-        self._ledger.update(
-            epoch=epoch,
-            steps=trainer.global_step - self._first_step,
-            samples=self._samples,
-            energy=self._meter.snapshot(fresh=True),
-            best=self._best,
-            best_epoch=self._best_epoch,
-        )
+        self._ledger.update(epoch=epoch, **self._state(trainer, self._meter.snapshot(fresh=True)))
         self._written = time.monotonic()
+
+    def _state(self, trainer: Trainer, energy: EnergyReading) -> dict:
+        """Return the state of the session for the ledger."""
+        return {
+            "steps": trainer.global_step - self._first_step,
+            "samples": self._samples,
+            "energy": energy,
+            "best": self._best,
+            "best_epoch": self._best_epoch,
+        }
 
     def _close(self, trainer: Trainer, finished: bool) -> None:
         if self._ledger is None:
@@ -169,14 +172,7 @@ class RunLedger(Callback):
         if self._written is None:
             self._meter.stop()
             return
-        ledger.close(
-            finished=finished,
-            steps=trainer.global_step - self._first_step,
-            samples=self._samples,
-            energy=self._meter.stop(),
-            best=self._best,
-            best_epoch=self._best_epoch,
-        )
+        ledger.close(finished=finished, **self._state(trainer, self._meter.stop()))
         if finished and self.extrapolate:
             ledger.extrapolate(self.config["training"]["max_epochs"])
 

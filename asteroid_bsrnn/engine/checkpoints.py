@@ -163,18 +163,16 @@ def checkpoint_callbacks(
     *,
     monitor: str,
     mode: str,
-    minutes: float = 30.0,
-    keep_best: int = 5,
-    save_best: Callable[[Path], None] | None = None,
+    minutes: float,
+    save_best: Callable[[Path], None],
 ) -> list[lightning.Callback]:
-    """Return callbacks that keep the best checkpoints, the latest two, and one within an epoch.
+    """Return callbacks that keep the best five checkpoints, the latest two, and one within an epoch.
 
     Args:
         folder: of the run's checkpoints.
         monitor: name of the validated measure.
         mode: "max" or "min", which is better.
         minutes: between checkpoints within an epoch; 0 writes none.
-        keep_best: number of best checkpoints.
         save_best: called with the path of each new best checkpoint, on the first process.
     """
     best = ModelCheckpoint(
@@ -182,7 +180,7 @@ def checkpoint_callbacks(
         filename="best-{epoch:04d}",
         monitor=monitor,
         mode=mode,
-        save_top_k=keep_best,
+        save_top_k=5,
         auto_insert_metric_name=False,
     )
     latest = ModelCheckpoint(
@@ -195,12 +193,8 @@ def checkpoint_callbacks(
         auto_insert_metric_name=False,
         save_on_train_epoch_end=True,
     )
-    callbacks: list[lightning.Callback] = [best]
-    if save_best is not None:
-        callbacks.append(BestModel(best, save_best))
-    if minutes:
-        callbacks.append(PeriodicCheckpoint(folder, minutes))
-    return [*callbacks, latest]
+    within_epochs = [PeriodicCheckpoint(folder, minutes)] if minutes else []
+    return [best, BestModel(best, save_best), *within_epochs, latest]
 
 
 def resumable(folder: str | Path, say: Callable[[str], None] = warnings.warn) -> Path | None:

@@ -72,7 +72,7 @@ class SeparationSystem(System):
         validate_loss: bool = False,
     ):
         super().__init__(model, optimizer, loss_func, train_loader, val_loader, scheduler)
-        # Asteroid's own way to store a configuration refuses lists of names.
+        # Asteroid's System refuses a configuration with lists of names.
         self.config = config or {}
         self.schedule = schedule
         parts = {**{stem: [stem] for stem in stems}, **(sums or {})}
@@ -89,7 +89,7 @@ class SeparationSystem(System):
     # Training
 
     def training_step(self, batch: dict, batch_nb: int) -> torch.Tensor:
-        """The loss of a batch."""
+        """Return the loss of a batch."""
         self._stop_if_not_finite()
         self._batches += 1
         known = self.comparable(batch["known"]) if "known" in batch else None
@@ -100,7 +100,7 @@ class SeparationSystem(System):
         return loss
 
     def comparable(self, known: torch.Tensor) -> torch.Tensor:
-        """Which sums of the model's sources are known.
+        """Return which sums of the model's sources are known.
 
         Args:
             known: (batch, signals, stems), 1 where a signal contains a stem, else 0.
@@ -116,10 +116,10 @@ class SeparationSystem(System):
     def prepare(
         self, sources: torch.Tensor, known: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Augmented mixture (batch, channels, time) and targets (batch, sources, channels, time).
+        """Return augmented mixture (batch, channels, time) and targets (batch, sources, ...).
 
-        The random numbers depend on the seed, the epoch, the batch and the rank alone, so that a
-        run that was interrupted draws the same ones again.
+        The random numbers depend only on the seed, the number of the batch and the rank, so that a
+        resumed run draws the same ones.
 
         Args:
             sources: (batch, stems, channels, time).
@@ -143,7 +143,7 @@ class SeparationSystem(System):
     def loss_of(
         self, mixture: torch.Tensor, targets: torch.Tensor, known: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """The loss for a mixture and its targets, or those sums of targets that are known."""
+        """Return the loss for a mixture and its targets, or the sums of targets that are known."""
         if not self.loss_func.needs_stft:
             return self.loss_func(self.model(mixture), targets, known=known)
         estimates, spectrograms = self.model.forward_with_spectrogram(mixture)
@@ -157,7 +157,7 @@ class SeparationSystem(System):
     # A loss that is not finite
 
     def _stop_if_not_finite(self) -> None:
-        """Look at the loss of the batch before: waiting for the latest one would stall a GPU."""
+        """Check the loss of the batch before: waiting for the latest one would stall a GPU."""
         if self._pending is None:
             return
         arrival, indices, batch_nb = self._pending
@@ -185,7 +185,7 @@ class SeparationSystem(System):
     # Validation
 
     def on_validation_epoch_start(self) -> None:
-        """Forget the scores of the validation before; look at the last training loss in time."""
+        """Check the last training loss, and drop the scores of the validation before."""
         self._stop_if_not_finite()
         self._scores = {}
 
@@ -198,7 +198,7 @@ class SeparationSystem(System):
         if self.validate_loss:
             scores.append(self._track_loss(estimates, sources))
         number = int(batch["index"])
-        # Ranks without a track of their own score another's.
+        # Ranks without a track score one of another rank.
         if number % self.trainer.world_size == self.global_rank:
             self._scores[number] = scores
 
@@ -230,7 +230,7 @@ class SeparationSystem(System):
         self.log_dict(values, rank_zero_only=False, sync_dist=False)
 
     def _track_loss(self, estimates: torch.Tensor, sources: torch.Tensor) -> float:
-        """The training loss of a whole track, by parts that fit in memory."""
+        """Return the training loss of a whole track, by parts that fit in memory."""
         part = int(10 * self.model.sample_rate)
         total = 0.0
         for estimate, source in zip(
@@ -245,7 +245,7 @@ class SeparationSystem(System):
         return total / estimates.shape[-1]
 
     def on_load_checkpoint(self, checkpoint: dict) -> None:
-        """Tell the sampler where to go on: workers read ahead before Lightning tells the epoch."""
+        """Set where the sampler resumes: workers read ahead before Lightning sets the epoch."""
         self._batches = checkpoint["batches"]
         loop = checkpoint["loops"]["fit_loop"]
         epoch = loop["epoch_progress"]["current"]
@@ -253,12 +253,12 @@ class SeparationSystem(System):
         resume = getattr(self.train_loader.sampler, "resume", None)
         if resume is None:
             return
-        # In the midst of an epoch, the epoch is not processed yet, and some of its batches are.
+        # Within an epoch, count the processed batches.
         done = 0 if batch["is_last_batch"] else batch["current"]["processed"]
         resume(epoch["processed"], done * self.train_loader.batch_size)
 
     def on_save_checkpoint(self, checkpoint: dict) -> None:
-        """Store the configuration beside the weights, and how many batches there were."""
+        """Store the configuration and the number of batches beside the weights."""
         checkpoint["batches"] = self._batches
         checkpoint["training_config"] = self.config
 

@@ -6,7 +6,7 @@ import json
 import sys
 from pathlib import Path
 
-import data_layout
+import data_groups
 import recipe
 from asteroid_bsrnn import presets
 from asteroid_bsrnn.cli.terminal import reports_mistakes
@@ -33,8 +33,8 @@ def main() -> int:
     )
     options = parser.parse_args()
     summary = score(options)
-    shown = {key: value for key, value in summary.items() if key not in ("settings",)}
-    print(json.dumps(shown, indent=2))
+    del summary["settings"]
+    print(json.dumps(summary, indent=2))
     return 0
 
 
@@ -45,13 +45,13 @@ def score(options) -> dict:
     part = options.split or options.subset
     # Without a split, the train folder counts as a whole.
     split = "train+valid" if options.subset == "train" and options.split is None else part
-    others = data_layout.GROUP in config  # than the stems of MUSDB18
+    others = data_groups.LAYOUT in config  # than the stems of MUSDB18
     data = EvaluationTracks(
         options.root,
         split,
         sources=None if others else presets.SOURCES,
         validation_tracks=recipe.validation_names(config),
-        layout=data_layout.of(config) if others else None,
+        layout=data_groups.layout_of(config) if others else None,
     )
     chunks = {name: config["validation"][name] for name in ("segment", "overlap", "hop")}
     with progress_bar("tracks") as progress:

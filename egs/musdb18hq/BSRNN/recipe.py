@@ -11,8 +11,7 @@ from pathlib import Path
 import torch
 from torch.utils.data import DataLoader
 
-import data_layout
-import unlabelled
+import data_groups
 from asteroid_bsrnn import UserError, presets, zoo
 from asteroid_bsrnn.data import (
     MUSDB18HQ_INFOS,
@@ -30,7 +29,6 @@ from asteroid_bsrnn.files import read_names
 from asteroid_bsrnn.losses import L1Loss
 from asteroid_bsrnn.masknn.recompute import MODES
 from asteroid_bsrnn.masknn.separator import set_activation_checkpointing
-from asteroid_bsrnn.separation import chunks as inference
 from asteroid_bsrnn.weights.cache import sha256_of
 from asteroid_bsrnn.weights.start import start_from
 
@@ -49,15 +47,18 @@ AMOUNTS = {
 }
 
 
-def parser(description: str) -> argparse.ArgumentParser:
-    """Return a parser with the options that all stages share."""
+def parser(description: str, model: str = "--row") -> argparse.ArgumentParser:
+    """Return a parser with the options that all stages share.
+
+    Args:
+        description: of the stage.
+        model: name of the option that names what is trained; without a default unless "--row".
+    """
     options = argparse.ArgumentParser(description=description)
     options.add_argument("--root", required=True, help="folder with train/ and test/ in it")
-    options.add_argument(
-        "--row",
-        default="bsrnn",
-        help="a file of conf/rows, or a path ending in .yml; default: bsrnn",
-    )
+    if model == "--row":
+        help_of_rows = "a file of conf/rows, or a path ending in .yml; default: bsrnn"
+        options.add_argument("--row", default="bsrnn", help=help_of_rows)
     options.add_argument("--source", help="left out for rows of several sources")
     options.add_argument("--exp_dir", required=True, help="folder of the run")
     options.add_argument("--seed", type=int, help="default: the configuration's")
@@ -86,10 +87,9 @@ def resolve(row: str, source: str | None, changes: dict | None = None) -> dict:
             go with the row.
     """
     row, base, config = merged(row, changes)
-    config = data_layout.complete(config)
     _check_combinations(config, row, source)
     check_amounts(config)
-    return {"run": {"row": row, "source": source}, **unlabelled.without_unused(config, base)}
+    return {"run": {"row": row, "source": source}, **data_groups.complete(config, base)}
 
 
 def merged(row: str, changes: dict | None = None) -> tuple[str, dict, dict]:
@@ -132,16 +132,15 @@ def check_amounts(config: dict) -> None:
 def _check_combinations(config: dict, row: str, source: str | None) -> None:
     """Refuse settings that exclude each other."""
     preset = config["model"]["preset"]
-    described = data_layout.of(config)
+    described = data_groups.layout_of(config)
     try:
         simo = presets.is_simo(preset)
         stems = described.stems if simo else described.names
         arguments = {**presets.arguments(preset, source, list(stems)), **config["model"]}
     except ValueError as error:
         raise UserError(f"row {row}: {error}") from error
-    data_layout.check_sources(arguments, described)
-    if data_layout.GROUP in config:
-        data_layout.check(config, source, arguments)
+    data_groups.check_sources(arguments, described)
+    data_groups.check_layout(config, source, arguments)
     augmentation = config["augmentation"]
     if augmentation["gain_db"] and augmentation["gain_linear"]:
         raise UserError("augmentation.gain_db and augmentation.gain_linear exclude each other")
@@ -156,13 +155,18 @@ def _check_combinations(config: dict, row: str, source: str | None) -> None:
 
 def configure(options: argparse.Namespace) -> dict:
     """Return the configuration that the command line asks for."""
+    return resolve(options.row, options.source, changes_of(options))
+
+
+def changes_of(options: argparse.Namespace) -> dict:
+    """Return the changes of the configuration by `--set`, `--seed` and `--precision`."""
     changes = configuration.parse_changes(options.set)
     training = changes.setdefault("training", {})
     if options.seed is not None:
         training["seed"] = options.seed
     if options.precision is not None:
         training["precision"] = PRECISIONS.get(options.precision, options.precision)
-    return resolve(options.row, options.source, changes)
+    return changes
 
 
 def out_of_memory(config: dict) -> str:
@@ -190,7 +194,7 @@ def out_of_memory(config: dict) -> str:
 def build_model(config: dict) -> torch.nn.Module:
     """Return the network, with random weights or those that the configuration starts from."""
     arguments = dict(config["model"])
-    preset, described = arguments.pop("preset"), data_layout.of(config)
+    preset, described = arguments.pop("preset"), data_groups.layout_of(config)
     stems = described.stems if presets.is_simo(preset) else described.names
     try:
         network = presets.build(preset, config["run"]["source"], stems=list(stems), **arguments)
@@ -198,20 +202,12 @@ def build_model(config: dict) -> torch.nn.Module:
         raise UserError(f"model: {error}") from error
     set_activation_checkpointing(network, config["training"]["activation_checkpointing"])
     if config["training"]["start_from"] is not None:
-        load_weights(network, config["training"]["start_from"])
+        _load_weights(network, config["training"]["start_from"])
     return network
 
 
-def load_weights(network: torch.nn.Module, path: str) -> None:
-    """Load weights into the network, as far as they fit, and print what was kept.
-
-    Args:
-        network: the network to train.
-        path: a file, a URL or a name of pretrained weights.
-
-    Raises:
-        UserError: if the weights cannot be loaded, or belong to another kind of network.
-    """
+def _load_weights(network: torch.nn.Module, path: str) -> None:
+    """Load weights into the network, as far as they fit, and print what was kept."""
     from pytorch_lightning.utilities import rank_zero_info
 
     published = zoo.load(path)
@@ -220,14 +216,6 @@ def load_weights(network: torch.nn.Module, path: str) -> None:
     except UserError as error:
         raise UserError(f"training.start_from: {path}: {error}") from None
     rank_zero_info(f"training.start_from: {path}: {kept}")
-
-
-def build_schedule(config: dict, sample_rate: float) -> inference.Schedule:
-    """Return the schedule that divides whole tracks into chunks."""
-    validation = config["validation"]
-    return inference.make_schedule(
-        validation["segment"], validation["overlap"], validation["hop"], sample_rate
-    )
 
 
 def build_loss(config: dict) -> L1Loss:
@@ -257,8 +245,9 @@ def contents(config: dict) -> dict[str, str]:
         found["data.validation_tracks"] = hashlib.sha256(
             "\n".join(sorted(set(names))).encode()
         ).hexdigest()
-    if unlabelled.GROUP in config:
-        found["unlabelled.selection"] = unlabelled.facts(config)["selection_sha256"]
+    songs = data_groups.facts_of_songs(config)
+    if songs is not None:
+        found["unlabelled.selection"] = songs["selection_sha256"]
     if start is not None and Path(start).is_file():
         found["training.start_from"] = sha256_of(start)
     return found
@@ -266,7 +255,7 @@ def contents(config: dict) -> dict[str, str]:
 
 def build_tracks(config: dict, root: str, subset: str, split: str | None = None) -> list[Track]:
     """Return the tracks of a part of the data."""
-    described = data_layout.of(config)
+    described = data_groups.layout_of(config)
     return find_tracks(
         root,
         subset,
@@ -333,9 +322,8 @@ def build_train_loader(
         sample_rate=int(sample_rate),
         infos=data_infos(config),
     )
-    dataset = unlabelled.join(config, dataset, dataset.sources)
     return DataLoader(
-        dataset,
+        data_groups.with_songs(config, dataset),
         batch_size=training["batch_size"],
         sampler=EpochSampler(data["samples_per_epoch"], rank, world_size),
         num_workers=data["workers"],
@@ -351,7 +339,7 @@ def build_validation_loader(
     """Return a loader of whole validation tracks, each on one of the ranks."""
     dataset = WholeTracks(
         tracks,
-        mixture="sum" if data_layout.of(config).mixture is None else "file",
+        mixture="sum" if data_groups.layout_of(config).mixture is None else "file",
         sample_rate=int(sample_rate),
         infos=data_infos(config),
     )
@@ -417,7 +405,7 @@ def build_augmentations(config: dict) -> Augmentations | None:
         "band_limit",
     )
     steps += [{name: {"p": chosen[name]}} for name in names if chosen[name]]
-    source, described = config["run"]["source"], data_layout.of(config)
+    source, described = config["run"]["source"], data_groups.layout_of(config)
     stems = list(described.stems)
     targets = [stems.index(part) for part in (described.parts(source) if source else stems)]
     return Augmentations(steps, targets=targets) if steps else None

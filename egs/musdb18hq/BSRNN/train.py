@@ -12,9 +12,8 @@ from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.utilities import rank_zero_info
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-import data_layout
+import data_groups
 import recipe
-import unlabelled
 from asteroid_bsrnn import UserError
 from asteroid_bsrnn.data import fingerprint
 from asteroid_bsrnn.engine.callbacks import ProgressBar, RunLedger
@@ -23,6 +22,7 @@ from asteroid_bsrnn.engine.config import check_same_run
 from asteroid_bsrnn.engine.system import NotFiniteLossError, SeparationSystem
 from asteroid_bsrnn.engine.trainer import make_optimization, make_trainer, monitored
 from asteroid_bsrnn.memory import is_out_of_memory, keep_freed_memory
+from asteroid_bsrnn.separation.chunks import make_schedule
 from asteroid_bsrnn.weights import checkpoint
 from asteroid_bsrnn.weights.find import best_checkpoint
 
@@ -111,7 +111,7 @@ def run(
     contents = recipe.contents(config)
     check_same_run(folder, config, contents)
     pl.seed_everything(config["training"]["seed"], verbose=False)
-    model, layout = build(config), data_layout.of(config)
+    model, layout = build(config), data_groups.layout_of(config)
     tracks = recipe.build_tracks(config, root, "train", "train")
     validation = recipe.build_tracks(config, root, "train", "valid")
     monitor, mode = monitored(config)
@@ -119,7 +119,7 @@ def run(
         folder,
         config,
         data_fingerprint=fingerprint(root, [*tracks, *validation]),
-        unlabelled=unlabelled.facts(config),
+        unlabelled=data_groups.facts_of_songs(config),
         contents=contents,
         extrapolate=bool(track_epochs),
     )
@@ -143,7 +143,14 @@ def run(
         n_nodes=n_nodes,
         max_epochs=track_epochs or None,
     )
-    loaders = build_loaders(config, root, tracks, validation, model.sample_rate, trainer, overfit)
+    if overfit:
+        loaders = recipe.build_overfit_loaders(config, tracks, model.sample_rate, overfit)
+    else:
+        place = (model.sample_rate, trainer.global_rank, trainer.world_size)
+        loaders = (
+            recipe.build_train_loader(config, root, tracks, *place),
+            recipe.build_validation_loader(config, validation, *place),
+        )
     optimizer, scheduler = make_optimization(model, config, n_devices * n_nodes)
     system = SeparationSystem(
         model,
@@ -152,7 +159,7 @@ def run(
         *loaders,
         stems=list(layout.stems),
         sums=layout.sums,
-        schedule=recipe.build_schedule(config, model.sample_rate),
+        schedule=make_schedule(**config["validation"], sample_rate=model.sample_rate),
         scheduler=scheduler,
         config=config,
         augment=None if overfit else recipe.build_augmentations(config),
@@ -181,17 +188,6 @@ def run(
             raise UserError(f"{folder}: the training ended without a checkpoint")
         save(path)
         rank_zero_info(f"best weights, of {path.name}: {folder / BEST}")
-
-
-def build_loaders(config, root, tracks, validation, sample_rate, trainer, overfit: int) -> tuple:
-    """Return the loaders of training batches and validation tracks for the trainer's rank."""
-    if overfit:
-        return recipe.build_overfit_loaders(config, tracks, sample_rate, overfit)
-    ranks = (trainer.global_rank, trainer.world_size)
-    return (
-        recipe.build_train_loader(config, root, tracks, sample_rate, *ranks),
-        recipe.build_validation_loader(config, validation, sample_rate, *ranks),
-    )
 
 
 def save_best(system: SeparationSystem, path: Path, folder: Path, data_infos: dict) -> None:

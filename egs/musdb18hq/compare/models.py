@@ -9,9 +9,8 @@ HERE = Path(__file__).parent
 RECIPE = HERE.parent / "BSRNN"
 sys.path.insert(0, str(RECIPE))
 
-import data_layout  # noqa: E402
+import data_groups  # noqa: E402
 import recipe  # noqa: E402
-import unlabelled  # noqa: E402
 from asteroid_bsrnn import UserError, peers  # noqa: E402
 from asteroid_bsrnn.engine import config as configuration  # noqa: E402
 
@@ -46,19 +45,13 @@ def resolve(model: str, source: str | None, changes: dict) -> dict:
     )
     recipe.check_amounts(config)
     if "sources" in config["model"]:
-        data_layout.check_sources(config["model"], data_layout.of(config))
-    config = unlabelled.without_unused(data_layout.complete(config), base)
-    return {"run": {"row": model, "source": None}, **config}
+        data_groups.check_sources(config["model"], data_groups.layout_of(config))
+    return {"run": {"row": model, "source": None}, **data_groups.complete(config, base)}
 
 
 def configure(options) -> dict:
     """Return the configuration that the command line asks for, with its budget."""
-    changes = configuration.parse_changes(options.set)
-    training = changes.setdefault("training", {})
-    if options.seed is not None:
-        training["seed"] = options.seed
-    if options.precision is not None:
-        training["precision"] = recipe.PRECISIONS.get(options.precision, options.precision)
+    changes = recipe.changes_of(options)
     if options.layout is not None:
         changes = _combined(of_other_stems(options.layout, options.source), changes)
     config = resolve(options.model, options.source, changes)
@@ -76,11 +69,11 @@ def of_other_stems(path: str, source: str | None) -> dict:
         UserError: the file has no layout.
     """
     groups = configuration.load(Path(path))
-    if data_layout.GROUP not in groups:
-        raise UserError(f"--layout: {path}: has no group {data_layout.GROUP!r}")
+    if data_groups.LAYOUT not in groups:
+        raise UserError(f"--layout: {path}: has no group {data_groups.LAYOUT!r}")
     sources = groups.get("model", {}).get("sources")
     given = {} if source or sources is None else {"model": {"sources": sources}}
-    return {data_layout.GROUP: groups[data_layout.GROUP], **given}
+    return {data_groups.LAYOUT: groups[data_groups.LAYOUT], **given}
 
 
 def build(config: dict):
@@ -90,7 +83,7 @@ def build(config: dict):
         return recipe.build_model(config)
     name = arguments.pop("peer")
     try:
-        sources = arguments.pop("sources", data_layout.of(config).stems)
+        sources = arguments.pop("sources", data_groups.layout_of(config).stems)
         return peers.build(name, list(sources), **arguments)
     except UserError:
         raise

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from datetime import timedelta
 from pathlib import Path
@@ -22,18 +21,12 @@ EXAMPLES_OF_INPUT = 64
 
 def main() -> int:
     """Train, and return the exit code: 2 for a user's mistake, in one line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--root", required=True, help="folder with train/ and test/ in it")
+    parser = models.recipe.parser(__doc__, "--model")
     parser.add_argument("--model", required=True, help=f"one of {', '.join(models.names())}")
-    parser.add_argument("--source", help="for rows of one source")
-    parser.add_argument("--exp_dir", required=True, help="folder of the run")
     parser.add_argument("--max_minutes", type=float, help="minutes of wall clock, with validation")
     parser.add_argument("--max_steps", type=int, help="steps of the optimiser")
     parser.add_argument("--layout", help="file in .yml that describes data of other stems")
-    parser.add_argument("--seed", type=int, help="default: the configuration's")
-    parser.add_argument("--precision", help="32, bf16-mixed or 16-mixed")
     parser.add_argument("--accelerator", default="auto", help="auto, cpu or gpu")
-    parser.add_argument("--set", nargs="+", default=[], metavar="GROUP.KEY=VALUE")
     return recipe_train.exit_code(train, parser.parse_args())
 
 

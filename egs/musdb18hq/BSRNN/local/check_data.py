@@ -6,7 +6,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-import data_layout
+import data_groups
 import recipe
 from asteroid_bsrnn.cli.terminal import reports_mistakes
 from asteroid_bsrnn.data import Layout, verify
@@ -44,7 +44,7 @@ def main() -> int:
 def find_problems(arguments: argparse.Namespace) -> list[str]:
     """Return a line for each problem of the data, as the configuration describes them."""
     _, _, config = recipe.merged(arguments.row, configuration.parse_changes(arguments.set))
-    layout = data_layout.of(config)
+    layout = data_groups.layout_of(config)
     expected = arguments.musdb18hq and config["data"]["musdb18hq"]
     # Another data set has validation tracks of its own, which the configuration names.
     names = None if expected else (recipe.validation_names(config) or ())
