@@ -26,76 +26,26 @@ _DEFAULT_CPU_WATTS_PER_CORE = 12.0
 # Cores of CPUs whose names do not state them. CodeCarbon's table has watts but no cores, and a
 # virtual machine does not reveal them.
 _CPU_CORES = {
-    "Xeon E5-2680 v3": 12,
-    "Xeon E5-2680 v4": 14,
-    "Xeon E5-2698 v4": 20,
-    "Xeon Gold 6130": 16,
-    "Xeon Gold 6142": 16,
-    "Xeon Gold 6148": 20,
-    "Xeon Gold 6248": 20,
-    "Xeon Platinum 8268": 24,
-    "Xeon Platinum 8468": 48,
-    "Xeon Platinum 8480+": 56,
-    "Core i9-10900K": 10,
-}
+    "Xeon E5-2680 v3": 12, "Xeon E5-2680 v4": 14, "Xeon E5-2698 v4": 20, "Xeon Gold 6130": 16,
+    "Xeon Gold 6142": 16, "Xeon Gold 6148": 20, "Xeon Gold 6248": 20, "Xeon Platinum 8268": 24,
+    "Xeon Platinum 8468": 48, "Xeon Platinum 8480+": 56, "Core i9-10900K": 10,
+}  # fmt: skip
 
 # Watts of GPU boards by their makers' data sheets, for records without the driver's power limit.
 # Names are CUDA's, without maker and brand. GPUs whose name does not determine the power, such as
 # laptops' and slices of a GPU, are missing on purpose. H100 HBM3 and H200 are the SXM boards.
 _GPU_WATTS = {
-    name: watts
-    for watts, names in {
-        70: ["T4"],
-        72: ["L4"],
-        75: ["P4"],
-        140: ["RTX A4000"],
-        150: ["A10"],
-        165: ["A30"],
-        170: ["RTX 3060"],
-        175: ["RTX 2070"],
-        180: ["GTX 1080"],
-        200: ["RTX 4070"],
-        215: ["RTX 2080"],
-        220: ["RTX 3070"],
-        230: ["RTX A5000"],
-        250: [
-            "P40",
-            "P100 PCIE",
-            "V100 PCIE",
-            "V100S PCIE",
-            "A100 PCIE",
-            "RTX 5000 ADA GENERATION",
-            "TITAN V",
-            "TITAN XP",
-            "GTX 1080 TI",
-            "RTX 2080 TI",
-        ],
-        280: ["TITAN RTX"],
-        285: ["RTX 4070 TI"],
-        300: [
-            "P100 SXM2",
-            "V100 SXM2",
-            "A40",
-            "A100 80GB PCIE",
-            "L40",
-            "RTX A6000",
-            "RTX 6000 ADA GENERATION",
-            "RTX 5070 TI",
-            "MI210",
-        ],
-        320: ["RTX 3080", "RTX 4080"],
-        350: ["L40S", "H100 PCIE", "RTX 3080 TI", "RTX 3090"],
-        360: ["RTX 5080"],
-        400: ["A100 SXM", "A100 SXM4", "H100 NVL"],
-        450: ["RTX 3090 TI", "RTX 4090"],
-        575: ["RTX 5090"],
-        600: ["H200 NVL"],
-        700: ["H100 HBM3", "H200"],
-        750: ["MI300X"],
-        1000: ["B200"],
-    }.items()
-    for name in names
-}
+    "P4": 75, "P40": 250, "P100 PCIE": 250, "P100 SXM2": 300, "V100 PCIE": 250, "V100S PCIE": 250,
+    "V100 SXM2": 300, "T4": 70, "A10": 150, "A30": 165, "A40": 300, "A100 PCIE": 250,
+    "A100 80GB PCIE": 300, "A100 SXM": 400, "A100 SXM4": 400, "L4": 72, "L40": 300, "L40S": 350,
+    "H100 PCIE": 350, "H100 NVL": 400, "H100 HBM3": 700, "H200": 700, "H200 NVL": 600, "B200": 1000,
+    "RTX A4000": 140, "RTX A5000": 230, "RTX A6000": 300, "RTX 5000 ADA GENERATION": 250,
+    "RTX 6000 ADA GENERATION": 300, "TITAN V": 250, "TITAN XP": 250, "TITAN RTX": 280,
+    "GTX 1080": 180, "GTX 1080 TI": 250, "RTX 2070": 175, "RTX 2080": 215, "RTX 2080 TI": 250,
+    "RTX 3060": 170, "RTX 3070": 220, "RTX 3080": 320, "RTX 3080 TI": 350, "RTX 3090": 350,
+    "RTX 3090 TI": 450, "RTX 4070": 200, "RTX 4070 TI": 285, "RTX 4080": 320, "RTX 4090": 450,
+    "RTX 5070 TI": 300, "RTX 5080": 360, "RTX 5090": 575, "MI210": 300, "MI300X": 750,
+}  # fmt: skip
 _BRANDS = ("NVIDIA", "TESLA", "GEFORCE", "AMD", "INSTINCT")
 
 

@@ -103,8 +103,6 @@ def collect(
         run_folders: folders with a `ledger.json`; a repeated folder counts once.
         test_scores: for the table of test scores, cSDR in dB by source and by folder of the run;
             None for the table of validation scores, parameters and energies.
-        per_run_keys: keys of the configuration, at any depth, that may differ between runs of a
-        cell.
 
     Raises:
         UserError: if a ledger is missing or damaged, runs cannot share a row (they differ in

@@ -166,7 +166,7 @@ def checkpoint_callbacks(
     minutes: float,
     save_best: Callable[[Path], None],
 ) -> list[lightning.Callback]:
-    """Return callbacks that keep the best five checkpoints, the latest two, and one within an epoch.
+    """Return callbacks that keep the five best checkpoints, the latest two, and one in an epoch.
 
     Args:
         folder: of the run's checkpoints.
