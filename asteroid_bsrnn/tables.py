@@ -110,7 +110,8 @@ class Cell:
         """Return the interval or the spread; "" where there is none."""
         low = rounded(self.low, column.decimals, self.signed)
         high = rounded(self.high, column.decimals, self.signed)
-        if not (self.text(column) and low and high) or self.n == 1:
+        no_spread = self.n is not None and self.low == self.high
+        if no_spread or not (self.text(column) and low and high):
             return ""
         return f"[{low}, {high}]" if self.n is None else f"({low} to {high}, n={self.n})"
 

@@ -140,7 +140,7 @@ def test_on_the_command_line(tiny, made_up, tmp_path, capsys):
     # On the paper's data there is no mark.
     records = [read_record(folder) for folder in (tmp_path / "out").iterdir()]
     found = comparison.compare_with_paper(records)
-    assert not any(figure.other_data for row in found.rows for figure in row.here.values())
+    assert not any(figure.marks for row in found.rows for figure in row.here.values())
 
 
 @pytest.mark.parametrize(

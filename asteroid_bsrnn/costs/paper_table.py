@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -20,38 +20,14 @@ from .. import tables
 from ..bands import SOURCES
 from ..errors import UserError
 from ..tables import MARKS, Cell, Column
-from .runs import Run, Value, check_alike
+from .runs import Run, check_alike
 
 SCORES = (*SOURCES, "mean")
-COSTS: Mapping[str, Callable[[Run], Value | None]] = {
+COSTS: Mapping[str, Callable[[Run], Cell | None]] = {
     "parameters": Run.parameters,
     "codecarbon_kwh": Run.codecarbon_kwh,
     "green_algorithms_kwh": Run.green_algorithms_kwh,
 }
-
-
-@dataclass(frozen=True)
-class Figure:
-    """Figure of one or more runs.
-
-    Attributes:
-        mean: mean over runs with different seeds.
-        low: lowest value.
-        high: highest value.
-        n: number of seeds; also 1 if the sources of a row have different seeds, which gives a mean
-            without a spread.
-        extrapolated: whether a run is extrapolated from some epochs.
-        unfinished: whether a run is not complete.
-        other_data: whether it is computed on other data than the paper's.
-    """
-
-    mean: float
-    low: float
-    high: float
-    n: int
-    extrapolated: bool = False
-    unfinished: bool = False
-    other_data: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,14 +38,16 @@ class Row:
         name: name of the row; None for other work that the paper lists.
         title: title in the paper.
         paper: figure of the paper, or None, by column.
-        here: figure of the runs, or None, by column.
+        here: mean over runs with different seeds, or None, by column; with the lowest and highest
+            value, and the number of seeds, which is also 1 if the sources of a row have different
+            seeds.
         folders: of the runs.
     """
 
     name: str | None
     title: str
     paper: Mapping[str, float | None]
-    here: Mapping[str, Figure | None]
+    here: Mapping[str, Cell | None]
     folders: tuple[Path, ...] = ()
 
 
@@ -136,7 +114,7 @@ def differences(row: Row, columns: Iterable[str]) -> dict[str, float | None]:
     """Return the runs' figure minus the paper's for every column, None if one is missing."""
     pairs = {column: (row.here[column], row.paper[column]) for column in columns}
     return {
-        column: None if here is None or paper is None else here.mean - paper
+        column: None if here is None or paper is None else here.value - paper
         for column, (here, paper) in pairs.items()
     }
 
@@ -176,10 +154,9 @@ def to_csv(table: Table) -> str:
         cells: list[object] = [row.name, row.title]
         difference = differences(row, table.columns)
         for column in table.columns:
-            here = row.here[column]
-            cells.append(row.paper[column])
-            cells += [None] * 4 if here is None else [here.mean, here.low, here.high, here.n]
-            cells.append(" ".join(_marks(here)))
+            here = row.here[column] or tables.EMPTY
+            cells += [row.paper[column], here.value, here.low, here.high, here.n]
+            cells.append(" ".join(here.marks))
             cells += [difference[column]] if table.differences else []
         rows.append(cells)
     headings = ["row", "title", *(f"{c}_{part}" for c in table.columns for part in parts)]
@@ -225,24 +202,13 @@ def _shown(table: Table) -> tables.Table:
         if row.name is None:
             continue
         label = f"`{row.name}`"
-        rows.append(([label, "Here"], [cell_of(row.here[column]) for column in table.columns]))
+        rows.append(
+            ([label, "Here"], [row.here[column] or tables.EMPTY for column in table.columns])
+        )
         if table.differences:
             found = differences(row, table.columns).values()
             rows.append(([label, "Difference"], [Cell(value, signed=True) for value in found]))
     return tables.Table(["Row", ""], columns, rows)
-
-
-def cell_of(figure: Figure | None) -> Cell:
-    """Return a figure with its spread and marks; an empty cell for None."""
-    if figure is None:
-        return tables.EMPTY
-    spread = figure.n > 1 and figure.low != figure.high
-    low, high = (figure.low, figure.high) if spread else (None, None)
-    return Cell(figure.mean, low, high, figure.n, _marks(figure))
-
-
-def _marks(figure: Figure | None) -> tuple[str, ...]:
-    return () if figure is None else tuple(name for name in MARKS if getattr(figure, name))
 
 
 def _spread(table: Table) -> list[str]:
@@ -259,7 +225,7 @@ def _row(
 ) -> Row:
     """Build a row from the paper's figures and the runs."""
 
-    def score(source: str) -> Callable[[Run], Value | None]:
+    def score(source: str) -> Callable[[Run], Cell | None]:
         if test_scores is None:
             return lambda run: run.validation_score(source)
         return lambda run: run.value(test_scores.get(run.folder.resolve(), {}).get(source))
@@ -268,7 +234,7 @@ def _row(
         source: _by_seed([run for run in runs if run.source in (None, source)], score(source))
         for source in SOURCES
     }
-    here = {source: _figure(values.values()) for source, values in by_source.items()}
+    here = {source: _over_seeds([*values.values()]) for source, values in by_source.items()}
     here["mean"] = _combined(list(by_source.values()), fmean)
     # A network for all sources counts once; networks of one source add up.
     simo = any(run.source is None for run in runs)
@@ -284,9 +250,9 @@ def _row(
     )
 
 
-def _by_seed(runs: Sequence[Run], value: Callable[[Run], Value | None]) -> dict[int | Path, Value]:
+def _by_seed(runs: Sequence[Run], value: Callable[[Run], Cell | None]) -> dict[int | Path, Cell]:
     """Return the value by seed; complete runs take precedence over those cut short."""
-    values: dict[int | Path, Value] = {}
+    values: dict[int | Path, Cell] = {}
     for run in sorted(runs, key=lambda run: run.cut_short):
         found = value(run)
         if found is not None:
@@ -295,28 +261,28 @@ def _by_seed(runs: Sequence[Run], value: Callable[[Run], Value | None]) -> dict[
 
 
 def _combined(
-    parts: Sequence[Mapping[int | Path, Value]], operation: Callable[[list[float]], float]
-) -> Figure | None:
+    parts: Sequence[Mapping[int | Path, Cell]], operation: Callable[[list[float]], float]
+) -> Cell | None:
     """Combine the values of all parts by seed; None if a part has none."""
     if not all(parts):
         return None
     if all(part.keys() == parts[0].keys() for part in parts):
         together = [[part[seed] for part in parts] for seed in parts[0]]
-        return _figure([Value.merge(values, operation) for values in together])
-    means = [Value.merge(list(part.values()), fmean) for part in parts]
-    return _figure([Value.merge(means, operation)])
+        return _over_seeds([_merged(values, operation) for values in together])
+    means = [_merged(list(part.values()), fmean) for part in parts]
+    return _over_seeds([_merged(means, operation)])
 
 
-def _figure(values: Iterable[Value]) -> Figure | None:
-    values = list(values)
-    if not values:
+def _merged(cells: Sequence[Cell], operation: Callable[[list[float]], float]) -> Cell:
+    """Return the result of an operation on values, with the marks of all of them."""
+    used = {mark for cell in cells for mark in cell.marks}
+    marks = tuple(mark for mark in MARKS if mark in used)
+    return Cell(operation([cell.value for cell in cells]), marks=marks)
+
+
+def _over_seeds(cells: Sequence[Cell]) -> Cell | None:
+    """Return the mean of values with their lowest, highest and number; None without any."""
+    if not cells:
         return None
-    numbers = [value.number for value in values]
-    return Figure(
-        fmean(numbers),
-        min(numbers),
-        max(numbers),
-        len(numbers),
-        any(value.extrapolated for value in values),
-        any(value.unfinished for value in values),
-    )
+    values = [cell.value for cell in cells]
+    return replace(_merged(cells, fmean), low=min(values), high=max(values), n=len(values))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
+from ..tables import Cell
 from .record import read
 
 # Keys of the configuration, at any depth, that may differ between runs of a row, because they name
@@ -26,30 +27,6 @@ _PER_RUN_KEYS = (
 )
 # Keys that depend on the source, and differ between the networks of a row.
 _PER_SOURCE_KEYS = ("sources", "bands")
-
-
-@dataclass(frozen=True)
-class Value:
-    """Number of a run.
-
-    Attributes:
-        number: the number.
-        extrapolated: whether it is extrapolated from some epochs.
-        unfinished: whether the run is not complete.
-    """
-
-    number: float
-    extrapolated: bool = False
-    unfinished: bool = False
-
-    @staticmethod
-    def merge(values: Sequence[Value], operation: Callable[[list[float]], float]) -> Value:
-        """Combine several values; the result has the marks of all of them."""
-        return Value(
-            operation([value.number for value in values]),
-            any(value.extrapolated for value in values),
-            any(value.unfinished for value in values),
-        )
 
 
 @dataclass(frozen=True)
@@ -110,34 +87,35 @@ class Run:
         epochs = self.record["totals"]["epochs"]
         return extrapolated is not None and extrapolated["epochs"] > epochs
 
-    def value(self, number: float | None, extrapolated: bool = False) -> Value | None:
-        """Return a number as a value of this run; None for None and NaN."""
+    def value(self, number: float | None, extrapolated: bool = False) -> Cell | None:
+        """Return a number of this run with its marks; None for None and NaN."""
         if number is None or math.isnan(number):
             return None
         sessions = self.record["sessions"]
         finished = bool(sessions) and sessions[-1]["state"] == "finished"
-        return Value(number, extrapolated, not finished)
+        marks = {"extrapolated": extrapolated, "unfinished": not finished}
+        return Cell(number, marks=tuple(name for name, applies in marks.items() if applies))
 
-    def validation_score(self, source: str) -> Value | None:
+    def validation_score(self, source: str) -> Cell | None:
         """Return the best uSDR of a source in dB."""
         best = self.record["best"]
         return None if best is None or self.cut_short else self.value(best["usdr"].get(source))
 
-    def parameters(self) -> Value:
+    def parameters(self) -> Cell:
         """Return the number of trainable parameters in millions."""
-        return Value(self.record["n_parameters"] / 1e6)
+        return Cell(self.record["n_parameters"] / 1e6)
 
-    def codecarbon_kwh(self) -> Value | None:
+    def codecarbon_kwh(self) -> Cell | None:
         """Return the measured energy; None where it does not cover all epochs."""
         totals = self.record["totals"]
         complete = totals["epochs"] == totals["energy_epochs"]
         return self._energy("kwh", "measured_energy_epochs", complete)
 
-    def green_algorithms_kwh(self) -> Value | None:
+    def green_algorithms_kwh(self) -> Cell | None:
         """Return the estimated energy."""
         return self._energy("green_algorithms_kwh", "measured_epochs", True)
 
-    def _energy(self, name: str, measured: str, complete: bool) -> Value | None:
+    def _energy(self, name: str, measured: str, complete: bool) -> Cell | None:
         extrapolated = self.record["extrapolated"]
         if extrapolated is not None:
             partly = extrapolated[measured] < extrapolated["epochs"]

@@ -23,6 +23,7 @@ from ..costs.record import read as read_ledger
 from ..data import TEST_TRACKS
 from ..data.musdb18hq import MUSDB18HQ_SAMPLE_RATE
 from ..errors import UserError
+from ..tables import Cell
 from . import oracles
 from .datasets import EvaluationTracks
 from .records import Record
@@ -335,17 +336,12 @@ def compare_with_paper(
     )
 
 
-def _paper_figures_here(
-    scores: Mapping[str, float], other_data: bool
-) -> dict[str, paper_table.Figure | None]:
+def _paper_figures_here(scores: Mapping[str, float], other_data: bool) -> dict[str, Cell | None]:
     """Return the figures by source, and their mean if there are four."""
     values = {source: float(scores.get(source, math.nan)) for source in SOURCES}
     values["mean"] = sum(values.values()) / len(SOURCES)
+    marks = ("other_data",) if other_data else ()
     return {
-        column: (
-            paper_table.Figure(value, value, value, 1, other_data=other_data)
-            if math.isfinite(value)
-            else None
-        )
+        column: Cell(value, value, value, 1, marks) if math.isfinite(value) else None
         for column, value in values.items()
     }

@@ -15,8 +15,7 @@ from ..errors import UserError
 from ..evaluation import comparison_table
 from ..evaluation.comparison import MEASURES, Comparison, Row
 from . import charts
-from .inputs import Group, find_inputs, group
-from .learning_curves import Training, draw_trainings, read_trainings
+from .inputs import Group, Training, find_inputs, group, read_trainings
 from .page import (
     Page,
     Section,
@@ -203,7 +202,7 @@ def _training_parts(folder: Path, trainings: Sequence[Training]) -> dict:
     return {
         "trainings": trainings_sheet(trainings, list(sources), links) if trainings else None,
         "on_musdb18hq": {t.label: on_musdb18hq(t.run) for t in trainings},
-        "curves": draw_trainings(figures, "training", shown) if shown else None,
+        "curves": charts.draw_trainings(figures, "training", shown) if shown else None,
         "paper": {name: (table, paper_sheet(table)) for name, table in tables.items()},
         "energy": charts.draw_costs(
             figures,

@@ -1,4 +1,4 @@
-"""Charts of score against cost, with the Pareto front, and of scores over tracks."""
+"""Charts: score against cost with the Pareto front, scores over tracks, and learning curves."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from .drawing import (
     label_points,
     new_figure,
 )
+from .inputs import Training
 
 _PAPER, _HERE = (MUTED, "o"), (PALETTE[1], "s")
 
@@ -95,7 +96,7 @@ def paper_points(table: paper_table.Table) -> list[Point]:
             points.append(Point(row.title, cost, score, **look))
         cost, score = row.here["codecarbon_kwh"], row.here["mean"]
         if cost is not None and score is not None:
-            place = (f"{row.name} (here)", cost.mean, score.mean)
+            place = (f"{row.name} (here)", cost.value, score.value)
             points.append(Point(*place, colour=_HERE[0], marker=_HERE[1]))
     return points
 
@@ -206,6 +207,40 @@ def draw_boxes(folder: Path, name: str, comparison: Comparison, measure: str, ti
         for source, values in scores.items()
     ]
     return draw(folder, name, plot, f"{title}, medians over tracks. {'; '.join(words)}.")
+
+
+def draw_trainings(folder: Path, name: str, trainings: Sequence[Training]) -> Chart:
+    """Draw validation score and loss of all trainings over hours."""
+    panels = {
+        "validation uSDR in dB, mean of the sources": [(t, t.validation) for t in trainings],
+        "training loss": [(t, t.loss) for t in trainings],
+    }
+    panels = {title: [p for p in curves if p[1]] for title, curves in panels.items()}
+    panels = {title: curves for title, curves in panels.items() if curves}
+    colours = {t.label: PALETTE[i % len(PALETTE)] for i, t in enumerate(trainings)}
+
+    def plot(width: float) -> tuple:
+        wide = width > NARROW
+        height = 3.8 if wide else 2.6 * len(panels) + 0.2 * len(trainings)
+        figure = new_figure(width, height)
+        shape = (1, len(panels)) if wide else (len(panels), 1)
+        grid = figure.subplots(*shape, squeeze=False)
+        for axes, (title, curves) in zip(grid.flat, panels.items(), strict=True):
+            axes.set_title(title)
+            axes.set_xlabel("hours of training")
+            for training, curve in curves:
+                look = {"color": colours[training.label], "markersize": 3.5}
+                look["marker"] = "o" if len(curve.values) < 30 else ""
+                axes.plot(curve.hours, curve.values, label=training.label, **look)
+            if title == "training loss":
+                log_scale(axes.yaxis)
+        handles, labels = grid.flat[0].get_legend_handles_labels()
+        n_columns = 4 if wide else 2
+        figure.legend(handles, labels, loc="outside lower center", ncols=n_columns, labelcolor=INK)
+        return figure, {}
+
+    best = [f"{t.label} {max(t.validation.values):.1f}" for t in trainings if t.validation]
+    return draw(folder, name, plot, f"Learning curves; best validation uSDR: {'; '.join(best)}.")
 
 
 def log_scale(axis) -> None:

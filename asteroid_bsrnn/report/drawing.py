@@ -10,8 +10,7 @@ import io
 import logging
 import re
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -95,7 +94,7 @@ def draw(folder: Path, name: str, plot: Plot, alternative: str) -> Chart:
         plot: function that draws the figure.
         alternative: description for readers who cannot see the chart.
     """
-    with _style():
+    with _import_matplotlib().rc_context(_STYLE):
         figure, tooltips = _laid_out(plot(WIDE))
         white = {"facecolor": "white", "metadata": {"Date": None}}
         figure.savefig(folder / f"{name}.svg", **white)
@@ -146,13 +145,6 @@ def _laid_out(drawn: tuple[Figure, Mapping[str, str]]) -> tuple[Figure, Mapping[
     drawn[0].draw_without_rendering()
     drawn[0].set_layout_engine("none")
     return drawn
-
-
-@contextmanager
-def _style() -> Iterator[None]:
-    matplotlib = _import_matplotlib()
-    with matplotlib.rc_context(_STYLE):
-        yield
 
 
 def _import_matplotlib():

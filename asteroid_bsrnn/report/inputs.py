@@ -1,4 +1,4 @@
-"""Inputs of a report: evaluation records and training runs, found in folders."""
+"""Inputs of a report: evaluation records, and training runs with their learning curves."""
 
 from __future__ import annotations
 
@@ -99,6 +99,50 @@ def group(records: Sequence[Record], test: str) -> list[Group]:
     return groups
 
 
+@dataclass(frozen=True)
+class Curve:
+    """Measure over the time of a training.
+
+    Attributes:
+        hours: hours since the start, without pauses.
+        values: values of the measure.
+    """
+
+    hours: Sequence[float]
+    values: Sequence[float]
+
+
+@dataclass(frozen=True)
+class Training:
+    """Run with its learning curves.
+
+    Attributes:
+        label: unique name of the run.
+        run: the run.
+        validation: mean uSDR in dB of each validation; None if it is unknown.
+        loss: training loss; None if it is unknown.
+    """
+
+    label: str
+    run: Run
+    validation: Curve | None
+    loss: Curve | None
+
+
+def read_trainings(runs: Sequence[Run]) -> list[Training]:
+    """Read the learning curves of runs.
+
+    Raises:
+        UserError: if tensorboard is missing.
+    """
+    names = [run.folder.name.removeprefix("train_") for run in runs]
+    labels = [
+        name if names.count(name) == 1 else f"{run.folder.parent.name}/{name}"
+        for name, run in zip(names, runs, strict=True)
+    ]
+    return [_training(label, run) for label, run in zip(labels, runs, strict=True)]
+
+
 def _record_folders(path: Path) -> Iterator[Path]:
     if path.is_file() and path.suffix == ".json" and path.name not in (SUMMARY, LEDGER):
         yield from _compared(path)
@@ -136,3 +180,38 @@ def _what_is_missing(path: Path) -> str:
         f"holds neither results ({SUMMARY}) nor a training run ({LEDGER}); "
         "run asteroid-bsrnn evaluate first"
     )
+
+
+def _training(label: str, run: Run) -> Training:
+    scalars = _scalars(run.folder / "tensorboard")
+    last = max(
+        [run.record["totals"]["steps"], *(s for events in scalars.values() for s, _ in events)]
+    )
+    hours_a_step = run.record["totals"]["hours"] / last if last else 0.0
+
+    def curve(name: str) -> Curve | None:
+        events = [(step, value) for step, value in scalars.get(name, []) if value == value]
+        if not events:
+            return None
+        # Steps are numbered from 0, so step s ends the (s + 1)-th.
+        return Curve([hours_a_step * (s + 1) for s, _ in events], [v for _, v in events])
+
+    return Training(label, run, curve("val_usdr"), curve("loss"))
+
+
+def _scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
+    """Return steps and values by measure; of a repeated step the last value counts."""
+    if not folder.is_dir():
+        return {}
+    try:
+        from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    except ImportError as error:
+        raise UserError(
+            'training curves need tensorboard: pip install "asteroid-bsrnn[report]"'
+        ) from error
+    events = EventAccumulator(str(folder), size_guidance={"scalars": 0})
+    events.Reload()
+    return {
+        name: sorted({event.step: event.value for event in events.Scalars(name)}.items())
+        for name in events.Tags()["scalars"]
+    }

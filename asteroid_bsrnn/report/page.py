@@ -6,7 +6,6 @@ Jinja escapes all text. Only the charts, whose text matplotlib escapes, are inse
 from __future__ import annotations
 
 import json
-import math
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,15 +18,14 @@ from markupsafe import Markup
 from .._version import __version__
 from ..costs import paper_table
 from ..costs.paper_table import Table
-from ..costs.runs import Run, Value
+from ..costs.runs import Run
 from ..data.musdb18hq import MUSDB18HQ_COUNTS
 from ..evaluation import comparison_table, oracles
 from ..evaluation.comparison import MEAN, Comparison, Row
 from ..evaluation.records import SUMMARY
 from ..tables import EMPTY, Cell, Column, rounded
 from .drawing import Chart
-from .inputs import Group
-from .learning_curves import Training
+from .inputs import Group, Training
 from .players import Player
 
 STATIC = Path(__file__).parent / "static"
@@ -235,10 +233,10 @@ def trainings_sheet(
         sources: sources that any of the runs separates.
         links: copies of the ledgers by label.
     """
-    costs: dict[Column, Callable[[Run], Value | float | None]] = {
+    costs: dict[Column, Callable[[Run], Cell | None]] = {
         Column("M params"): Run.parameters,
-        Column("epochs"): lambda run: run.record["totals"]["epochs"],
-        Column("hours"): lambda run: run.record["totals"]["hours"],
+        Column("epochs"): lambda run: Cell(run.record["totals"]["epochs"]),
+        Column("hours"): lambda run: Cell(run.record["totals"]["hours"]),
         Column("CodeCarbon", "kWh"): Run.codecarbon_kwh,
         Column("Green Algorithms", "kWh"): Run.green_algorithms_kwh,
     }
@@ -250,7 +248,7 @@ def trainings_sheet(
         values = [run.validation_score(source) for source in sources]
         values += [value(run) for value in costs.values()]
         note = run.row if run.row != training.label else ""
-        cells = [_cell(value, link) for value in values]
+        cells = [EMPTY if value is None else replace(value, link=link) for value in values]
         lines.append(Line(training.label, cells, note=note, colour=index))
     return Sheet(columns, groups, lines)
 
@@ -261,7 +259,7 @@ def paper_sheet(table: paper_table.Table) -> Sheet:
     for row in table.rows:
         cells = []
         for column in table.columns:
-            cells += [Cell(row.paper[column]), paper_table.cell_of(row.here[column])]
+            cells += [Cell(row.paper[column]), row.here[column] or EMPTY]
         lines.append(Line(row.title, cells, note=row.name or ""))
     groups = ["score" if name in paper_table.SCORES else "cost" for name in table.columns]
     return Sheet(paper_table.columns_of(table), groups, lines)
@@ -305,17 +303,6 @@ def _best(column: comparison_table.Column, models: Sequence[Row]) -> float | Non
     """Return the best value of all models; None for a single model or without a direction."""
     values = [value for row in models if (value := column.cell(row).value) is not None]
     return column.best(values) if column.best and len(values) > 1 else None
-
-
-def _cell(value: Value | float | None, link: str) -> Cell:
-    if value is None:
-        return EMPTY
-    if not isinstance(value, Value):
-        return Cell(value, link=link)
-    if math.isnan(value.number):
-        return EMPTY
-    marks = [name for name in ("extrapolated", "unfinished") if getattr(value, name)]
-    return Cell(value.number, marks=tuple(marks), link=link)
 
 
 def _note(row: Row) -> str:
