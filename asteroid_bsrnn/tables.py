@@ -257,21 +257,15 @@ def escape_latex(text: str) -> str:
 
 
 def check_format(path: str | os.PathLike, formats: Iterable[str]) -> None:
-    """Refuse a file name whose suffix is not one of `formats`.
-
-    Raises:
-        UserError: if so.
-    """
+    """Refuse a file name whose suffix is not one of `formats`, with a UserError."""
     if Path(path).suffix not in formats:
         raise UserError(f"{path}: its name must end in one of {', '.join(formats)}")
 
 
 def write(path: str | os.PathLike, formats: Mapping[str, Callable[[], str]]) -> None:
-    """Write a table to a file in the format of the file's suffix.
+    """Write a table to a file in the format of the file's suffix; its folder is made if need be.
 
-    Args:
-        path: of the file; its folder is made if need be.
-        formats: from a suffix to a function that returns the file's text.
+    `formats` has, by suffix, functions that return the file's text.
 
     Raises:
         UserError: for another suffix, or a file that cannot be written.

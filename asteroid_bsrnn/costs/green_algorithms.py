@@ -103,11 +103,7 @@ def green_algorithms_kwh(
 
 
 def check_pue(pue: float) -> None:
-    """Refuse an impossible power usage effectiveness.
-
-    Raises:
-        UserError: if it is below 1, or no number.
-    """
+    """Refuse a power usage effectiveness that is below 1 or no number."""
     if isinstance(pue, bool) or not isinstance(pue, (int, float)) or not 1 <= pue < math.inf:
         raise UserError(f"pue must be a number of at least 1, got {pue!r}; 1.5 is the default")
 

@@ -171,11 +171,7 @@ FORMATS: dict[str, Callable[[Table], str]] = {
 
 
 def write(table: Table, path: str | Path) -> None:
-    """Write the table to a file.
-
-    Args:
-        table: to write.
-        path: ending in .md, .csv or .tex; its folder is made if need be.
+    """Write the table to a file ending in .md, .csv or .tex; its folder is made if need be.
 
     Raises:
         UserError: for another suffix, or a file that cannot be written.

@@ -156,11 +156,7 @@ def read(path: str | Path) -> dict[str, Any]:
 
 
 def new_record(run_and_setting: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a record without sessions.
-
-    Args:
-        run_and_setting: what describes the run and what it runs with.
-    """
+    """Return a record without sessions of a run and its setting."""
     return {
         "format": FORMAT,
         "version": VERSION,

@@ -31,12 +31,7 @@ _PER_SOURCE_KEYS = ("sources", "bands")
 
 @dataclass(frozen=True)
 class Run:
-    """A run.
-
-    Attributes:
-        folder: that holds its ledger.
-        record: of the ledger.
-    """
+    """A run: its folder, and the record of its ledger."""
 
     folder: Path
     record: Mapping[str, Any]
@@ -134,15 +129,10 @@ def latest(record: Mapping[str, Any], name: str) -> Any:
 def differing_settings(
     old: Mapping[str, Any], new: Mapping[str, Any], aside: Collection[str] = ()
 ) -> dict[str, tuple[Any, Any]]:
-    """Return the settings that differ between two configurations.
+    """Return the settings that differ between two configurations, as old and new values.
 
-    Args:
-        old: groups of keys.
-        new: the same.
-        aside: keys to leave out, at any depth.
-
-    Returns:
-        From `group.key` to the old and the new value; None where a configuration lacks the key.
+    Names are `group.key`; a value is None where a configuration lacks the key. Keys in `aside` are
+    left out, at any depth.
     """
     one, two = _settings(old, aside), _settings(new, aside)
     keys = [*one, *(key for key in two if key not in one)]

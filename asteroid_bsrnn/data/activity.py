@@ -82,13 +82,7 @@ def active_segments(waveform: torch.Tensor | np.ndarray, sample_rate: int = 4410
 
 
 def active_segments_of_file(path: str | os.PathLike) -> list[int]:
-    """Find the active windows of a file, reading it chunk by chunk.
-
-    Args:
-        path: an audio file that libsndfile reads, of any sample rate.
-
-    Returns:
-        As `active_segments`.
+    """Find the active windows of an audio file, as `active_segments`, reading it chunk by chunk.
 
     Raises:
         UserError: the file cannot be read, or holds NaN or infinite samples.

@@ -118,15 +118,9 @@ def measure(
 
 
 def decide(energies: Energies, settings: Filter, known: bool = False) -> np.ndarray:
-    """Decide on every part of every window.
+    """Decide on every part of every window: (parts, windows), indices of `DECISIONS`.
 
-    Args:
-        energies: of a song.
-        settings: of the filter.
-        known: whether the parts are known, not estimated.
-
-    Returns:
-        (parts, windows), indices of `DECISIONS`.
+    Parts that are `known`, not estimated, are silent or used.
     """
     loudest = np.fmax.reduce(np.concatenate([energies.parts[None], energies.teachers]), axis=0)
     silent = loudest < _power(settings.level)
@@ -151,12 +145,7 @@ def together(decisions: dict[str, str]) -> list[list[str]] | None:
     """Return the groups of parts by which one window can be learnt as a whole song.
 
     Parts on which the teachers disagree form one group: their sum is the mixture minus the others.
-
-    Args:
-        decisions: by the name of the part.
-
-    Returns:
-        Groups of parts, each to be summed; None if the window cannot be used.
+    The result is None if the window cannot be used.
 
     Example:
         >>> together({"vocals": "used", "bass": "disagreement", "other": "disagreement"})
@@ -171,11 +160,7 @@ def together(decisions: dict[str, str]) -> list[list[str]] | None:
 
 
 def adding_up_to(part: Collection[str], parts: Sequence[Sequence[str]]) -> list[int] | None:
-    """Return the indices of the parts whose sum is another part; None if there are none.
-
-    Args:
-        part: sources of the part.
-        parts: sources of parts that do not overlap.
+    """Return the indices of the parts, which do not overlap, whose sum is another part, or None.
 
     Example:
         >>> adding_up_to(["bass", "drums"], [["vocals"], ["bass"], ["drums"], ["other"]])

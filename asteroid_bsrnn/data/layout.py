@@ -128,11 +128,9 @@ class Layout:
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> Layout:
-        """Return the layout that a group of a configuration describes.
+        """Return the layout that a group of a configuration describes, by the names of attributes.
 
-        Args:
-            settings: by the names of the attributes. Stems, sums and folders that are None are
-                those of MUSDB18-HQ.
+        Stems, sums and folders that are None are those of MUSDB18-HQ.
 
         Raises:
             UserError: for an unknown key, or as the constructor.
@@ -150,9 +148,6 @@ class Layout:
 
 def read_layout(path: str | os.PathLike) -> Layout:
     """Read the layout of a YAML file, its group `layout`; other groups are ignored.
-
-    Args:
-        path: such as a row of the recipe, or the `conf.yml` of a run.
 
     Raises:
         UserError: the file cannot be read, or has no such group.

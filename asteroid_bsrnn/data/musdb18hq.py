@@ -122,10 +122,7 @@ def find_tracks(
 def track_folders(root: Path, subset: str, layout: Layout | None = None) -> list[Path]:
     """Return the folders of a subset's tracks, sorted by name.
 
-    Args:
-        root: the folder that holds those of the subsets.
-        subset: `"train"`, `"test"`, or `"valid"` where the layout has a folder for it.
-        layout: of the data set.
+    The subset is "train" or "test", or "valid" where the layout has a folder for it.
 
     Raises:
         UserError: the subset is unknown, missing or empty.

@@ -119,11 +119,7 @@ def read_selection(path: str | os.PathLike) -> dict[str, Any]:
 
 
 def windows_together(entry: Mapping[str, Any]) -> dict[int, list[list[str]]]:
-    """Return the windows of a song that can be learnt as a whole, each with its groups of parts.
-
-    Args:
-        entry: of the selection's `songs`.
-    """
+    """Return the windows of a song that can be learnt as a whole, each with its groups of parts."""
     decisions: dict[int, dict[str, str]] = defaultdict(dict)
     for name, part in entry["parts"].items():
         for decision, numbers in part["decisions"].items():

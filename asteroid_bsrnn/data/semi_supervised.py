@@ -28,7 +28,6 @@ class Piece(NamedTuple):
         part: the sources whose sum it is.
         title: of the track or song.
         files: the files whose sum it is; none for silence.
-        start: first sample.
         frames: length of the files.
         speed: at which the samples are read: the playing speed, times the ratio of sample rates.
     """
@@ -186,12 +185,6 @@ class SemiSupervisedSegments(DescribedExamples):
 
 class SongWindows:
     """The windows of a selection that a network can learn from; all are equally likely.
-
-    Args:
-        selection: from `read_selection`.
-        folder: of the selection.
-        like: labelled examples, whose sources, channels, sample rate, segment and speeds apply.
-        targets: sources that the network estimates. Parts that mix these with others are not used.
 
     Attributes:
         parts: the numbers of songs and windows, (windows, 2), of each part that can be remixed.

@@ -67,9 +67,6 @@ class Song:
         """Return the recordings of parts, which need no teacher; none for an unlabelled song.
 
         A song without some of the sources is a recording of the sum of the others.
-
-        Args:
-            sources: of the data, in order.
         """
         if self.path is None:
             return dict(self.stems)
@@ -100,11 +97,7 @@ class Song:
 
 
 def part_name(names: Collection[str], sources: Sequence[str]) -> str:
-    """Return the name of a part, such as `bass+drums+other`.
-
-    Args:
-        names: the sources whose sum it is.
-        sources: all sources of the data, in order.
+    """Return the name of a part, the sum of some of the data's sources, which are in order.
 
     Example:
         >>> part_name({"other", "bass"}, ["vocals", "bass", "drums", "other"])
@@ -114,11 +107,7 @@ def part_name(names: Collection[str], sources: Sequence[str]) -> str:
 
 
 def parse_part(name: str, sources: Sequence[str]) -> tuple[str, ...]:
-    """Return the sources of a part, in the data's order.
-
-    Args:
-        name: sources joined by `+`, in any order.
-        sources: all sources of the data, in order.
+    """Return the sources of a part, whose name joins them by `+`, in the data's order.
 
     Raises:
         UserError: a source is unknown or appears twice.
@@ -199,11 +188,7 @@ def song_folder(folder: Path, song: Song, checksum: str) -> Path:
 
 
 def read_record(folder: Path, checksum: str) -> dict[str, Any] | None:
-    """Return a song's record, or None if its parts are not complete.
-
-    Args:
-        folder: of the song's parts.
-        checksum: of the song.
+    """Return a song's record, or None if its parts are not complete or of another checksum.
 
     Raises:
         UserError: the record was written by a later version of this package.

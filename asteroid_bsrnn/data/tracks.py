@@ -108,11 +108,6 @@ def inspect_track(
 ) -> tuple[Track | None, list[str]]:
     """Find the files of a track and read their headers.
 
-    Args:
-        folder: the track's folder.
-        layout: of the data set.
-        with_mixture: whether the mixture's file must exist too.
-
     Returns:
         The track, None if it cannot be used; and one line for each problem.
     """
@@ -195,12 +190,8 @@ def _same_length(file: StemFile, first: StemFile, layout: Layout) -> bool:
 def common_format(tracks: Sequence[Track], sample_rate: int | None = None) -> tuple[int, int]:
     """Return the sample rate and number of channels that all tracks share.
 
-    Args:
-        tracks: one or more.
-        sample_rate: the rate required, in hertz; None accepts the rate of the tracks.
-
     Raises:
-        UserError: there is no track, or one differs from the first or from the rate required.
+        UserError: there is no track, or one differs from the first, or from a required sample rate.
     """
     if not tracks:
         raise UserError("there are no tracks; check the data set's folder and split")
@@ -240,17 +231,10 @@ def stamp(path: Path) -> dict[str, int]:
 
 
 def fingerprint(root: str | os.PathLike, tracks: Iterable[Track]) -> str:
-    """Return a hash that identifies the state of a data set.
+    """Return a SHA-256 that identifies the state of a data set.
 
-    It covers the names, sizes and lengths of the tracks' files, not their samples.
-
-    Args:
-        root: the data set's folder. Names are relative to it: a copy elsewhere has the same
-            fingerprint.
-        tracks: in any order.
-
-    Returns:
-        SHA-256 in hexadecimal.
+    It covers the names, sizes and lengths of the tracks' files, not their samples. Names are
+    relative to `root`: a copy elsewhere has the same fingerprint.
 
     Raises:
         UserError: a stem is missing.

@@ -82,14 +82,10 @@ class EarlyStopping(lightning.EarlyStopping):
 
 
 class PeriodicCheckpoint(lightning.Callback):
-    """Write a checkpoint within an epoch, which may take hours.
+    """Write a checkpoint within an epoch, which may take hours, every few minutes.
 
-    It is written after a step of the optimiser, when no gradients are pending, and replaces the
-    one before.
-
-    Args:
-        folder: of the run's checkpoints.
-        minutes: between two checkpoints.
+    It is written after a step of the optimiser, when no gradients are pending, and replaces the one
+    before.
     """
 
     def __init__(self, folder: str | Path, minutes: float):
@@ -127,11 +123,9 @@ class PeriodicCheckpoint(lightning.Callback):
 
 
 class BestModel(lightning.Checkpoint):
-    """Hand over the best checkpoint whenever there is a better one.
+    """Call `save` with the best checkpoint, on the first process, whenever there is a better one.
 
-    Args:
-        best: the callback that keeps the best checkpoints; it comes before this one.
-        save: takes the path of the best checkpoint, on the first of all processes.
+    The callback `best`, which keeps the best checkpoints, comes before this one.
     """
 
     def __init__(self, best: ModelCheckpoint, save: Callable[[Path], None]):
@@ -198,12 +192,7 @@ def checkpoint_callbacks(
 
 
 def resumable(folder: str | Path, say: Callable[[str], None] = warnings.warn) -> Path | None:
-    """Return the latest undamaged checkpoint, or None.
-
-    Args:
-        folder: of the run's checkpoints.
-        say: called with a message for every damaged checkpoint.
-    """
+    """Return the latest undamaged checkpoint, or None; `say` is called for every damaged one."""
     for path in sorted(Path(folder).glob("latest-*.ckpt"), reverse=True):
         try:
             torch.load(path, map_location="cpu", weights_only=True, mmap=True)

@@ -25,9 +25,7 @@ MONITORS = {"usdr": ("val_usdr", "max"), "loss": ("val_loss", "min")}
 def batches_per_step(training: Mapping, n_devices: int) -> int:
     """Return the number of batches whose gradients are accumulated for a step of the optimiser.
 
-    Args:
-        training: the configuration's group of that name.
-        n_devices: number of devices on all machines.
+    `training` is the configuration's group of that name, `n_devices` counts those on all machines.
 
     Raises:
         UserError: if `examples_per_step` is not a whole number of batches.
@@ -47,11 +45,7 @@ def batches_per_step(training: Mapping, n_devices: int) -> int:
 def scaled_learning_rate(lr: float, batch_size: int, n_devices: int, accumulate: int) -> float:
     """Return the learning rate by the paper's rule: proportional to the examples per step.
 
-    Args:
-        lr: for 16 examples per step.
-        batch_size: examples per device.
-        n_devices: number of devices on all machines.
-        accumulate: batches per step.
+    `lr` is for 16 examples per step, `batch_size` is per device, `accumulate` counts batches.
     """
     return lr * batch_size * n_devices * accumulate / 16
 

@@ -45,7 +45,6 @@ class Row:
 
     Attributes:
         label: unique name of the row.
-        record: record of the results.
         figures: figures with their intervals, by measure and source; "mean" is over the common
             sources.
         costs: result of `speed.measure`; None if costs were not measured.
@@ -79,7 +78,6 @@ class Comparison:
             "mean".
         test: name of the paired test.
         level: confidence level of the intervals.
-        n_tracks: number of tracks.
         notes: notes for the reader.
     """
 
@@ -305,14 +303,10 @@ def paper_obstacle(data: EvaluationTracks) -> str | None:
 def compare_with_paper(
     records: Sequence[Record], *, other_data: bool = False
 ) -> paper_table.Table | None:
-    """Compare results of the published weights with the paper's.
+    """Return the paper's test rows beside results of the published weights, with differences.
 
-    Args:
-        records: records of an evaluation with museval; other models are left out.
-        other_data: whether to mark the figures as those of other data than the paper's.
-
-    Returns:
-        A table in the order of the paper, with differences; None without a matching record.
+    Records of other models and those without museval's scores are left out; the result is None if
+    none is left. `other_data` marks the figures as those of other data than the paper's.
     """
     paper = paper_table.paper_figures()["test"]
     by_name = {

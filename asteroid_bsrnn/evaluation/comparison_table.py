@@ -74,14 +74,7 @@ def columns_of(comparison: Comparison) -> list[Column]:
 def _table_of(
     comparison: Comparison, columns: Sequence[Column], folder: str | os.PathLike | None = None
 ) -> Table:
-    """Return the table of values.
-
-    Args:
-        comparison: comparison to show.
-        columns: columns from `columns_of`.
-        folder: folder of the
-        table's file, for relative links to the records; None for no links.
-    """
+    """Return the table of some columns, with links relative to `folder` if it is given."""
 
     def cell(row: Row, column: Column) -> Cell:
         found = column.cell(row)
@@ -207,11 +200,7 @@ FORMATS: Mapping[str, Callable[..., str]] = {
 
 
 def write(comparison: Comparison, path: str | os.PathLike) -> None:
-    """Write the comparison to a file in the format of the file's suffix.
-
-    Args:
-        comparison: to write.
-        path: ending in .md, .csv, .tex, .json or .txt; its folder is made if need be.
+    """Write the comparison to a file in the format of its suffix, one of `FORMATS`.
 
     Raises:
         UserError: for another suffix, or a file that cannot be written.

@@ -110,14 +110,10 @@ class Estimates:
         return safe_name(self.folder.resolve().name)
 
     def separate_track(self, track: Mapping) -> dict[str, torch.Tensor]:
-        """Read the estimates of a track.
+        """Return the estimates of a track: source -> (channels, time).
 
-        Args:
-            track: a dict with `name`, `sample_rate` and `mixture` (channels, time).
-
-        Returns:
-            A dict from source to (channels, time), cut or padded with zeros to the length of the
-            mixture.
+        `track` has `name`, `sample_rate` and `mixture` (channels, time). Estimates are cut or
+        padded with zeros to the length of the mixture.
 
         Raises:
             UserError: if a file cannot be read, or has another sample rate, number of channels or

@@ -57,14 +57,10 @@ class Oracle:
             self._filterbank = FFTSTFTFB(n_filters, n_filters, stride, sample_rate=sample_rate)
 
     def separate_track(self, track: Mapping) -> dict[str, torch.Tensor]:
-        """Return estimates of all sources.
+        """Return estimates of all sources: source -> (channels, time).
 
-        Args:
-            track: a dict with `mixture` (channels, time), and `stems` or, without these, `sources`
-                (stems, channels, time).
-
-        Returns:
-            A dict from source to (channels, time).
+        `track` has `mixture` (channels, time), and `stems` or, without these, `sources` (stems,
+        channels, time).
         """
         mixture, references = track["mixture"], track.get("stems", track["sources"])
         if self._filterbank is None:
@@ -92,12 +88,7 @@ def description(name: str) -> str:
 def ratio_mask(mixture: torch.Tensor, sources: torch.Tensor) -> torch.Tensor:
     """Apply the ideal ratio mask: each source's share of the sum of all sources' magnitudes.
 
-    Args:
-        mixture: (C, F, T), complex.
-        sources: (S, C, F, T), complex.
-
-    Returns:
-        (S, C, F, T), complex.
+    From the complex mixture (C, F, T) and sources (S, C, F, T) to (S, C, F, T).
     """
     magnitudes = sources.abs()
     return mixture * magnitudes / magnitudes.sum(dim=0).clamp_min(1e-12)
@@ -106,12 +97,7 @@ def ratio_mask(mixture: torch.Tensor, sources: torch.Tensor) -> torch.Tensor:
 def wiener_filter(mixture: torch.Tensor, sources: torch.Tensor) -> torch.Tensor:
     """Apply norbert's multichannel Wiener filter of the sources' own powers and covariances.
 
-    Args:
-        mixture: (C, F, T), complex.
-        sources: (S, C, F, T), complex.
-
-    Returns:
-        (S, C, F, T), complex.
+    Shapes are those of `ratio_mask`.
     """
     norbert = _import_norbert()
     # norbert's order is (frames, bins, channels).
@@ -139,14 +125,7 @@ def wiener_filter(mixture: torch.Tensor, sources: torch.Tensor) -> torch.Tensor:
 def complex_mask(mixture: torch.Tensor, sources: torch.Tensor) -> torch.Tensor:
     """Apply the ideal complex mask, source over mixture, with its magnitude limited to 1.
 
-    Without the limit the estimate would equal the source.
-
-    Args:
-        mixture: (C, F, T), complex.
-        sources: (S, C, F, T), complex.
-
-    Returns:
-        (S, C, F, T), complex.
+    Without the limit the estimate would equal the source. Shapes are those of `ratio_mask`.
     """
     # A source louder than the mixture keeps its phase and gets the mixture's magnitude.
     limit = mixture.abs() / sources.abs().clamp_min(1e-12)

@@ -73,15 +73,9 @@ def draw_separation(
 
 
 def spectrogram(signal: np.ndarray, sample_rate: float, hop: int) -> tuple[np.ndarray, int]:
-    """Return the power (bins, frames) in dB, averaged over the channels.
+    """Return the power of (channels, time) in dB, (bins, frames), averaged over the channels.
 
-    Args:
-        signal: (channels, time).
-        sample_rate: in hertz.
-        hop: distance of frames in samples.
-
-    Returns:
-        The power, and the number of frames centred before the first sample.
+    The second result is the number of frames centred before the first sample; `hop` is in samples.
     """
     transform = ShortTimeFFT(hann(WINDOW, sym=False), hop, sample_rate)
     if signal.shape[-1] < WINDOW:

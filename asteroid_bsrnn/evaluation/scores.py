@@ -51,16 +51,7 @@ def scorable(
 def estimate_of(
     stem: str, estimates: Mapping[str, torch.Tensor], sums: Sums = MappingProxyType({})
 ) -> torch.Tensor:
-    """Return the estimate of a stem, which may be a sum of sources.
-
-    Args:
-        stem: one that `scorable` returns.
-        estimates: from source to (channels, time).
-        sums: as for `scorable`.
-
-    Returns:
-        (channels, time)
-    """
+    """Return the estimate (channels, time) of a scorable stem, or the sum of its parts."""
     if stem in estimates:
         return estimates[stem]
     return torch.stack([estimates[source] for source in _parts(stem, sums)]).sum(dim=0)
@@ -129,11 +120,9 @@ def scaled_mixture(mixture: torch.Tensor, references: torch.Tensor) -> torch.Ten
 
 
 def frame_medians(frames: Mapping[str, np.ndarray], sources: Sequence[str]) -> dict[str, dict]:
-    """Return the medians over frames of museval's measures, NaN without a score.
+    """Return the medians over frames of museval's measures by source, NaN without a score.
 
-    Args:
-        frames: from `sdr`, `isr`, ... to (sources, frames) in dB.
-        sources: names of the sources.
+    `frames` has (sources, frames) in dB by `sdr`, `isr`, ...
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # of rows of NaN

@@ -74,7 +74,7 @@ def interval(
             warnings.simplefilter("ignore")  # of a degenerate distribution
             found = bootstrap(
                 (np.arange(len(table)),),
-                lambda numbers, axis: statistic(numbers, axis),
+                statistic,
                 method=method,
                 rng=np.random.default_rng(_SEED),
                 **options,

@@ -29,15 +29,10 @@ _PAPER, _HERE = (MUTED, "o"), (PALETTE[1], "s")
 
 @dataclass(frozen=True)
 class Point:
-    """Model in a chart of score and cost.
+    """A model in a chart of score and cost.
 
     Attributes:
-        label: name of the model.
-        cost: cost of the model.
-        score: score in dB.
-        low: lower end of the interval of the score; NaN without an interval.
-        high: upper end of the interval.
-        colour: colour of the mark.
+        score: in dB, from `low` to `high`; these are NaN without an interval.
         marker: shape of the mark, as named by matplotlib.
         labelled: whether to show the name of a model that is not on the Pareto front.
     """
@@ -62,12 +57,7 @@ def look(rows: Sequence[Row]) -> dict[str, tuple[str, str]]:
 
 
 def cost_points(comparison: Comparison, cost: str) -> list[Point]:
-    """Return the models whose score and cost are known.
-
-    Args:
-        comparison: of models.
-        cost: "kwh" of the training, or "real_time_factor".
-    """
+    """Return the models whose score and `cost`, "kwh" or "real_time_factor", are known."""
     looks = look(comparison.rows)
     points = []
     for row in comparison.rows:
@@ -83,11 +73,7 @@ def cost_points(comparison: Comparison, cost: str) -> list[Point]:
 
 
 def paper_points(table: paper_table.Table) -> list[Point]:
-    """Return the rows of the paper's table whose mean score and energy are known.
-
-    Args:
-        table: of validation scores, the paper's and those of runs.
-    """
+    """Return the paper's rows and those of runs whose mean score and energy are known."""
     points = []
     for row in table.rows:
         cost, score = row.paper["codecarbon_kwh"], row.paper["mean"]
@@ -153,11 +139,8 @@ def draw_costs(folder: Path, name: str, points: Sequence[Point], cost: str, scor
 def front(costs: Sequence[float], scores: Sequence[float]) -> list[int]:
     """Return the indices of the points on the Pareto front, in order of cost.
 
-    A point is on the front unless another one is better in cost or score and no worse in the other.
-
-    Args:
-        costs: cost of each point; lower is better.
-        scores: score of each point; higher is better.
+    A point is on the front unless another one is better in cost (lower) or score (higher) and no
+    worse in the other.
 
     Example:
         >>> front([1, 2, 3, 4], [5.0, 4.0, 6.0, 6.0])

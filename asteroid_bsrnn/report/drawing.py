@@ -66,12 +66,10 @@ _STYLE = {
 
 @dataclass(frozen=True)
 class Chart:
-    """Chart for the page.
+    """Chart for the page: SVG for wide and for narrow screens.
 
     Attributes:
         name: name of the files, without a suffix.
-        wide: SVG for the page, for wide screens.
-        narrow: SVG for narrow screens.
         alternative: description of the chart.
     """
 
@@ -86,13 +84,9 @@ Plot = Callable[[float], "tuple[Figure, Mapping[str, str]]"]
 
 
 def draw(folder: Path, name: str, plot: Plot, alternative: str) -> Chart:
-    """Draw a chart.
+    """Draw a chart, and write `<name>.svg` and `<name>.png` to a folder.
 
-    Args:
-        folder: folder for `<name>.svg` and `<name>.png`.
-        name: of the files.
-        plot: function that draws the figure.
-        alternative: description for readers who cannot see the chart.
+    `alternative` is a description for readers who cannot see the chart.
     """
     with _import_matplotlib().rc_context(_STYLE):
         figure, tooltips = _laid_out(plot(WIDE))

@@ -80,12 +80,7 @@ def find_inputs(given: Iterable[str | os.PathLike]) -> tuple[list[Record], list[
 
 
 def group(records: Sequence[Record], test: str) -> list[Group]:
-    """Group records of the same tracks and compare each group.
-
-    Args:
-        records: records on any data.
-        test: the paired test, as in `compare`.
-    """
+    """Group records of the same tracks and compare each group; `test` is as in `compare`."""
     by_data: dict[tuple, list[Record]] = {}
     for record in records:
         settings = record.summary["settings"]
@@ -101,12 +96,7 @@ def group(records: Sequence[Record], test: str) -> list[Group]:
 
 @dataclass(frozen=True)
 class Curve:
-    """Measure over the time of a training.
-
-    Attributes:
-        hours: hours since the start, without pauses.
-        values: values of the measure.
-    """
+    """Values of a measure at hours since the start of a training, without pauses."""
 
     hours: Sequence[float]
     values: Sequence[float]
@@ -114,13 +104,12 @@ class Curve:
 
 @dataclass(frozen=True)
 class Training:
-    """Run with its learning curves.
+    """Run with its learning curves, which are None if they are unknown.
 
     Attributes:
         label: unique name of the run.
-        run: the run.
-        validation: mean uSDR in dB of each validation; None if it is unknown.
-        loss: training loss; None if it is unknown.
+        validation: mean uSDR in dB of each validation.
+        loss: training loss.
     """
 
     label: str

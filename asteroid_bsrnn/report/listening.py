@@ -46,12 +46,7 @@ def page_path(track: str, stems: Mapping[str, Path], overwrite: bool = False) ->
 
 
 def write_page(path: Path, track: str, stems: Mapping[str, Path]) -> None:
-    """Write the page of a song.
-
-    Args:
-        path: path of the page, as `page_path` returns it.
-        track: name of the song.
-        stems: path of each stem by name, in the order of the page.
+    """Write the page of a song to the path that `page_path` returned.
 
     Raises:
         UserError: if the page cannot be written.

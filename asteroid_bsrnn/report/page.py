@@ -42,8 +42,6 @@ class Line:
     """Row of a table.
 
     Attributes:
-        title: title of the row.
-        cells: values of the columns.
         best: indices of the cells that no other model exceeds.
         note: text beside the title.
         is_reference_point: whether the row is the mixture or an oracle instead of a model.
@@ -64,7 +62,7 @@ class Sheet:
 
     Attributes:
         columns: columns of values, after the title.
-        groups: group of each column: "usdr", "csdr" or "cost".
+        groups: group of each column: "usdr", "csdr", "score" or "cost".
         lines: rows; those of tables with the paper's figures have two cells per column.
     """
 
@@ -80,12 +78,9 @@ class Section:
     Attributes:
         key: name in the page.
         name: name of the folder of the data; None if it is unknown.
-        group: group of records.
         comparison: comparison whose paths are those of copies in the report.
-        sheet: table of the comparison.
         costs: charts of score and cost by "kwh" and "real_time_factor".
         boxes: charts of the scores of all tracks by measure.
-        players: players of chosen tracks.
         problems: lines on missing parts of the players.
     """
 
@@ -118,15 +113,12 @@ class Page:
     """Contents of the page.
 
     Attributes:
-        title: title of the page.
-        sections: sections, one per comparison.
         notes: lines on missing parts.
         trainings: table of all runs; None without runs.
         on_musdb18hq: whether a run was on MUSDB18-HQ, by label.
         curves: chart of the learning curves; None without curves.
         paper: the paper's tables, "validation" and "test", with their sheets.
         energy: chart of the paper's scores and energies.
-        reference: reference of the paper.
     """
 
     title: str
@@ -226,12 +218,9 @@ def comparison_sheet(comparison: Comparison, links: Links) -> Sheet:
 def trainings_sheet(
     trainings: Sequence[Training], sources: Sequence[str], links: Mapping[str, str]
 ) -> Sheet:
-    """Return the best validation scores and the costs of runs on any data.
+    """Return the best validation scores by source, and the costs of runs on any data.
 
-    Args:
-        trainings: runs to show.
-        sources: sources that any of the runs separates.
-        links: copies of the ledgers by label.
+    `links` has the copies of the ledgers by label.
     """
     costs: dict[Column, Callable[[Run], Cell | None]] = {
         Column("M params"): Run.parameters,
@@ -266,10 +255,7 @@ def paper_sheet(table: paper_table.Table) -> Sheet:
 
 
 def paper_tables(runs: Sequence[Run]) -> dict[str, paper_table.Table]:
-    """Return the paper's tables of validation and test scores with the runs on MUSDB18-HQ.
-
-    Args:
-        runs: runs on any data; only those on MUSDB18-HQ are used.
+    """Return the paper's tables of validation and test scores with those runs on MUSDB18-HQ.
 
     Raises:
         UserError: if runs cannot share a row.

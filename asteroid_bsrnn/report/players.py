@@ -36,16 +36,13 @@ _MP3_RATES = (16000, 22050, 24000, 32000, 44100, 48000)
 
 @dataclass(frozen=True)
 class Excerpt:
-    """Excerpt of a track.
+    """An excerpt of a track: signals (channels, time), those of the stems by source.
 
     Attributes:
         name: name of the track.
         number: number of the track in the comparison.
         start: start in the track in seconds.
-        sample_rate: in hertz.
-        mixture: (channels, time).
-        references: source -> (channels, time).
-        estimates: model's label -> source -> (channels, time).
+        estimates: stems by the label of their model.
     """
 
     name: str
@@ -134,16 +131,14 @@ def cut_excerpts(
 
 
 def liveliest(stems: np.ndarray, sample_rate: int, seconds: float) -> int:
-    """Return the start of an excerpt in which all stems are audible.
+    """Return the first sample, at a whole second, of an excerpt in which all stems are audible.
+
+    It maximises the lowest relative stem level. A stem's level is relative to its loudest excerpt.
 
     Args:
         stems: (sources, channels, time).
         sample_rate: in hertz.
         seconds: length of the excerpt.
-
-    Returns:
-        The first sample, at a whole second, of the excerpt that maximises the lowest relative stem
-        level. A stem's level is relative to its loudest excerpt.
     """
     n_seconds = stems.shape[-1] // sample_rate
     length = max(1, round(seconds))
@@ -191,11 +186,10 @@ def _separator(row: Row, device: str) -> Separator:
 
 @dataclass(frozen=True)
 class Clip:
-    """Sound of a player.
+    """A sound of a player: a stem of a row, which is a model, "reference" or "mixture".
 
     Attributes:
         key: name in the page and in files.
-        row: model's label, "mixture" or "reference".
         source: name of the source; "" for the mixture.
         gain: gain in dB that makes all clips of a source equally loud.
         score: uSDR of the whole track in dB; None without a score.
@@ -214,15 +208,12 @@ class Clip:
 
 @dataclass(frozen=True)
 class Player:
-    """Player of a track.
+    """The player of an excerpt.
 
     Attributes:
         key: name in the page.
-        name: name of the track.
         start: start of the excerpt in the track in seconds.
-        seconds: length of the excerpt.
         sources: columns of the switches.
-        mixture: the clip of the mixture.
         rows: lines of switches: label and clips; None if a model lacks the source.
         ticks: labelled frequencies of the spectrograms, and their heights in per cent.
     """
@@ -240,7 +231,7 @@ class Player:
 def write_player(
     folder: Path, key: str, excerpt: Excerpt, scores: Mapping[tuple[str, str], float]
 ) -> Player:
-    """Write the sounds and spectrograms of an excerpt.
+    """Write the sounds and spectrograms of an excerpt into the report's folder.
 
     Args:
         folder: folder of the report; files are written to `sounds` in it.
@@ -295,14 +286,9 @@ def matching_gains(signals: Mapping[tuple[str, str], np.ndarray]) -> dict:
 
 
 def decibels(signal: np.ndarray, sample_rate: int) -> np.ndarray:
-    """Return a spectrogram in dB, averaged over the channels, on a logarithmic frequency axis.
+    """Return the spectrogram of (channels, time) in dB, (rows, columns), high frequencies first.
 
-    Args:
-        signal: (channels, time).
-        sample_rate: in hertz.
-
-    Returns:
-        (rows, columns), the highest frequency first.
+    It is averaged over the channels; the frequency axis is logarithmic.
     """
     width, height = SIZE
     in_db, first = spectrogram(signal, sample_rate, max(1, signal.shape[-1] // width))

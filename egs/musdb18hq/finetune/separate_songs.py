@@ -6,7 +6,7 @@ import argparse
 import shutil
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import soundfile
@@ -45,32 +45,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     others = [song for song in songs if not song.known_parts(SOURCES)]
     if others and not options.teacher:
         raise UserError(f"{others[0].path}: nothing is known of the song; give a teacher")
-    failures = _all(known, options.estimates / teachers.KNOWN, None, _store_known, "known")
+    failures = _all(known, None, options.estimates)
     for teacher in teachers.load(options):
-
-        def separate(song: Song, place: Path, teacher=teacher) -> dict[str, Path]:
-            return _separate(song, place, teacher)
-
-        folder = teacher.folder(options.estimates)
-        label = teacher.model.label
-        failures += _all(others, folder, teacher.record(), separate, label)
+        failures += _all(others, teacher, options.estimates)
     if failures:
         raise UserError(f"{failures} song(s) failed, see above; leave them out, or repair them")
     return 0
 
 
-def _all(
-    songs: list[Song],
-    folder: Path,
-    teacher: dict | None,
-    make: Callable[[Song, Path], Mapping[str, Path]],
-    label: str,
-) -> int:
+def _all(songs: list[Song], teacher: teachers.Teacher | None, estimates: Path) -> int:
     """Make the missing parts of all songs, and return the number of songs that failed."""
+    if teacher is None:
+        folder, record, label = estimates / teachers.KNOWN, None, "known"
+    else:
+        folder, record, label = teacher.folder(estimates), teacher.record(), teacher.model.label
     failures = 0
     for song in tqdm(songs, desc=label, unit="song", disable=None):
         try:
-            _one(song, folder, teacher, make)
+            _one(song, folder, teacher, record)
         except UserError as error:
             # One damaged file must not stop the others.
             print(f"error: {error}", file=sys.stderr)
@@ -78,12 +70,8 @@ def _all(
     return failures
 
 
-def _one(
-    song: Song,
-    folder: Path,
-    teacher: dict | None,
-    make: Callable[[Song, Path], Mapping[str, Path]],
-) -> None:
+def _one(song: Song, folder: Path, teacher: teachers.Teacher | None, facts: dict | None) -> None:
+    """Make the parts of a song, known ones or a teacher's with these facts, unless they exist."""
     checksum = song.checksum()
     place = song_folder(folder, song, checksum)
     record = read_record(place, checksum)
@@ -93,7 +81,7 @@ def _one(
         shutil.rmtree(left)
     (place / RECORD).unlink(missing_ok=True)
     began = time.perf_counter()
-    parts = make(song, place)
+    parts = _store_known(song, place) if teacher is None else _separate(song, place, teacher)
     sound = soundfile.info(next(iter(parts.values())))
     record = {
         "format": FORMAT,
@@ -104,7 +92,7 @@ def _one(
             "sha256": checksum,
             "silent": list(song.silent),
         },
-        "teacher": teacher,
+        "teacher": facts,
         "parts": {
             name: {"file": path.name, "bytes": path.stat().st_size} for name, path in parts.items()
         },
