@@ -235,7 +235,8 @@ class _OfflineTracker:
             directory.mkdir(parents=True, exist_ok=True)
             settings["output_dir"] = str(directory)
             methods = [codecarbon.OutputMethod.CSV]
-        self._handler = _Handler()
+        # CodeCarbon's `EmissionsData` of the latest measurement; None before the first.
+        self.latest: Any = None
         self._filter = _LogFilter()
         self._log = logging.getLogger("codecarbon")
         self._log.addFilter(self._filter)
@@ -246,7 +247,7 @@ class _OfflineTracker:
             tracking_mode="machine",
             allow_multiple_runs=True,
             output_methods=methods,
-            output_handlers=[self._handler],
+            output_handlers=[self],
             api_call_interval=1,  # every measurement reaches the handler
             on_csv_write="update",
             log_level="warning",
@@ -254,11 +255,6 @@ class _OfflineTracker:
             electricitymaps_api_token="",
             **settings,
         )
-
-    @property
-    def latest(self) -> Any:
-        """CodeCarbon's `EmissionsData` of the latest measurement; None before the first."""
-        return self._handler.data
 
     def start(self) -> None:
         """Measure now, and from then on every `interval` seconds in the background."""
@@ -299,15 +295,10 @@ class _OfflineTracker:
         if emissions is None:
             raise RuntimeError(self._filter.trouble or "CodeCarbon did not measure")
 
-
-class _Handler:
-    """Output handler of CodeCarbon that keeps the latest figures."""
-
-    def __init__(self):
-        self.data: Any = None
+    # The interface of CodeCarbon's output handlers.
 
     def out(self, total: Any, delta: Any) -> None:
-        self.data = total
+        self.latest = total
 
     live_out = out
 

@@ -27,7 +27,7 @@ def code_version() -> dict[str, Any]:
         `version`; `git_commit`; and `git_dirty`, whether tracked files are changed or the package
         has untracked ones. Both are None without a git checkout or without git.
     """
-    found: dict[str, Any] = {"version": _version(_DISTRIBUTION), "git_commit": None}
+    found: dict[str, Any] = {"version": version_of(_DISTRIBUTION), "git_commit": None}
     found["git_dirty"] = None
     # A package installed inside an unrelated repository is not tracked by it.
     if _git("ls-files", "--error-unmatch", "__init__.py") is None:
@@ -46,10 +46,10 @@ def software() -> dict[str, str | None]:
     return {
         "python": platform.python_version(),
         "torch": torch.__version__,
-        "pytorch_lightning": _version("pytorch-lightning"),
-        "asteroid": _version("asteroid"),
-        "numpy": _version("numpy"),
-        "codecarbon": _version("codecarbon"),
+        "pytorch_lightning": version_of("pytorch-lightning"),
+        "asteroid": version_of("asteroid"),
+        "numpy": version_of("numpy"),
+        "codecarbon": version_of("codecarbon"),
         "cuda": torch.version.cuda,
         "cudnn": None if cudnn is None else str(cudnn),
     }
@@ -107,7 +107,8 @@ def peak_memory() -> dict[str, float | None]:
     return {"rss_gb": rss / GIGABYTE, "gpu_gb": gpu}
 
 
-def _version(distribution: str) -> str | None:
+def version_of(distribution: str) -> str | None:
+    """Return the version of an installed package; None without it."""
     try:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:

@@ -138,7 +138,7 @@ def estimate(
     cpu = cpu_power_per_core(hardware["cpu_model"], hardware.get("cpu_socket_cores"))
     unknown = [gpu.source for gpu in gpus if gpu.watts is None] if n_gpus else []
     if n_gpus and not gpus:
-        unknown = ["no GPU to be seen on this machine"]
+        unknown = ["no GPU is visible on this machine"]
     known = n_gpus and not unknown
     inputs = {
         "n_cpu_cores": hardware["cpu_cores"] * n_machines,

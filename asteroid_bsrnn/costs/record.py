@@ -150,7 +150,7 @@ def read(path: str | Path) -> dict[str, Any]:
         _check(record["best"], {"usdr": dict}, f"{path}: best")
     if record["extrapolated"] is not None:
         _check(record["extrapolated"], _EXTRAPOLATED, f"{path}: extrapolated")
-    # The sessions decide, should the sums in the file disagree.
+    # The sums in the file may be older than the sessions.
     record["totals"] = totals(record["sessions"])
     return record
 

@@ -1,1 +1,1 @@
-"""Training: the system, what happens beside it, and what a run writes down about itself."""
+"""Training with Lightning: configuration, system, trainer, callbacks, checkpoints."""

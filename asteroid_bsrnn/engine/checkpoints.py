@@ -1,7 +1,7 @@
 """Checkpoints of a run: the best ones, and the latest ones, from which training resumes.
 
-Every checkpoint is written whole or not at all. Should the latest one be damaged nevertheless,
-training resumes from the one before.
+Every checkpoint is written whole or not at all. If the latest one is damaged nevertheless, training
+resumes from the one before.
 """
 
 from __future__ import annotations
@@ -199,7 +199,7 @@ def resumable(folder: str | Path, say: Callable[[str], None] = warnings.warn) ->
             _check_records(path)
         except _DAMAGE as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            say(f"{path}: the checkpoint is damaged ({reason}); going on from the one before")
+            say(f"{path}: the checkpoint is damaged ({reason}); resuming from the one before")
         else:
             return path
     return None

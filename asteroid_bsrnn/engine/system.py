@@ -24,9 +24,9 @@ class SeparationSystem(System):
     """Train a network on stems, validate it on whole tracks.
 
     Batches are dicts with `sources` (batch, stems, channels, time) of all stems and `index`
-    (batch,), the numbers of the examples. Mixtures are made here, after the augmentations. Where
-    only sums of stems are known, there is a matrix `known` (batch, signals, stems) too, and
-    `sources` holds the signals: see `data.SemiSupervisedSegments`.
+    (batch,), the numbers of the examples. The system sums the stems to mixtures after the
+    augmentations. If only sums of stems are known, there is also a matrix `known` (batch, signals,
+    stems), and `sources` has the signals: see `data.SemiSupervisedSegments`.
 
     Args:
         model: (batch, channels, time) -> (batch, sources, channels, time), with
@@ -45,9 +45,9 @@ class SeparationSystem(System):
         augment: (batch, stems, channels, time) -> the same, or None.
         normalise: mixture, targets -> the same two normalised, or None.
         seed: of the augmentations; with the number of the batch it determines them.
-        describe: from the number of an example to what it was made of, for the report of a loss
-            that is not finite.
-        report_directory: where that report goes.
+        describe: from the number of an example to its origin, for the report of a loss that is not
+            finite.
+        report_directory: folder of that report.
         validate_loss: whether the loss is computed on validation tracks too.
     """
 

@@ -64,13 +64,13 @@ class Oracle:
         """
         mixture, references = track["mixture"], track.get("stems", track["sources"])
         if self._filterbank is None:
-            estimates = _WAVEFORMS[self.name](mixture, references)
+            estimates = _WAVEFORMS[self.name][0](mixture, references)
         else:
             length = mixture.shape[-1]
             missing = max(0, self._filterbank.n_filters // 2 + 1 - length)
             pair = [torch.nn.functional.pad(s, (0, missing)) for s in (mixture, references)]
             spectrograms = [self._filterbank.stft(signal) for signal in pair]
-            estimated = _MASKS[self.name](*spectrograms)
+            estimated = _MASKS[self.name][0](*spectrograms)
             estimates = self._filterbank.istft(estimated, length + missing)[..., :length]
         return dict(zip(self.sources, estimates, strict=True))
 
@@ -82,7 +82,7 @@ def names() -> list[str]:
 
 def description(name: str) -> str:
     """Return a short description of a reference point."""
-    return _DESCRIPTIONS[name]
+    return {**_WAVEFORMS, **_MASKS}[name][1]
 
 
 def ratio_mask(mixture: torch.Tensor, sources: torch.Tensor) -> torch.Tensor:
@@ -136,18 +136,18 @@ def _mixture(mixture: torch.Tensor, references: torch.Tensor) -> torch.Tensor:
     return mixture.expand(len(references), -1, -1)
 
 
-_WAVEFORMS: dict[str, Callable] = {"mixture": _mixture, "scaled_mixture": scaled_mixture}
-_MASKS: dict[str, Callable] = {
-    "oracle_ratio_mask": ratio_mask,
-    "oracle_wiener": wiener_filter,
-    "oracle_complex_mask": complex_mask,
+# From the name of a reference point to its function and its description, the weakest first.
+_WAVEFORMS: dict[str, tuple[Callable, str]] = {
+    "mixture": (_mixture, "the mixture as the estimate of every source"),
+    "scaled_mixture": (
+        scaled_mixture,
+        "the mixture, scaled by the best factor for each track and source",
+    ),
 }
-_DESCRIPTIONS = {
-    "mixture": "the mixture as the estimate of every source",
-    "scaled_mixture": "the mixture, scaled by the best factor for each track and source",
-    "oracle_ratio_mask": "ideal ratio mask of magnitudes",
-    "oracle_wiener": "multichannel Wiener filter of the true sources",
-    "oracle_complex_mask": "ideal complex mask of magnitude at most 1",
+_MASKS: dict[str, tuple[Callable, str]] = {
+    "oracle_ratio_mask": (ratio_mask, "ideal ratio mask of magnitudes"),
+    "oracle_wiener": (wiener_filter, "multichannel Wiener filter of the true sources"),
+    "oracle_complex_mask": (complex_mask, "ideal complex mask of magnitude at most 1"),
 }
 
 

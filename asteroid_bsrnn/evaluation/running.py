@@ -8,13 +8,10 @@ separation and versions. A record with another hash is computed again.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import platform
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +19,8 @@ import torch
 
 from .. import metrics
 from .._version import __version__
+from ..costs.environment import version_of
+from ..costs.record import fingerprint
 from ..errors import UserError
 from ..options import Shard
 from ..progress import Progress
@@ -200,7 +199,7 @@ def evaluate(
             f"{folder}: cannot be written ({error.strerror}); choose another folder with --output"
         ) from error
     settings = _resolve_settings(separator, settings, museval_processes)
-    key = settings_hash(settings)
+    key = fingerprint(settings)
     facts = {"made_with": settings, **(facts or {})}
     numbers = range(len(tracks)) if shard is None else shard.of(range(len(tracks)))
     records = {number: finished_track(folder, key, number) for number in numbers}
@@ -244,13 +243,12 @@ def _resolve_settings(
         "measures": MEASURES,
         "separator": separator.settings,
         "museval": museval_processes > 0,
-        "versions": _versions(),
+        "versions": {
+            "asteroid_bsrnn": __version__,
+            "torch": str(torch.__version__),
+            "museval": version_of("museval"),
+        },
     }
-
-
-def settings_hash(settings: Mapping) -> str:
-    """Return the SHA-256 of settings, independent of the order of their keys."""
-    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
 
 def _folder(
@@ -262,7 +260,7 @@ def _folder(
 ) -> Path:
     """Return a folder that only results of these settings have."""
     resolved = _resolve_settings(separator, settings, scoring.get("museval_processes", 0))
-    return Path(output or ".") / f"{safe_name(label)}-{settings_hash(resolved)[:8]}"
+    return Path(output or ".") / f"{safe_name(label)}-{fingerprint(resolved)[:8]}"
 
 
 def _evaluate(
@@ -326,16 +324,6 @@ def _score(
         "scores": {measure: by_source(scored, values) for measure, values in scores.items()},
     }
     return record, references, estimates
-
-
-def _versions() -> dict:
-    """Return the versions of the software that figures depend on."""
-    versions = {"asteroid_bsrnn": __version__, "torch": str(torch.__version__)}
-    try:
-        versions["museval"] = version("museval")
-    except PackageNotFoundError:
-        versions["museval"] = None
-    return versions
 
 
 def _device_name(device: torch.device) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from ..costs import paper_table
 from ..errors import UserError
 from ..evaluation import comparison_table
 from ..evaluation.comparison import MEASURES, Comparison, Row
+from ..evaluation.records import SCORES, safe_name
 from . import charts
 from .inputs import Group, Training, find_inputs, group, read_trainings
 from .page import (
@@ -191,7 +191,7 @@ def _training_parts(folder: Path, trainings: Sequence[Training]) -> dict:
             paper_table.write(table, folder / "tables" / f"paper_{name}{suffix}")
     figures, links = folder / "figures", {}
     for number, training in enumerate(trainings):
-        copy = folder / "records" / "trainings" / f"{number:02d}-{_file_name(training.label)}"
+        copy = folder / "records" / "trainings" / f"{number:02d}-{safe_name(training.label)[:60]}"
         copy.mkdir(parents=True)
         shutil.copy(training.run.folder / "ledger.json", copy)
         links[training.label] = (copy / "ledger.json").relative_to(folder).as_posix()
@@ -219,9 +219,9 @@ def _with_copies(folder: Path, key: str, comparison: Comparison) -> Comparison:
     """Copy the records into the report, so that its links work after it is moved."""
 
     def copied(number: int, row: Row) -> Row:
-        place = folder / "records" / key / f"{number:02d}-{_file_name(row.label)}"
+        place = folder / "records" / key / f"{number:02d}-{safe_name(row.label)[:60]}"
         place.mkdir(parents=True)
-        tracks = row.record.folder / "all_metrics.csv"
+        tracks = row.record.folder / SCORES
         for path in [*row.paths.values(), *([tracks] if tracks.is_file() else [])]:
             shutil.copy(path, place)
         return replace(row, paths={what: place / path.name for what, path in row.paths.items()})
@@ -257,7 +257,3 @@ def _put_in_place(folder: Path, output: Path) -> None:
         os.replace(output, former)
     os.replace(folder, output)
     shutil.rmtree(former, ignore_errors=True)
-
-
-def _file_name(label: str) -> str:
-    return re.sub(r"[^A-Za-z0-9._-]+", "_", label)[:60]

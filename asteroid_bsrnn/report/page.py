@@ -282,7 +282,7 @@ def _test_scores(folder: Path) -> dict[str, float] | None:
         return None
     if summary["n_tracks"] != MUSDB18HQ_COUNTS["test"]:
         return None
-    return {source: score for source, score in summary["csdr"].items() if source != "mean"}
+    return summary["csdr"]
 
 
 def _best(column: comparison_table.Column, models: Sequence[Row]) -> float | None:

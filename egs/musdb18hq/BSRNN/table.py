@@ -45,8 +45,7 @@ def test_scores(run: str) -> dict[str, float]:
     path = Path(run) / "evaluation_test" / "final_metrics.json"
     if not path.is_file():
         raise UserError(f"{path}: missing; run stage 3 first")
-    scores = json.loads(path.read_text(encoding="utf-8"))["csdr"]
-    return {source: score for source, score in scores.items() if source != "mean"}
+    return json.loads(path.read_text(encoding="utf-8"))["csdr"]
 
 
 if __name__ == "__main__":

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from asteroid_bsrnn import Separator, UserError, zoo
+from asteroid_bsrnn.costs.record import fingerprint
 from asteroid_bsrnn.data import SOURCES
 from asteroid_bsrnn.evaluation.records import Candidate, candidate
-from asteroid_bsrnn.evaluation.running import settings_hash
 from asteroid_bsrnn.weights import checkpoint
 from asteroid_bsrnn.weights.bag import files_of
 
@@ -55,7 +55,7 @@ class Teacher:
             "two_stems": self.two_stems,
             "settings": self.separator.settings,
         }
-        return estimates / f"{self.model.label}-{settings_hash(facts)[:8]}"
+        return estimates / f"{self.model.label}-{fingerprint(facts)[:8]}"
 
     def part(self, stem: str) -> str:
         """Return the part that a stem of `Separator.separate_file` holds."""
