@@ -19,8 +19,7 @@ from .reporting import ForPeople, reporting
 from .terminal import count, name
 
 if TYPE_CHECKING:
-    from ..evaluation.datasets import EvaluationTracks
-    from ..evaluation.estimates import Estimates
+    from ..evaluation.datasets import Estimates, EvaluationTracks
     from ..evaluation.records import Candidate, Record
 
 # Everything else is imported where it is used: it needs torch, which --help must not wait for.
@@ -248,7 +247,7 @@ def _report(options: argparse.Namespace, reporter: ForPeople) -> None:
     """Evaluate, and show the table."""
     from ..costs import paper_table
     from ..evaluation import comparison, comparison_table
-    from ..evaluation.estimates import Estimates
+    from ..evaluation.datasets import Estimates
     from ..evaluation.records import candidate, split_label
 
     if not (options.models or options.estimates or options.oracles):

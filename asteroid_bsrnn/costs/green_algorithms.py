@@ -115,10 +115,10 @@ def estimate(
     n_gpus: int | None = None,
     n_machines: int = 1,
     pue: float = DEFAULT_PUE,
-    cpu_usage: float = 1.0,
-    gpu_usage: float = 1.0,
 ) -> dict[str, Any]:
-    """Estimate the energy of a computation on the given hardware.
+    """Return an upper bound of the energy of a computation on the given hardware.
+
+    The usage of cores and GPUs is unknown; all of them count as busy.
 
     Args:
         hours: duration.
@@ -126,8 +126,6 @@ def estimate(
         n_gpus: number of GPUs used on all machines; None for all in the description.
         n_machines: number of such machines.
         pue: power usage effectiveness.
-        cpu_usage: share of busy cores; 1, an upper bound, if it is unknown.
-        gpu_usage: share of the time that the GPUs were busy; likewise.
 
     Returns:
         The arguments of `green_algorithms_kwh`, and `kwh`, which is None with a `reason` if a
@@ -143,11 +141,11 @@ def estimate(
     inputs = {
         "n_cpu_cores": hardware["cpu_cores"] * n_machines,
         "cpu_watts_per_core": cpu.watts,
-        "cpu_usage": cpu_usage,
+        "cpu_usage": 1.0,
         "n_gpus": n_gpus,
         # The mean, where a machine has GPUs of several kinds.
         "gpu_watts": sum(gpu.watts for gpu in gpus) / len(gpus) if known else 0.0,
-        "gpu_usage": gpu_usage,
+        "gpu_usage": 1.0,
         "memory_gb": hardware["memory_gb"] * n_machines,
         "pue": pue,
     }

@@ -16,6 +16,7 @@ Known parts are silent or used.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -200,13 +201,13 @@ def _row(blocks: Sequence[np.ndarray], n_parts: int, others) -> tuple[np.ndarray
 
 def _together(paths: Sequence[Path], window: int) -> Iterator[list[np.ndarray]]:
     """Yield the windows (time, channels) of several files, side by side."""
-    try:
-        sounds = [soundfile.SoundFile(sound_name(path)) for path in paths]
-    except soundfile.LibsndfileError as error:
-        raise UserError(
-            f"{paths[0].parent}: a part cannot be read ({error.error_string})"
-        ) from None
-    try:
+    with ExitStack() as stack:
+        try:
+            sounds = [stack.enter_context(soundfile.SoundFile(sound_name(p))) for p in paths]
+        except soundfile.LibsndfileError as error:
+            raise UserError(
+                f"{paths[0].parent}: a part cannot be read ({error.error_string})"
+            ) from None
         lengths = {sound.frames for sound in sounds}
         if len(lengths) > 1:
             raise UserError(f"{paths[0].parent}: the parts differ in length; separate it again")
@@ -214,9 +215,6 @@ def _together(paths: Sequence[Path], window: int) -> Iterator[list[np.ndarray]]:
         window = min(window, frames)
         for _ in range(frames // window):
             yield [_read(sound, path, window) for sound, path in zip(sounds, paths, strict=True)]
-    finally:
-        for sound in sounds:
-            sound.close()
 
 
 def _read(sound: soundfile.SoundFile, path: Path, window: int) -> np.ndarray:

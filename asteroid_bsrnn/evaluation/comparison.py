@@ -191,11 +191,8 @@ def _tests(
         known = set(sources) <= set(record.sources(measure))
         if record.is_reference_point or not sources or not known:
             continue
-        table = record.table(measure, sources)
-        finite = np.where(np.isfinite(table), table, np.nan)
-        silent = np.isnan(finite).all(axis=1)
-        finite[silent] = 0
-        scores[row.label] = np.where(silent, np.nan, np.nanmean(finite, axis=1))
+        table = np.ma.masked_invalid(record.table(measure, sources))
+        scores[row.label] = table.mean(axis=1).filled(np.nan)
     return compare_pairs(scores, mean=is_mean(measure), test=test)
 
 

@@ -18,6 +18,8 @@ from .scores import scaled_mixture
 
 # Number of frames per block of the Wiener filter, whose matrices are much larger than the signal.
 _BLOCK = 128
+# Size and hop of the STFT of the masks in samples.
+_N_FILTERS, _STRIDE = 2048, 512
 
 
 class Oracle:
@@ -27,8 +29,6 @@ class Oracle:
         name: one of `names()`.
         sources: names of the stems of a track, in order.
         sample_rate: in hertz.
-        n_filters: size of the STFT of the masks.
-        stride: hop of the STFT in samples.
 
     Attributes:
         settings: settings that the estimates depend on.
@@ -42,8 +42,6 @@ class Oracle:
         name: str,
         sources: Sequence[str],
         sample_rate: float = 44100,
-        n_filters: int = 2048,
-        stride: int = 512,
     ):
         if name not in names():
             raise UserError(f"unknown oracle {name!r}; valid: {', '.join(names())}")
@@ -53,8 +51,8 @@ class Oracle:
         self.settings: dict = {"oracle": name}
         self._filterbank = None
         if name in _MASKS:
-            self.settings.update(n_filters=n_filters, stride=stride)
-            self._filterbank = FFTSTFTFB(n_filters, n_filters, stride, sample_rate=sample_rate)
+            self.settings.update(n_filters=_N_FILTERS, stride=_STRIDE)
+            self._filterbank = FFTSTFTFB(_N_FILTERS, _N_FILTERS, _STRIDE, sample_rate=sample_rate)
 
     def separate_track(self, track: Mapping) -> dict[str, torch.Tensor]:
         """Return estimates of all sources: source -> (channels, time).

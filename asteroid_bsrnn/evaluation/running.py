@@ -25,8 +25,7 @@ from ..errors import UserError
 from ..options import Shard
 from ..progress import Progress
 from ..separation.separator import SCORING, Separator
-from .datasets import EvaluationTracks
-from .estimates import Estimates
+from .datasets import Estimates, EvaluationTracks
 from .oracles import Oracle, description
 from .records import (
     Candidate,

@@ -129,7 +129,7 @@ def draw_costs(folder: Path, name: str, points: Sequence[Point], cost: str, scor
         axes.set_ylabel(score)
         axes.legend(loc="lower right", labelcolor=MUTED)
         shown = [p for i, p in enumerate(points) if p.labelled or i in on_front]
-        label_points(axes, [(p.cost, p.score, p.label) for p in shown], 9.5)
+        label_points(axes, [(p.cost, p.score, p.label) for p in shown])
         return figure, tooltips
 
     names = ", ".join(points[index].label for index in on_front)

@@ -114,11 +114,11 @@ def new_figure(width: float, height: float) -> Figure:
     return figure
 
 
-def label_points(axes: Any, points: list[tuple[float, float, str]], size: float = 9.5) -> None:
+def label_points(axes: Any, points: list[tuple[float, float, str]]) -> None:
     """Write names beside points without overlaps."""
     from adjustText import adjust_text
 
-    texts = [axes.text(x, y, name, size=size, va="center") for x, y, name in points]
+    texts = [axes.text(x, y, name, size=9.5, va="center") for x, y, name in points]
     axes.figure.draw_without_rendering()
     # It warns of names that are nearly as wide as a narrow chart, and uses deprecated calls.
     logging.getLogger("adjustText").setLevel(logging.ERROR)

@@ -70,8 +70,8 @@ def choose_tracks(comparison: Comparison, wanted: int | Sequence[str]) -> list[i
         return [names.index(name) for name in wanted if name in names]
     models = [row for row in comparison.rows if not row.record.is_reference_point]
     record = (models or comparison.rows)[0].record
-    table = np.stack([record.scores("usdr", source) for source in record.sources()])
-    means = np.where(np.isfinite(table), table, 0).sum(0) / np.isfinite(table).sum(0).clip(1)
+    table = np.ma.masked_invalid(record.table("usdr", record.sources()))
+    means = table.mean(axis=1).filled(0)
     order = np.argsort(means, kind="stable")
     places = np.linspace(0, len(order) - 1, min(wanted, len(order)))
     return [int(order[round(place)]) for place in places]
