@@ -110,7 +110,18 @@ def find_tracks(
             track differ in length, rate or channels.
     """
     layout = layout or Layout(stems=sources)
-    folders = _folders_of(Path(root).expanduser(), subset, split, validation_tracks, layout)
+    folders = folders_of(Path(root).expanduser(), subset, split, validation_tracks, layout)
+    return read_tracks(folders, layout, with_mixture)
+
+
+def read_tracks(
+    folders: Iterable[Path], layout: Layout, with_mixture: bool | None = True
+) -> list[Track]:
+    """Return the tracks in the folders; arguments are those of `tracks.inspect_track`.
+
+    Raises:
+        UserError: a stem is missing or damaged, or the stems of a track differ in format.
+    """
     tracks, problems = _inspect(folders, layout, with_mixture)
     if problems:
         more = len(problems) - 1
@@ -119,7 +130,7 @@ def find_tracks(
     return tracks
 
 
-def track_folders(root: Path, subset: str, layout: Layout | None = None) -> list[Path]:
+def track_folders(root: Path, subset: str, layout: Layout) -> list[Path]:
     """Return the folders of a subset's tracks, sorted by name.
 
     The subset is "train" or "test", or "valid" where the layout has a folder for it.
@@ -127,7 +138,7 @@ def track_folders(root: Path, subset: str, layout: Layout | None = None) -> list
     Raises:
         UserError: the subset is unknown, missing or empty.
     """
-    names = (layout or Layout()).folders
+    names = layout.folders
     if subset not in names:
         raise UserError(f"subset {subset!r} is unknown; the subsets are {', '.join(names)}")
     holds = f"{names['train']} and {names['test']}"
@@ -148,14 +159,14 @@ def track_folders(root: Path, subset: str, layout: Layout | None = None) -> list
     return folders
 
 
-def _folders_of(
+def folders_of(
     root: Path,
     subset: str,
     split: str | None,
     validation_tracks: Collection[str] | None,
     layout: Layout,
 ) -> list[Path]:
-    """Return the folders of the tracks of a subset or a split of it."""
+    """Return the folders of a subset's tracks or a split of them, as for `find_tracks`."""
     if split is not None and split not in SPLITS:
         raise UserError(f"split {split!r} is unknown; the splits are {', '.join(SPLITS)}")
     if split is not None and subset != "train":
@@ -170,7 +181,7 @@ def _folders_of(
 
 
 def _inspect(
-    folders: Iterable[Path], layout: Layout, with_mixture: bool
+    folders: Iterable[Path], layout: Layout, with_mixture: bool | None
 ) -> tuple[list[Track], list[str]]:
     """Return the tracks in the folders, and one line for each problem."""
     inspected = [inspect_track(folder, layout, with_mixture) for folder in folders]

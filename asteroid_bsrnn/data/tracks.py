@@ -23,6 +23,9 @@ from .layout import MIXTURE, Layout
 SUFFIXES = (".wav", ".flac", ".ogg")
 """Endings of stems; a file with an earlier one takes precedence."""
 
+SOUNDS = (*SUFFIXES, ".mp3", ".m4a", ".mp4", ".opus", ".aif", ".aiff", ".wave")
+"""Endings of other files that hold a stem or a mixture in a wrong format, probably by mistake."""
+
 
 class StemFile(NamedTuple):
     """A file of a stem, with its own length, sample rate and number of channels."""
@@ -104,14 +107,19 @@ def _what_to_do(missing: Path) -> str:
 
 
 def inspect_track(
-    folder: Path, layout: Layout, with_mixture: bool = True
+    folder: Path, layout: Layout, with_mixture: bool | None = True
 ) -> tuple[Track | None, list[str]]:
     """Find the files of a track and read their headers.
+
+    The mixture's file must exist if `with_mixture` is true. If it is None, the file is read where
+    there is one, in any format and spelling; a wrong format is a problem.
 
     Returns:
         The track, None if it cannot be used; and one line for each problem.
     """
     named = dict(layout.stems)
+    if with_mixture is None:
+        with_mixture = _has_mixture(folder, layout.mixture)
     if with_mixture and layout.mixture is not None:
         named[MIXTURE] = (layout.mixture,)
     files: dict[str, tuple[StemFile, ...]] = {}
@@ -135,6 +143,13 @@ def inspect_track(
     channels = layout.channels or every[0].channels
     frames = max(resampled_length(file.frames, file.sample_rate, rate) for file in every)
     return Track(folder.name, folder, tuple(layout.stems), frames, rate, channels, files), []
+
+
+def _has_mixture(folder: Path, name: str | None) -> bool:
+    place = folder if name is None else (folder / name).parent
+    if name is None or not place.is_dir():
+        return False
+    return any(path.stem.lower() == Path(name).name.lower() for path in list_files(place, SOUNDS))
 
 
 def _stem_path(folder: Path, stem: str) -> Path:

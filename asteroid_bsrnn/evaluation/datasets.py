@@ -16,10 +16,10 @@ import torch
 
 from ..audio import AudioFile
 from ..audio.reader import READABLE_SUFFIXES
-from ..data import SOURCES, Layout, Track, find_tracks, fingerprint
+from ..data import SOURCES, Layout, fingerprint
 from ..data.layout import MIXTURE
-from ..data.musdb18hq import track_folders
-from ..data.tracks import SUFFIXES, inspect_track, read_stem
+from ..data.musdb18hq import folders_of, read_tracks
+from ..data.tracks import SOUNDS, SUFFIXES, read_stem
 from ..errors import UserError
 from ..files import list_files, list_folders
 from ..options import SPLITS
@@ -27,7 +27,7 @@ from ..weights.cache import sha256_of
 from .records import safe_name
 from .scores import Sums
 
-# From a split to the folder and the part of it that `find_tracks` takes.
+# From a split to the subsets, and the parts of them, that `folders_of` takes.
 _PARTS: dict[str, list[tuple[str, str | None]]] = {
     "test": [("test", None)],
     "train": [("train", "train")],
@@ -35,7 +35,6 @@ _PARTS: dict[str, list[tuple[str, str | None]]] = {
     "train+valid": [("train", None)],
     "all": [("train", None), ("test", None)],
 }
-_SOUNDS = (".wav", ".flac", ".mp3", ".m4a", ".mp4", ".ogg", ".opus", ".aif", ".aiff", ".wave")
 
 TOLERANCE = 0.1
 """Largest difference in seconds between the lengths of an estimate and its track."""
@@ -84,41 +83,30 @@ class EvaluationTracks:
             raise UserError(f"split {split!r} is unknown; the splits are {', '.join(SPLITS)}")
         if not root.is_dir():
             raise UserError(f"{root}: no such folder; give a data set, or a folder of stems")
-        names = (layout or Layout()).folders.values()
-        in_layout = any((root / name).is_dir() for name in names)
-        self.split = split if in_layout else "folders"
-        if layout is None:
-            subset = "test" if split == "test" else "train"
-            folders = track_folders(root, subset) if in_layout else _stem_folders(root)
-            self.sources = tuple(sources) if sources else _stems_of(folders[0])
-            self.layout, self._given = Layout(stems=self.sources), None
+        self.layout = layout or Layout()
+        if any((root / name).is_dir() for name in self.layout.folders.values()):
+            self.split = split
+            folders = [
+                folder
+                for subset, part in _PARTS[split]
+                for folder in folders_of(root, subset, part, validation_tracks, self.layout)
+            ]
         else:
-            folders = [] if in_layout else _stem_folders(root)
+            self.split, folders = "folders", _stem_folders(root)
+        if layout is None:
+            self.sources = tuple(sources) if sources else _stems_of(folders[0])
+            self.layout = Layout(stems=self.sources)
+        else:
             self.sources = tuple(sources) if sources else layout.names
-            self.layout, self._given = layout, layout.settings()
+        self._given = None if layout is None else layout.settings()
         self.sums = {
             name: self.layout.parts(name)
             for name in self.sources
             if self.layout.parts(name) != (name,)
         }
         self.stems = tuple(self.layout.stems)
-        if in_layout:
-            options = {"layout": self.layout, "validation_tracks": validation_tracks}
-            tracks = [
-                track
-                for subset, part in _PARTS[split]
-                for track in find_tracks(root, subset, part, with_mixture=False, **options)
-            ]
-        else:
-            tracks = [_track(folder, self.layout) for folder in folders]
-        mixed = [_has_mixture(track.folder, self.layout.mixture) for track in tracks]
-        self.tracks = [
-            _track(track.folder, self.layout, with_mixture=True) if has else track
-            for track, has in zip(tracks, mixed, strict=True)
-        ]
-        self.without_mixture = [
-            track.name for track, has in zip(tracks, mixed, strict=True) if not has
-        ]
+        self.tracks = read_tracks(folders, self.layout, with_mixture=None)
+        self.without_mixture = [t.name for t in self.tracks if MIXTURE not in t.files]
         self.fingerprint = fingerprint(root, self.tracks)
 
     @property
@@ -193,26 +181,11 @@ def _stem_names(folder: Path) -> list[str]:
     """
     known = {*SOURCES, MIXTURE}
     names = set()
-    for path in list_files(folder, _SOUNDS):
+    for path in list_files(folder, SOUNDS):
         name = path.stem.lower() if path.stem.lower() in known else path.stem
         if path.suffix.lower() in SUFFIXES or name in known:
             names.add(name)
     return sorted(names - {MIXTURE})
-
-
-def _has_mixture(folder: Path, name: str | None) -> bool:
-    """Return whether a track has a file of the mixture, in any format and spelling."""
-    place = folder if name is None else (folder / name).parent
-    if name is None or not place.is_dir():
-        return False
-    return any(path.stem.lower() == Path(name).name.lower() for path in list_files(place, _SOUNDS))
-
-
-def _track(folder: Path, layout: Layout, with_mixture: bool = False) -> Track:
-    track, problems = inspect_track(folder, layout, with_mixture)
-    if track is None:
-        raise UserError(problems[0])
-    return track
 
 
 class Estimates:
