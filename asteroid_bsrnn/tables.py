@@ -63,11 +63,13 @@ class Column:
         title: of the column.
         unit: of the values, shown behind the title; "" where there is none.
         decimals: as for `rounded`.
+        group: name of a group of columns, such as "cost".
     """
 
     title: str
     unit: str = ""
     decimals: int | None = None
+    group: str = ""
 
     @property
     def heading(self) -> str:

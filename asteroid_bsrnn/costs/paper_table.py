@@ -182,11 +182,12 @@ def write(table: Table, path: str | Path) -> None:
 def columns_of(table: Table) -> list[Column]:
     """Return the columns with their units and decimals."""
     titles = {
-        "parameters": Column("M params"),
-        "codecarbon_kwh": Column("CodeCarbon", "kWh"),
-        "green_algorithms_kwh": Column("Green Algorithms", "kWh"),
+        "parameters": Column("M params", group="cost"),
+        "codecarbon_kwh": Column("CodeCarbon", "kWh", group="cost"),
+        "green_algorithms_kwh": Column("Green Algorithms", "kWh", group="cost"),
     }
-    return [titles.get(c, Column(c, decimals=table.decimals)) for c in table.columns]
+    score = {"decimals": table.decimals, "group": "score"}
+    return [titles.get(c) or Column(c, **score) for c in table.columns]
 
 
 def _shown(table: Table) -> tables.Table:

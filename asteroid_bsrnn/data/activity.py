@@ -13,8 +13,9 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -74,7 +75,7 @@ def active_segments(waveform: torch.Tensor | np.ndarray, sample_rate: int = 4410
             "waveform must be floating point of shape (channels, time) or (time,), got"
             f" {signal.dtype} of shape {tuple(signal.shape)}"
         )
-    chunk = _chunk_frames(sample_rate, signal.shape[1])
+    chunk = window_frames(sample_rate, signal.shape[1]) // _CHUNKS_PER_WINDOW
     if chunk == 0:
         return []
     chunks = (signal[:, i : i + chunk].T for i in range(0, signal.shape[1] - chunk + 1, chunk))
@@ -90,7 +91,7 @@ def active_segments_of_file(path: str | os.PathLike) -> list[int]:
     path = Path(path)
     try:
         with soundfile.SoundFile(sound_name(path)) as sound:
-            chunk = _chunk_frames(sound.samplerate, sound.frames)
+            chunk = window_frames(sound.samplerate, sound.frames) // _CHUNKS_PER_WINDOW
             if chunk == 0:
                 return []
             blocks = sound.blocks(chunk, dtype="float32", always_2d=True)
@@ -137,13 +138,18 @@ def detect_activity(
             be read.
     """
     root = Path(os.path.abspath(os.path.expanduser(root)))
-    cache = _cache_path(root, cache_folder)
+    if cache_folder is None:
+        cache = root / "activity.json"
+    else:
+        cache = Path(cache_folder).expanduser() / f"{root.name}-activity.json"
     stems = {relative_name(root, path): path for track in tracks for path in track.stems()}
     stamps = {key: stamp(path) for key, path in stems.items()}
     known = _load(cache)
     missing = [key for key in stems if not _is_valid(known.get(key), stamps[key])]
     if missing:
-        _check_writable(cache.parent)
+        with _writing(cache.parent):
+            cache.parent.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=cache.parent).close()
         try:
             with ThreadPoolExecutor(max(1, workers)) as pool:
                 jobs = {pool.submit(active_segments_of_file, stems[key]): key for key in missing}
@@ -157,12 +163,10 @@ def detect_activity(
                     pool.shutdown(cancel_futures=True)
                     raise
         finally:
-            _save(cache, known)
+            content = {"parameters": PARAMETERS, "files": dict(sorted(known.items()))}
+            with _writing(cache.parent):
+                write_text(cache, json.dumps(content, indent=0))
     return {path: list(known[key]["starts"]) for key, path in stems.items()}
-
-
-def _chunk_frames(sample_rate: int, frames: int) -> int:
-    return window_frames(sample_rate, frames) // _CHUNKS_PER_WINDOW
 
 
 def _active_starts(chunks: Iterable[np.ndarray], chunk_frames: int, name: str) -> list[int]:
@@ -179,12 +183,6 @@ def _active_starts(chunks: Iterable[np.ndarray], chunk_frames: int, name: str) -
     sounding = windows > thresholds * (1 + _ROUNDING)
     active = (sounding.mean(axis=2) > 0.5).all(axis=1)
     return [int(index) * _CHUNKS_PER_STEP * chunk_frames for index in np.flatnonzero(active)]
-
-
-def _cache_path(root: Path, folder: str | os.PathLike | None) -> Path:
-    if folder is None:
-        return root / "activity.json"
-    return Path(folder).expanduser() / f"{root.name}-activity.json"
 
 
 def _is_valid(entry: object, stamp: dict[str, int]) -> bool:
@@ -206,25 +204,13 @@ def _load(path: Path) -> dict[str, object]:
     return files if isinstance(files, dict) else {}
 
 
-def _check_writable(folder: Path) -> None:
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """Report a failure to write the cache to a folder."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
+        yield
     except OSError as error:
-        raise _not_written(folder, error) from None
-
-
-def _save(path: Path, files: dict[str, object]) -> None:
-    content = {"parameters": PARAMETERS, "files": dict(sorted(files.items()))}
-    try:
-        write_text(path, json.dumps(content, indent=0))
-    except OSError as error:
-        raise _not_written(path.parent, error) from None
-
-
-def _not_written(folder: Path, error: OSError) -> UserError:
-    return UserError(
-        f"{folder}: the activity cache cannot be written here ({error.strerror}); make room, or"
-        " choose another folder for it (cache_folder)"
-    )
+        raise UserError(
+            f"{folder}: the activity cache cannot be written here ({error.strerror}); make room, or"
+            " choose another folder for it (cache_folder)"
+        ) from None

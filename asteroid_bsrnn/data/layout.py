@@ -72,7 +72,8 @@ class Layout:
         self._set("folders", _folders(self.folders))
         if self.mixture is not None:
             _check_files("mixture", [self.mixture])
-        if not (self.sample_rate is None or _is_positive(self.sample_rate)):
+        rate = self.sample_rate
+        if rate is not None and not (type(rate) is int and rate > 0):
             raise _refused("sample_rate", "a number of hertz, or null", self.sample_rate)
         if self.channels not in (None, 1, 2) or isinstance(self.channels, bool):
             raise _refused("channels", "1, 2 or null", self.channels)
@@ -189,10 +190,6 @@ def _folders(given: object) -> dict[str, str]:
     found = {**_FOLDERS, **{key: name for key, name in given.items() if name is not None}}
     _check_files("folders", found.values())
     return found
-
-
-def _is_positive(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
 def _refused(key: str, wanted: str, got: object) -> UserError:

@@ -29,13 +29,11 @@ class Column(tables.Column):
     """Column of the table.
 
     Attributes:
-        group: "usdr", "csdr" or "cost".
         path: key in `Row.paths` of the file with the values.
         cell: function from a row to the cell.
         best: `max` if the highest value is the best, `min` for the lowest; None for neither.
     """
 
-    group: str = ""
     path: str = "record"
     cell: Callable[[Row], Cell] = lambda row: EMPTY
     best: Callable | None = None

@@ -51,31 +51,27 @@ def write_page(path: Path, track: str, stems: Mapping[str, Path]) -> None:
     Raises:
         UserError: if the page cannot be written.
     """
-    static = {name: STATIC / name for name in ("report.css", "theme.js")}
+    links = {name: stem.relative_to(path.parent).as_posix() for name, stem in stems.items()}
+    style, script = (
+        Markup((STATIC / name).read_text(encoding="utf-8")) for name in ("report.css", "theme.js")
+    )
     text = (
         environment()
         .get_template("listening.html")
         .render(
             # File names may be invalid Unicode, but the page must be valid.
             track=os.fsencode(track).decode("utf-8", "replace"),
-            stems={name: _link(stem, path.parent) for name, stem in stems.items()},
+            stems={name: quote(os.fsencode(link)) for name, link in links.items()},
             mark=Markup(_MARK),
             version=__version__,
-            **{
-                name.replace(".", "_"): Markup(file.read_text(encoding="utf-8"))
-                for name, file in static.items()
-            },
+            report_css=style,
+            theme_js=script,
         )
     )
     try:
         write_text(path, text)
     except OSError as error:
         raise UserError(f"{path}: the page cannot be written ({error.strerror})") from error
-
-
-def _link(stem: Path, folder: Path) -> str:
-    """Return the address of a stem relative to a folder above it."""
-    return quote(os.fsencode(stem.relative_to(folder).as_posix()))
 
 
 def _is_page(path: Path) -> bool:

@@ -62,12 +62,10 @@ class Sheet:
 
     Attributes:
         columns: columns of values, after the title.
-        groups: group of each column: "usdr", "csdr", "score" or "cost".
         lines: rows; those of tables with the paper's figures have two cells per column.
     """
 
     columns: Sequence[Column]
-    groups: Sequence[str]
     lines: Sequence[Line]
 
 
@@ -212,7 +210,7 @@ def comparison_sheet(comparison: Comparison, links: Links) -> Sheet:
     names = tuple(f"{name} " for name in comparison_table.NAMES.values())
     titles = [c.title.removeprefix(names[0]).removeprefix(names[1]) for c in columns]
     short = [replace(column, title=title) for column, title in zip(columns, titles, strict=True)]
-    return Sheet(short, [column.group for column in columns], lines)
+    return Sheet(short, lines)
 
 
 def trainings_sheet(
@@ -223,14 +221,13 @@ def trainings_sheet(
     `links` has the copies of the ledgers by label.
     """
     costs: dict[Column, Callable[[Run], Cell | None]] = {
-        Column("M params"): Run.parameters,
-        Column("epochs"): lambda run: Cell(run.record["totals"]["epochs"]),
-        Column("hours"): lambda run: Cell(run.record["totals"]["hours"]),
-        Column("CodeCarbon", "kWh"): Run.codecarbon_kwh,
-        Column("Green Algorithms", "kWh"): Run.green_algorithms_kwh,
+        Column("M params", group="cost"): Run.parameters,
+        Column("epochs", group="cost"): lambda run: Cell(run.record["totals"]["epochs"]),
+        Column("hours", group="cost"): lambda run: Cell(run.record["totals"]["hours"]),
+        Column("CodeCarbon", "kWh", group="cost"): Run.codecarbon_kwh,
+        Column("Green Algorithms", "kWh", group="cost"): Run.green_algorithms_kwh,
     }
-    columns = [*(Column(source, decimals=2) for source in sources), *costs]
-    groups = ["usdr"] * len(sources) + ["cost"] * len(costs)
+    columns = [*(Column(source, decimals=2, group="usdr") for source in sources), *costs]
     lines = []
     for index, training in enumerate(trainings):
         run, link = training.run, links[training.label]
@@ -239,7 +236,7 @@ def trainings_sheet(
         note = run.row if run.row != training.label else ""
         cells = [EMPTY if value is None else replace(value, link=link) for value in values]
         lines.append(Line(training.label, cells, note=note, colour=index))
-    return Sheet(columns, groups, lines)
+    return Sheet(columns, lines)
 
 
 def paper_sheet(table: paper_table.Table) -> Sheet:
@@ -250,8 +247,7 @@ def paper_sheet(table: paper_table.Table) -> Sheet:
         for column in table.columns:
             cells += [Cell(row.paper[column]), row.here[column] or EMPTY]
         lines.append(Line(row.title, cells, note=row.name or ""))
-    groups = ["score" if name in paper_table.SCORES else "cost" for name in table.columns]
-    return Sheet(paper_table.columns_of(table), groups, lines)
+    return Sheet(paper_table.columns_of(table), lines)
 
 
 def paper_tables(runs: Sequence[Run]) -> dict[str, paper_table.Table]:
