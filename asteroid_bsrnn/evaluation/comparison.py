@@ -251,23 +251,20 @@ def _notes(rows: Sequence[Row], n_tracks: int) -> list[str]:
         values = {json.dumps(row.record.summary["settings"].get(key)) for row in models}
         if len(values) > 1:
             notes.append(f"The models differ in {name}; see the records' settings.")
-    devices = {
-        (
-            f"{row.costs['device']}, {row.costs['threads']} thread(s)"
-            if row.costs.get("threads")
-            else row.costs["device"]
-        )
-        for row in models
-        if row.costs
-    }
+    devices = sorted({_device(row.costs) for row in models if row.costs})
     if devices:
-        notes.append(f"Speed and memory: {'; '.join(sorted(devices))}.")
+        notes.append(f"Speed and memory: {'; '.join(devices)}.")
     summed = [row for row in rows if row.record.summary.get("data", {}).get("without_mixture")]
     if summed:
         notes.append("Tracks without a mixture.wav: their mixture is the sum of the stems.")
     if n_tracks < 6:
         notes.append(f"{n_tracks} track(s) are too few for a test to show a difference.")
     return notes
+
+
+def _device(costs: Mapping) -> str:
+    threads = costs.get("threads")
+    return f"{costs['device']}, {threads} thread(s)" if threads else costs["device"]
 
 
 def paper_rows() -> dict[str, dict]:
