@@ -171,23 +171,33 @@ def run(
     )
     if trainer.is_global_zero:
         remove_leftovers(folder)
-    checkpoint_path = resumable(folder / "checkpoints", rank_zero_info)
-    if checkpoint_path is not None:
-        rank_zero_info(f"resuming from {checkpoint_path}")
-    elif prepare is not None:
-        prepare(system)
-    try:
-        trainer.fit(system, ckpt_path=checkpoint_path, weights_only=True)
-    except (MemoryError, RuntimeError) as error:
-        if not is_out_of_memory(error):
-            raise
-        raise UserError(recipe.out_of_memory(config)) from error
+    fit(trainer, system, folder / "checkpoints", prepare)
     if trainer.is_global_zero:
         path = best_checkpoint(folder / "checkpoints")
         if path is None:
             raise UserError(f"{folder}: the training ended without a checkpoint")
         save(path)
         rank_zero_info(f"best weights, of {path.name}: {folder / BEST}")
+
+
+def fit(
+    trainer: pl.Trainer,
+    system: SeparationSystem,
+    checkpoints: Path,
+    prepare: Callable[[SeparationSystem], None] | None,
+) -> None:
+    """Train from the latest checkpoint in a folder, or from the start after `prepare`."""
+    path = resumable(checkpoints, rank_zero_info)
+    if path is not None:
+        rank_zero_info(f"resuming from {path}")
+    elif prepare is not None:
+        prepare(system)
+    try:
+        trainer.fit(system, ckpt_path=path, weights_only=True)
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise UserError(recipe.out_of_memory(system.config)) from error
 
 
 def save_best(system: SeparationSystem, path: Path, folder: Path, data_infos: dict) -> None:
