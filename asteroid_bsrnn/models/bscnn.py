@@ -19,7 +19,7 @@ from ..masknn import (
     MaskEstimator,
     ResidualDilatedConvs,
 )
-from .arguments import check_positive, check_sources, records_arguments
+from .base import check_positive, check_sources, records_arguments
 from .bsrnn import BandSplitMasker, BandSplitModel
 
 

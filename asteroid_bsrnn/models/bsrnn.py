@@ -28,8 +28,15 @@ from ..masknn import (
     ResidualRecurrent,
 )
 from ..masknn.tac import ACTIVATIONS
-from .arguments import check_choice, check_positive, check_sources, records_arguments
-from .base import SourceModel, as_mixture, at_least
+from .base import (
+    SourceModel,
+    as_mixture,
+    at_least,
+    check_choice,
+    check_positive,
+    check_sources,
+    records_arguments,
+)
 
 
 class BandSplitMasker(nn.Module):

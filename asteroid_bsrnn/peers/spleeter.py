@@ -24,8 +24,8 @@ from tqdm import tqdm
 
 from ..errors import UserError
 from ..filterbank import FFTSTFTFB, Decoder, Encoder
-from ..models.arguments import records_arguments
-from .base import Peer
+from ..models.base import records_arguments
+from .networks import Peer
 
 SOURCES = ("vocals", "accompaniment")
 N_BINS = 1024

@@ -22,7 +22,7 @@ from ..errors import UserError
 from ..files import list_files, whole_file
 from ..memory import one_thread
 from ..models import BandSplitModel, PerSourceSeparator, SourceModel, build_network
-from ..models.arguments import plain
+from ..models.base import plain
 
 
 def save_model(model: SourceModel, path: str | os.PathLike, infos: Mapping | None = None) -> Path:
