@@ -15,13 +15,13 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import UserError
+from ..files import OutputDirectory
 from ..options import CLIP, FileOptions
-from .lossy import opus_sample_rate
 from .names import stem_paths, track_name
 from .reader import AudioFile
 from .resampling import resample_blocks, resampled_length
 from .tags import Tags, read_tags, write_tags
-from .writer import AudioWriter, OutputDirectory, check_output, default_subtype
+from .writer import AudioWriter, check_output, default_subtype, output_rate
 
 Estimator = Callable[[Iterator[np.ndarray]], Iterator[np.ndarray]]
 """From blocks (channels, n) of a mixture to blocks (sources, channels, n) of estimates."""
@@ -140,9 +140,7 @@ def plan(
         raise UserError(f"unknown clip {options.clip!r}; valid: {', '.join(CLIP)}")
     audio = AudioFile(path, options.start, options.duration, options.audio_track)
     subtype = options.subtype or default_subtype(options.format, audio.subtype)
-    rate = audio.sample_rate
-    if options.format == "opus":
-        rate = opus_sample_rate(rate)
+    rate = output_rate(options.format, audio.sample_rate)
     subtype = check_output(options.format, subtype, rate, audio.channels, options.bitrate)
     names = [*wanted, complement] if complement else wanted
     track = options.track or track_name(path)

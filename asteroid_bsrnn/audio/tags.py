@@ -58,14 +58,12 @@ def read_tags(path: str | os.PathLike) -> Tags:
     """Return the tags of a file; none if FFmpeg cannot read it."""
     import av
 
+    from .pyav import open_media
+
     texts: dict[str, str] = {}
     cover = None
     try:
-        with av.open(
-            f"file:{os.fspath(path)}",
-            container_options={"protocol_whitelist": "file"},
-            metadata_errors="replace",
-        ) as container:
+        with open_media(Path(path)) as container:
             # Ogg has the tags at the stream, the others at the file.
             for found in (*(audio.metadata for audio in container.streams.audio[:1]),
                           container.metadata):  # fmt: skip

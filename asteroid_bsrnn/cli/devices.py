@@ -8,7 +8,7 @@ from __future__ import annotations
 import signal
 from collections import deque
 from collections.abc import Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from multiprocessing import connection, get_context
 from pathlib import Path
@@ -17,8 +17,14 @@ from typing import Any
 from ..errors import UserError
 from ..memory import is_out_of_memory, keep_freed_memory
 from ..options import FileOptions
-from .reporting import ForPeople, Song
-from .terminal import OUT_OF_MEMORY, ended_tidily, quiet_libraries, warnings_in_one_line
+from .terminal import (
+    OUT_OF_MEMORY,
+    ForPeople,
+    Song,
+    ended_tidily,
+    quiet_libraries,
+    warnings_in_one_line,
+)
 
 
 @dataclass(frozen=True)
@@ -141,7 +147,7 @@ class Devices:
                     if kind in ("done", "ended"):
                         del working[here]
                         failures += not values[0]
-                        finished(len(songs) - len(waiting) - len(working))
+                        finished(len(songs) - len(waiting) - len(working), len(songs))
                     else:
                         getattr(reporter, kind)(song, *values)
                     if kind == "done":
@@ -168,9 +174,8 @@ class _Sender(ForPeople):
     def __init__(self, there: connection.Connection):
         self._there = there
 
-    @contextmanager
     def song(self, song: Song):
-        yield lambda done, total: self._there.send(("progress", done, total))
+        return nullcontext(lambda done, total: self._there.send(("progress", done, total)))
 
     def written(self, song: Song, paths, finished: bool, page: Path | None = None) -> None:
         self._there.send(("written", paths, finished, page))

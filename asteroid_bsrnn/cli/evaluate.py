@@ -14,9 +14,8 @@ from ..errors import UserError
 from ..files import read_names
 from ..options import SPLITS
 from ..tables import check_format
-from .options import add_chunks, add_computation, add_running, separator_options
-from .reporting import ForPeople, reporting
-from .terminal import count, name
+from .options import add_chunks, add_computation, add_running, count, name, separator_options
+from .terminal import ForPeople, reporting
 
 if TYPE_CHECKING:
     from ..evaluation.datasets import EvaluationTracks

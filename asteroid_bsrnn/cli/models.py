@@ -9,7 +9,7 @@ from .. import presets
 from ..errors import UserError
 from ..weights.cache import folder_of, installed_files, is_installed, megabytes, remove
 from ..weights.registry import Pretrained, entry_of, registry
-from .terminal import count
+from .options import count
 
 
 def add_models(commands) -> None:

@@ -14,9 +14,18 @@ from ..files import list_files
 from ..options import CLIP, DEFAULT_MODEL, SUBTYPES, FileOptions
 from ..weights.registry import BAG_SUFFIXES
 from .devices import Devices, Work, device_names, separate_one
-from .options import add_chunks, add_computation, add_running, separator_options
-from .reporting import ForPeople, Song, reporting
-from .terminal import bitrate, count, name, number_within, seconds, warnings_in_one_line
+from .options import (
+    add_chunks,
+    add_computation,
+    add_running,
+    bitrate,
+    count,
+    name,
+    number_within,
+    seconds,
+    separator_options,
+)
+from .terminal import ForPeople, Song, reporting, warnings_in_one_line
 
 MODEL_SUFFIXES = (".pth", ".ckpt", *BAG_SUFFIXES)
 
@@ -219,13 +228,12 @@ def _model(models: list[str] | None, weights: list[float] | None):
 
 
 def _separate(options: argparse.Namespace, reporter: ForPeople) -> int:
-    from ..audio import check_output
-    from ..audio.lossy import opus_sample_rate
+    from ..audio import check_output, output_rate
     from ..audio.names import check_pattern
     from ..audio.stems import check_directory
 
     # Errors that would stop every file are found before the network is loaded.
-    rate = opus_sample_rate(44100) if options.format == "opus" else 44100
+    rate = output_rate(options.format, 44100)
     check_output(options.format, options.subtype, rate, 2, options.bitrate)
     check_pattern(options.name, options.format)
     check_directory(options.output)
