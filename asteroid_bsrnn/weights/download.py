@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import re
 import sys
@@ -24,6 +25,8 @@ from .transfer import Transfer, TransferError, host_of
 CONNECTIONS = "ASTEROID_BSRNN_CONNECTIONS"
 DEFAULT_CONNECTIONS = 6
 LINE_SECONDS = 60.0
+# Smallest range that `RangedFile` requests: zipfile reads an archive's directory in small steps.
+RANGE_BYTES = 1 << 16
 
 
 def fetch(
@@ -113,9 +116,6 @@ class Download:
         progress: as in `Meter`.
         attempts: number of consecutive attempts without any byte after which a mirror is given up.
         timeout: seconds without data after which a connection counts as dropped.
-
-    Raises:
-        OSError: the part cannot be opened.
     """
 
     def __init__(
@@ -203,6 +203,46 @@ class Download:
             return f"{failed}; try again later, or download it by hand and put it at {self.target}"
         of = f"{megabytes(received)} of {megabytes(size)}" if size else megabytes(received)
         return f"{failed}; {of} are kept, and the same command resumes from there"
+
+
+class RangedFile(io.RawIOBase):
+    """A file on a server, downloaded range by range as it is read.
+
+    Args:
+        download: the download of the file.
+        size: size of the file in bytes.
+    """
+
+    def __init__(self, download: Download, size: int):
+        self._download, self._size, self._position = download, size, 0
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def seekable(self) -> bool:
+        """Return True."""
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Move to a position and return it."""
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
+        self._position = max(base + offset, 0)
+        return self._position
+
+    def readinto(self, buffer) -> int:
+        """Read into `buffer` and return the number of bytes read."""
+        stop = min(self._position + len(buffer), self._size)
+        if stop <= self._position:
+            return 0
+        first = self._position // RANGE_BYTES * RANGE_BYTES
+        last = min(-(-stop // RANGE_BYTES) * RANGE_BYTES, self._size)
+        if self._download.part.missing(first, last):
+            self._download.fetch(first, last)
+        block = self._download.part.read(self._position, stop - self._position)
+        buffer[: len(block)] = block
+        self._position += len(block)
+        return len(block)
 
 
 def number_of_connections() -> int:

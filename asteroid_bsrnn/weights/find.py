@@ -40,16 +40,7 @@ def find_weights(given: str | os.PathLike, stems: str | Sequence[str] | None = N
     """Return the weights that a user names, downloaded and verified first if need be.
 
     Args:
-        given: one of
-
-            - a name of the registry;
-            - `hf:user/name`, a repository of the Hugging Face Hub (other forms: `hub.parse`);
-            - an http(s) or file URL, to which `#sha256=<checksum>` may be added;
-            - a file: published, converted, or a checkpoint of one of the recipes' trainings;
-            - the folder of a training run, finished or not. Its `best_model.pth` is taken, or else
-              its best checkpoint;
-            - a folder of published files, with one network each;
-            - a bag file (`weights.bag`), whose models are found when it is loaded.
+        given: as in `zoo.load`; the models of a bag file (`weights.bag`) are found when it is loaded.
         stems: wanted sources; only the networks that estimate them are downloaded. None means all.
 
     Raises:

@@ -114,11 +114,6 @@ class Pretrained:
             return tuple(member.converted for member in self.archive.members)
         return (self.file or f"{self.name}.pth",)
 
-    @property
-    def terms(self) -> str:
-        """Licence and training data, as part of a sentence."""
-        return f"licence: {self.licence}; trained on {self.training_data}"
-
 
 def registry() -> dict[str, Pretrained]:
     """Return all named weights, by name.

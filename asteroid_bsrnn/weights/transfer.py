@@ -50,16 +50,17 @@ class _Failure(Exception):
 class Transfer:
     """Transfer ranges of one file.
 
+    From a server that ignores ranges, the whole file is transferred as one stream.
+
     Args:
         part: the file to fill.
         urls: mirrors (http, https or file) in order; if one fails permanently, the next is used.
         size: size of the file in bytes, or None if unknown; a mirror with another size is refused.
         joinable: whether a checksum will prove that ranges of several answers belong together.
             Otherwise every attempt transfers the whole file as one stream.
-        connections: number of ranges transferred at once. From a server that ignores ranges, the
-            whole file is transferred as one stream.
-        attempts: number of consecutive attempts without any byte after which a mirror is given up.
-        timeout: seconds without data after which a connection counts as dropped.
+        connections: number of ranges transferred at once.
+        attempts: as in `Download`.
+        timeout: as in `Download`.
         report: called several times a second with the number of bytes of the range that have
             arrived, and its length (None: unknown).
     """
