@@ -34,13 +34,7 @@ def is_hidden(name: str) -> bool:
 
 
 def list_folders(folder: str | os.PathLike) -> list[Path]:
-    """List the folders in a folder, links to folders among them, without hidden ones.
-
-    Args:
-        folder: the folder. Its own name may be hidden.
-
-    Returns:
-        The paths, sorted.
+    """Return the folders in a folder, links among them, sorted and without hidden ones.
 
     Raises:
         UserError: the folder does not exist or cannot be read.
@@ -51,7 +45,7 @@ def list_folders(folder: str | os.PathLike) -> list[Path]:
 def list_files(
     folder: str | os.PathLike, suffixes: Collection[str] = (), *, recursive: bool = False
 ) -> list[Path]:
-    """List the files in a folder without hidden ones.
+    """Return the files in a folder, sorted and without hidden ones.
 
     A link to a file counts as a file, even if the file that it names is missing.
 
@@ -62,9 +56,6 @@ def list_files(
         recursive: whether to search the folders below too, except hidden ones. Links to folders
             are followed. A folder that several links lead to is searched once, and a link to a
             folder that contains `folder` is not followed.
-
-    Returns:
-        The paths, sorted.
 
     Raises:
         UserError: a folder does not exist or cannot be read.
@@ -250,11 +241,9 @@ class OutputDirectory:
         return self
 
     def commit(self, files: Mapping[str | os.PathLike, str | os.PathLike]) -> None:
-        """Move finished files to their final paths and replace existing files.
+        """Move finished files of `temporary` to their final paths and replace existing files.
 
-        Args:
-            files: maps the path of each file in `temporary` to its final path, on the same file
-                system. Missing folders are created.
+        Final paths are on the same file system. Missing folders are created.
 
         Raises:
             UserError: a file cannot be moved; the message names its final path.

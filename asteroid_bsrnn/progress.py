@@ -32,9 +32,6 @@ def progress_bar(name: str) -> Iterator[Progress]:
 
     Both estimates use the mean speed so far.
 
-    Args:
-        name: text before the bar.
-
     Yields:
         The callback that moves the bar.
     """

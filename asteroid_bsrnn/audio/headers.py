@@ -90,10 +90,8 @@ def _read_matroska_size(file: BinaryIO) -> int | None:
 def is_cut_short(path: Path, log: str = "") -> bool:
     """Return whether a file holds less than its header says.
 
-    Args:
-        path: the file.
-        log: libsndfile's log of opening it (`SoundFile.extra_info`), used for other types than
-            WAV, AIFF and Matroska.
+    Of other types than WAV, AIFF and Matroska, `log` tells: libsndfile's log of opening the file
+    (`SoundFile.extra_info`).
     """
     chunk = read_data_chunk(path) or _read_matroska_segment(path)
     if chunk is not None:

@@ -76,19 +76,10 @@ class PyAVDecoder:
         self.frames = None if self._counted is None else self._silence + self._counted
 
     def blocks(self, start: int, frames: int | None, block_frames: int) -> Iterator[np.ndarray]:
-        """Decode a part of the track.
+        """Decode a part of the track, as in `AudioFile.blocks`.
 
-        Args:
-            start: first sample. Earlier samples are decoded too, because seeking in compressed
-                streams is not exact to the sample.
-            frames: number of samples; None means to the end.
-            block_frames: number of samples in a block; the last one may be shorter.
-
-        Yields:
-            Float32 arrays `(C, L)`.
-
-        Raises:
-            UserError: the track cannot be decoded, or the file ends too early.
+        Samples before `start` are decoded too, because seeking in compressed streams is not exact
+        to the sample. `frames` is None for all to the end.
         """
         end = None if frames is None else start + frames
         with closing(self._samples()) as samples:

@@ -124,7 +124,7 @@ def plan(
     sources: Sequence[str],
     options: FileOptions,
 ) -> Job:
-    """Check everything that can be checked before the work starts.
+    """Check everything that can be checked before a file is separated.
 
     Args:
         path: an audio or video file.
@@ -177,15 +177,12 @@ def count_frames(audio: AudioFile) -> int:
 
 
 def separate(job: Job, estimate: Estimator, sample_rate: int) -> dict[str, Path]:
-    """Read a file, estimate its sources, and write the stems that are not finished.
+    """Read a file, write the stems that are not finished, and return the path of each stem.
 
     Args:
         job: what to read and write.
         estimate: estimates the sources of blocks at `sample_rate`.
         sample_rate: sample rate of the estimator, in hertz.
-
-    Returns:
-        From the name of each stem to its path.
 
     Raises:
         UserError: the file cannot be read or a stem cannot be written. Then no stem is written.

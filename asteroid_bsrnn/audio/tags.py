@@ -80,14 +80,9 @@ def read_tags(path: str | os.PathLike) -> Tags:
 
 
 def write_tags(path: str | os.PathLike, format: str, tags: Tags) -> None:
-    """Add tags to a file. The sound stays as it is.
+    """Add tags to a file of a format. The sound stays as it is.
 
     A wav file has no common place for a picture, for the artist of an album, or for a composer.
-
-    Args:
-        path: the file.
-        format: its format.
-        tags: to add.
 
     Raises:
         UserError: the file cannot be written.

@@ -85,9 +85,7 @@ def _add_paper(group: argparse._ArgumentGroup) -> None:
 def add_evaluation(parser: argparse.ArgumentParser, *output_flags: str) -> argparse._ArgumentGroup:
     """Add the options for data, scores and computation, and return the group of the last.
 
-    Args:
-        parser: of the command.
-        output_flags: further names of --output.
+    `output_flags` are further names of --output.
     """
     data = parser.add_argument_group("data")
     data.add_argument(
@@ -189,14 +187,7 @@ def evaluate_all(
     reporter: ForPeople | None = None,
     estimates: Sequence[tuple[str | None, Estimates]] = (),
 ) -> list[Record]:
-    """Evaluate all models, estimates, and reference points with --oracles.
-
-    Args:
-        models: to evaluate.
-        data: to evaluate on.
-        options: of the command line.
-        reporter: of progress and results.
-        estimates: pairs of a label, or None, and the stems of another tool.
+    """Evaluate models, stems of other tools with their labels, and with --oracles reference points.
 
     Returns:
         The records; none for a shard.

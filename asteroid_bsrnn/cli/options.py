@@ -117,13 +117,7 @@ def add_chunks(group: argparse._ArgumentGroup) -> None:
 def add_computation(
     group: argparse._ArgumentGroup, precision: str = "auto", several_devices: bool = False
 ) -> None:
-    """Add the options for device, precision and passes.
-
-    Args:
-        group: to add them to.
-        precision: the default.
-        several_devices: whether the command takes a list of devices.
-    """
+    """Add the options for device, several of them if asked for, precision and passes."""
     several = "; several, such as cuda:0,cuda:1, share the songs" if several_devices else ""
     group.add_argument(
         "--device",
@@ -151,12 +145,7 @@ def add_computation(
 
 
 def add_running(group: argparse._ArgumentGroup, what: str) -> None:
-    """Add the options for many machines and for programs that call the command.
-
-    Args:
-        group: to add them to.
-        what: what the command works through, such as "songs".
-    """
+    """Add the options for many machines, which share `what`, and for programs that call this."""
     group.add_argument(
         "--shard",
         type=shard,

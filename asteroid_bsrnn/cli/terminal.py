@@ -257,11 +257,9 @@ class ForPrograms(ForPeople):
 
 @contextmanager
 def reporting(kind: str, command: str) -> Iterator[ForPeople]:
-    """Give the reporter for the value of `--progress`, and report an error that stops the command.
+    """Yield the reporter for the value of `--progress`, "bar" or "json".
 
-    Args:
-        kind: "bar" or "json".
-        command: name of the command.
+    It reports an error that stops the command.
     """
     reporter = ForPrograms(command) if kind == "json" else ForPeople()
     try:

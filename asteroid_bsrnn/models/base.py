@@ -82,13 +82,8 @@ class SourceModel(SeparateMethods, BaseModel):
     def from_pretrained(cls, pretrained_model_conf_or_path, *args, **kwargs):
         """Build a model from the result of `serialize`, or from a file, URL or hub name of it.
 
-        Args:
-            pretrained_model_conf_or_path: the dict (not modified), a path, URL or name.
-            *args: passed to the constructor.
-            **kwargs: passed to the constructor; they replace the stored arguments.
-
-        Returns:
-            The model with its weights.
+        The dict is not modified. Further arguments are passed to the constructor; those by keyword
+        replace the stored ones.
         """
         conf = pretrained_model_conf_or_path
         if isinstance(conf, PathLike):
@@ -107,12 +102,12 @@ class SourceModel(SeparateMethods, BaseModel):
         versions = {"torch_version": str(torch.__version__)}
         for package in ("pytorch-lightning", "asteroid"):
             versions[package.replace("-", "_") + "_version"] = version(package)
-        return {
-            "model_name": type(self).__name__,
-            "state_dict": self.get_state_dict(),
-            "model_args": self.get_model_args(),
-            "infos": {"software_versions": versions},
-        }
+        infos = {"software_versions": versions}
+        return {**self.describe(), "state_dict": self.get_state_dict(), "infos": infos}
+
+    def describe(self) -> dict:
+        """Return what `build_network` builds the model from, as plain types."""
+        return {"model_name": type(self).__name__, "model_args": self.get_model_args()}
 
     def get_model_args(self) -> dict:
         """Return every argument of the constructor, as plain types."""
@@ -124,10 +119,6 @@ class SourceModel(SeparateMethods, BaseModel):
 
 def as_mixture(waveform: torch.Tensor, in_channels: int | None) -> torch.Tensor:
     """Check a mixture of `in_channels` channels (None: any number) and return it as (B, C, L).
-
-    Args:
-        waveform: (batch, channels, time), or mono as (batch, time) or (time,).
-        in_channels: number of channels that the model needs; None for any number.
 
     Raises:
         ValueError: with the shape that was given and the right one.

@@ -76,24 +76,15 @@ class PerSourceSeparator(SourceModel):
     @classmethod
     def of(cls, networks: Sequence[SourceModel]) -> PerSourceSeparator:
         """Return the separator of existing networks, with copies of their weights."""
-        confs = [
-            {"model_name": type(network).__name__, "model_args": network.get_model_args()}
-            for network in networks
-        ]
-        separator = cls(networks=confs)
+        separator = cls(networks=[network.describe() for network in networks])
         for own, network in zip(separator.networks, networks, strict=True):
             own.load_state_dict(network.state_dict())
         return separator
 
     def get_model_args(self) -> dict:
         """Return every argument of the constructor and of its networks, as plain types."""
-        return {
-            "networks": [
-                {"model_name": type(network).__name__, "model_args": network.get_model_args()}
-                for network in self.networks
-            ],
-            "sample_rate": self.sample_rate,
-        }
+        networks = [network.describe() for network in self.networks]
+        return {"networks": networks, "sample_rate": self.sample_rate}
 
     @property
     def suits_bfloat16(self) -> bool:
@@ -205,10 +196,7 @@ class Ensemble(SourceModel):
         residual: Sequence[bool] | None = None,
     ) -> Ensemble:
         """Return the ensemble of existing networks, which are not copied."""
-        confs = [
-            {"model_name": type(network).__name__, "model_args": network.get_model_args()}
-            for network in networks
-        ]
+        confs = [network.describe() for network in networks]
         with torch.device("meta"):  # no weights are made only to be replaced
             ensemble = cls(networks=confs, weights=weights, residual=residual)
         ensemble.networks = nn.ModuleList(networks)

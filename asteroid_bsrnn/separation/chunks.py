@@ -129,13 +129,7 @@ Smaller = Callable[[Exception], tuple[Schedule, int] | None]
 def make_schedule(
     segment: float | None, overlap: float, hop: float | None, sample_rate: float
 ) -> Schedule:
-    """Return the schedule for a user's values.
-
-    Args:
-        segment: in seconds; None means the whole recording at once.
-        overlap: length of a cross-fade as a share of the segment.
-        hop: in seconds; if given, segments are averaged (overlap-add) instead of cross-faded.
-        sample_rate: in hertz.
+    """Return the schedule for a user's values, which are those of `Separator`.
 
     Raises:
         UserError: a value is out of its range.
@@ -313,16 +307,9 @@ def _separate_stream(
 def separate(
     network: Network, mixture: torch.Tensor, schedule: Schedule, *, batch_size: int = 1
 ) -> torch.Tensor:
-    """Separate a recording that is held in memory.
+    """Separate a recording (channels, time) that is held in memory: (sources, channels, time).
 
-    Args:
-        network: (batch, channels, time) -> (batch, sources, channels, time).
-        mixture: (channels, time), on any device.
-        schedule: division of the recording into chunks.
-        batch_size: number of chunks of equal length in a batch.
-
-    Returns:
-        (sources, channels, time)
+    Other arguments are those of `separate_blocks`.
     """
     blocks = separate_blocks(network, [mixture], schedule, batch_size=batch_size)
     return torch.cat(list(blocks), dim=-1)

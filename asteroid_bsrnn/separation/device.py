@@ -51,20 +51,12 @@ def check_precision(precision: str | int) -> None:
 
 
 def resolve_precision(precision: str | int, model: nn.Module, device: torch.device) -> str:
-    """Return the precision in which a network computes on a device.
+    """Return the precision in which a network computes on a device: "32", "bf16" or "16".
 
     "auto" means "bf16" if the device computes in bfloat16 (CPUs for which oneDNN supports it,
     NVIDIA GPUs of compute capability 8.0 or above) and the model's `suits_bfloat16` is true, that
     is, networks of its kind have been measured to stay within -45 dB of float32. Otherwise it
     means "32".
-
-    Args:
-        precision: one of `PRECISIONS`.
-        model: the network.
-        device: the device that the network runs on.
-
-    Returns:
-        "32", "bf16" or "16".
 
     Raises:
         UserError: the precision is unknown.

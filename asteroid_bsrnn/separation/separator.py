@@ -247,34 +247,14 @@ class Separator:
     def plan(
         self, path: str | os.PathLike, output_directory: str | os.PathLike, options: FileOptions
     ) -> files.Job:
-        """Check everything about a file that can be checked before it is separated.
+        """Check everything about a file that can be checked before `run` separates it.
 
-        Args:
-            path: as in `separate_file`.
-            output_directory: as in `separate_file`.
-            options: the options of `separate_file`.
-
-        Returns:
-            The job for `run`.
-
-        Raises:
-            UserError: as in `separate_file`.
+        Arguments and errors are those of `separate_file`.
         """
         return files.plan(path, output_directory, self.sources, options)
 
     def run(self, job: files.Job, progress: Progress | None = None) -> dict[str, Path]:
-        """Separate a planned file.
-
-        Args:
-            job: as returned by `plan`.
-            progress: as in `separate_file`.
-
-        Returns:
-            As `separate_file`.
-
-        Raises:
-            UserError: as in `separate_file`.
-        """
+        """Separate a planned file; progress, result and errors are those of `separate_file`."""
 
         def estimate(blocks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
             return self._estimates(blocks, progress, job.frames, job.audio.sample_rate)

@@ -78,8 +78,7 @@ class Bag:
 
     Attributes:
         members: the models, in order.
-        path: file that lists them, whose folder relative paths of models start from; None for a bag
-            without a file.
+        path: file that lists them, whose folder relative paths of models start from, or None.
     """
 
     members: Sequence[Member]
@@ -117,11 +116,7 @@ def is_bag(path: str | os.PathLike) -> bool:
 
 
 def read_bag(path: str | os.PathLike) -> Bag:
-    """Read a bag file.
-
-    Args:
-        path: YAML file with the list `models`. An entry is the name of a model, or a mapping of
-            `model`, `weights` and `input` (see `Member`).
+    """Read a bag file: YAML with a list `models` of names, or of mappings like a `Member`.
 
     Raises:
         UserError: the file cannot be read or has another form; the message names the key.

@@ -87,12 +87,7 @@ def is_whole(folder: Path, name: str) -> bool:
 
 
 def digest(path: str | os.PathLike[str], algorithm: str) -> str:
-    """Return the checksum of a file as lower-case hexadecimal digits.
-
-    Args:
-        path: the file.
-        algorithm: a name that `hashlib.new` takes, such as "sha256" or "md5".
-    """
+    """Return the checksum of a file by an algorithm of `hashlib`, as lower-case digits."""
     # MD5 detects damage here, not attacks. Some systems refuse it otherwise.
     state = hashlib.new(algorithm, usedforsecurity=False)
     with open(path, "rb") as stream:
@@ -118,9 +113,7 @@ def sha256_of(path: str | os.PathLike[str]) -> str:
 def fault_of(path: Path, checksum: str | None) -> str | None:
     """Return what is wrong with a file, or None.
 
-    Args:
-        path: the file.
-        checksum: algorithm and digits, such as "md5:0d1e..."; None checks that the file exists.
+    `checksum` is algorithm and digits, such as "md5:0d1e..."; None checks that the file exists.
     """
     if not path.is_file():
         return "no such file"
@@ -182,12 +175,7 @@ def storing(target: Path) -> Iterator[None]:
 
 
 def check_room(folder: Path, needed: int, what: str) -> None:
-    """Check that the disk has enough free space.
-
-    Args:
-        folder: the folder to write to, or the nearest one above it that exists.
-        needed: number of bytes.
-        what: name for the message.
+    """Check that there are `needed` bytes of free space for `what` where a folder is or will be.
 
     Raises:
         UserError: the disk has less, with both numbers.

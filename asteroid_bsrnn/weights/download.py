@@ -12,7 +12,7 @@ import re
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 from urllib.parse import parse_qs, unquote, urldefrag, urlsplit
 
 from tqdm import tqdm
@@ -29,33 +29,21 @@ LINE_SECONDS = 60.0
 RANGE_BYTES = 1 << 16
 
 
-def fetch(
-    urls: Sequence[str],
-    filename: str,
-    sha256: str | None,
-    *,
-    directory: str | os.PathLike[str] | None = None,
-    **options,
-) -> Path:
-    """Return the path of a cached file, downloaded first if it is missing or damaged.
+def fetch(urls: Sequence[str], target: Path, sha256: str | None, **options) -> Path:
+    """Return the path of a file, downloaded first if it is missing or damaged.
 
     Args:
         urls: mirrors of the file (http, https or file), tried in order.
-        filename: name of the file in the cache, without folders.
+        target: path of the file.
         sha256: checksum of the file, 64 hexadecimal digits; None accepts any file and does not
             resume.
-        directory: folder of the file; default `cache_directory()`.
-        **options: further arguments of `Download`.
+        **options: `size` and `connections` of `Download`.
 
     Raises:
-        UserError: the name or a URL is malformed, no mirror provides the file, or it cannot be
-            stored.
+        UserError: a URL is malformed, no mirror provides the file, or it cannot be stored.
     """
-    if PureWindowsPath(filename).name != filename or filename in ("", ".."):
-        raise UserError(f"{filename!r}: not a bare file name; leave out the folder")
     for url in urls:
         check_url(url)
-    target = (cache_directory() if directory is None else Path(directory)) / filename
     checksum = None if sha256 is None else f"sha256:{sha256}"
     with storing(target):
         # Checked before locking, so that files in a read-only cache can be used.
@@ -71,14 +59,11 @@ def fetch(
     return target
 
 
-def fetch_url(url: str, *, progress: bool | None = None) -> Path:
+def fetch_url(url: str) -> Path:
     """Return the cached copy of a URL, downloaded first if it is missing.
 
     Later changes of the file on the server go unnoticed, unless the URL ends in `#sha256=` and the
-    checksum, which is then verified at every call.
-
-    Raises:
-        UserError: as in `fetch`, or the checksum in the URL is not 64 hexadecimal digits.
+    checksum, which is then verified at every call. Errors are those of `fetch`.
     """
     check_url(url)
     address, fragment = urldefrag(url)
@@ -87,7 +72,7 @@ def fetch_url(url: str, *, progress: bool | None = None) -> Path:
         raise UserError(f"{url}: bad checksum; write #sha256= and its 64 hexadecimal digits")
     basename = re.sub(r"[^A-Za-z0-9._-]", "_", unquote(urlsplit(address).path.split("/")[-1]))
     key = hashlib.sha256(address.encode()).hexdigest()[:16]
-    return fetch([address], f"{key}-{basename[-100:]}", sha256, progress=progress)
+    return fetch([address], cache_directory() / f"{key}-{basename[-100:]}", sha256)
 
 
 def check_url(url: str) -> None:
@@ -113,9 +98,9 @@ class Download:
         size: in bytes; None if unknown. A mirror with another size is refused.
         connections: number of pieces transferred at once; None means the environment variable
             ASTEROID_BSRNN_CONNECTIONS, or 6.
-        progress: as in `Meter`.
-        attempts: number of consecutive attempts without any byte after which a mirror is given up.
-        timeout: seconds without data after which a connection counts as dropped.
+
+    Raises:
+        OSError: the part cannot be opened.
     """
 
     def __init__(
@@ -126,17 +111,10 @@ class Download:
         *,
         size: int | None = None,
         connections: int | None = None,
-        progress: bool | None = None,
-        attempts: int = 10,
-        timeout: float = 30.0,
     ):
         self.target, self.checksum = target, checksum
-        self._urls, self._size, self._progress = list(urls), size, progress
-        self._options = {
-            "connections": number_of_connections() if connections is None else connections,
-            "attempts": attempts,
-            "timeout": timeout,
-        }
+        self._urls, self._size = list(urls), size
+        self._connections = number_of_connections() if connections is None else connections
         self.part = Part(target.with_name(f"{target.name}.part"), checksum)
 
     def __enter__(self) -> Download:
@@ -152,14 +130,14 @@ class Download:
             UserError: no mirror provides them; what has arrived is kept.
             OSError: they cannot be stored.
         """
-        with Meter(self.target.name, self._progress) as meter:
+        with Meter(self.target.name) as meter:
             transfer = Transfer(
                 self.part,
                 self._urls,
                 size=self._size,
                 joinable=self.checksum is not None,
+                connections=self._connections,
                 report=meter.update,
-                **self._options,
             )
             try:
                 transfer.run(start, stop)
@@ -258,20 +236,13 @@ def number_of_connections() -> int:
 
 
 class Meter:
-    """Show bytes, speed and remaining time of a download on stderr.
+    """Show bytes, speed and remaining time on stderr: a bar on a terminal, else a line a minute."""
 
-    Args:
-        name: name of the file.
-        progress: True shows a bar, False nothing; None shows a bar on a terminal, and one line a
-            minute elsewhere.
-    """
-
-    def __init__(self, name: str, progress: bool | None):
+    def __init__(self, name: str):
         self._name = name
-        on_terminal = sys.stderr is not None and sys.stderr.isatty()
-        self._with_lines = progress is None and not on_terminal
-        with_bar = on_terminal if progress is None else progress
-        self._bar = tqdm(desc=name, disable=not with_bar, unit="B", unit_scale=True, leave=False)
+        self._on_terminal = sys.stderr is not None and sys.stderr.isatty()
+        hidden = not self._on_terminal
+        self._bar = tqdm(desc=name, disable=hidden, unit="B", unit_scale=True, leave=False)
         self._last: tuple[float, int] | None = None
 
     def __enter__(self) -> Meter:
@@ -291,7 +262,7 @@ class Meter:
         self._bar.update(received - self._bar.n)
         since, before = self._last
         seconds = time.monotonic() - since
-        if self._with_lines and seconds >= LINE_SECONDS:
+        if not self._on_terminal and seconds >= LINE_SECONDS:
             sys.stderr.write(
                 f"{self._name}: {_line(received, total, (received - before) / seconds)}\n"
             )

@@ -40,7 +40,8 @@ def find_weights(given: str | os.PathLike, stems: str | Sequence[str] | None = N
     """Return the weights that a user names, downloaded and verified first if need be.
 
     Args:
-        given: as in `zoo.load`; the models of a bag file (`weights.bag`) are found when it is loaded.
+        given: as in `zoo.load`; the models of a bag file (`weights.bag`) are found when it is
+            loaded.
         stems: wanted sources; only the networks that estimate them are downloaded. None means all.
 
     Raises:

@@ -49,11 +49,9 @@ def is_reference(name: str) -> bool:
 
 
 def parse(name: str) -> Reference:
-    """Read a reference.
+    """Read a reference: `hf:user/name`, with an optional `@revision` and `/path/of/file.pth`.
 
-    Args:
-        name: `hf:user/name`, with an optional `@revision` and an optional `/path/of/file.pth`. A
-            slash in the name of a branch is written `%2F`.
+    A slash in the name of a branch is written `%2F`.
 
     Raises:
         UserError: it has another form.
@@ -75,12 +73,9 @@ def parse(name: str) -> Reference:
 def fetch(name: str) -> Path:
     """Return the path of a published file in the Hub's cache, downloaded first if needed.
 
-    Args:
-        name: as for `parse`.
-
     Raises:
-        UserError: the name has another form, or the file cannot be downloaded and is not in the
-            cache.
+        UserError: the name has another form than `parse` takes, or the file is neither in the cache
+            nor can be downloaded.
     """
     from huggingface_hub import hf_hub_download
 

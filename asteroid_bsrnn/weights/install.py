@@ -95,14 +95,11 @@ def ensure(
 
 
 def import_files(entry: Pretrained, paths: Sequence[Path]) -> list[Path]:
-    """Convert an archive or checkpoints that the user downloaded, and install them.
+    """Convert an archive or checkpoints that the user downloaded, and return the installed files.
 
     Args:
         entry: the entry of the registry, with an archive.
         paths: the archive, or checkpoints (*.ckpt) of all its networks in any order.
-
-    Returns:
-        The installed files.
 
     Raises:
         UserError: a file is missing, cannot be read or stored, or is not a network of the entry.

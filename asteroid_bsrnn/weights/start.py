@@ -24,12 +24,12 @@ def start_from(network: BandSplitModel, published: SourceModel) -> str:
     Weights of the same sources must fit as a whole. If the last source of the network is the
     residual, the mask of that source is left out. Of weights of other sources, the dual-path blocks
     must fit and are kept; so are the band split and the masks of sources of the same name where
-    the bands are the same. Everything else keeps the random weights that it has.
+    the bands are the same. Everything else keeps the random weights that it has. Of several
+    networks, that of the same source is taken, or else one with the same bands.
 
     Args:
         network: the network to train.
-        published: the network with the weights. If it has a network for each source, that of the
-            same source is taken, or else one with the same bands.
+        published: the network with the weights.
 
     Returns:
         What was kept and what starts anew, as a phrase.

@@ -23,7 +23,9 @@ from .part import Part, Span
 BACKOFF_SECONDS = 1.0  # before the second attempt, doubled for each later one
 LONGEST_BACKOFF_SECONDS = 60.0
 LONGEST_WAIT_SECONDS = 600.0  # the longest `Retry-After` that is obeyed
+ATTEMPTS = 10  # in a row without any byte, after which a mirror is given up
 FIRST_ATTEMPTS = 3  # before the first byte, so that a missing network is reported soon
+TIMEOUT_SECONDS = 30.0  # without data, after which a connection counts as dropped
 BLOCK_BYTES = 1 << 14  # the most that a dropped connection loses
 REQUEST_BYTES = 1 << 23
 TRANSIENT_STATUSES = {408, 425, 429, 500, 502, 503, 504}
@@ -59,8 +61,6 @@ class Transfer:
         joinable: whether a checksum will prove that ranges of several answers belong together.
             Otherwise every attempt transfers the whole file as one stream.
         connections: number of ranges transferred at once.
-        attempts: as in `Download`.
-        timeout: as in `Download`.
         report: called several times a second with the number of bytes of the range that have
             arrived, and its length (None: unknown).
     """
@@ -73,13 +73,11 @@ class Transfer:
         size: int | None,
         joinable: bool,
         connections: int,
-        attempts: int,
-        timeout: float,
         report: Callable[[int, int | None], None],
     ):
         self.part, self._urls, self._expected = part, list(urls), size
         self._joinable, self._connections = joinable, connections if joinable else 1
-        self._attempts, self._timeout, self._report = attempts, timeout, report
+        self._report = report
         self._problems: dict[str, str] = {}
         self._mirror, self._not_before = 0, 0.0
         self._anything = False
@@ -181,11 +179,11 @@ class Transfer:
                     return self._request(session, self._urls[mirror], span, stopped)
             except _Failure as failure:
                 failures = 1 if self.part.received > before else failures + 1
-                allowed = self._attempts if self._anything else FIRST_ATTEMPTS
+                allowed = ATTEMPTS if self._anything else min(FIRST_ATTEMPTS, ATTEMPTS)
                 if failure.wait > LONGEST_WAIT_SECONDS:
                     self._next_mirror(mirror, f"{failure}, asks to wait {failure.wait:.0f} s")
                     failures = 0
-                elif not failure.retry or failures >= min(allowed, self._attempts):
+                elif not failure.retry or failures >= allowed:
                     self._next_mirror(mirror, str(failure))
                     failures = 0
                 elif failure.wait:
@@ -251,7 +249,7 @@ class Transfer:
         if self._joinable:
             headers["Range"] = f"bytes={start}-{stop - 1}"
         try:
-            response = session.get(url, headers=headers, stream=True, timeout=self._timeout)
+            response = session.get(url, headers=headers, stream=True, timeout=TIMEOUT_SECONDS)
         except (requests.RequestException, ValueError, UnicodeError) as error:
             retry = isinstance(error, (requests.ConnectionError, requests.Timeout))
             raise _Failure(_reason(error), retry=retry) from error
