@@ -113,9 +113,12 @@ class FFTSTFTFB(TorchSTFTFB):
         `length` None means as many samples as the frames hold.
         """
         flat = spectrogram.reshape((-1,) + spectrogram.shape[-2:])
-        # `overlap_add` needs centred frames, and a length within them.
-        inside = self.center and (length is None or length < flat.shape[-1] * self.stride)
-        if spectrogram.is_cuda and not torch.jit.is_tracing() and inside:
+        if (
+            spectrogram.is_cuda
+            and not torch.jit.is_tracing()
+            and self.center
+            and (length is None or length < flat.shape[-1] * self.stride)
+        ):
             waveform = self.overlap_add(flat, length)
         else:
             waveform = torch.istft(

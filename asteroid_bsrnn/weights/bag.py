@@ -9,7 +9,6 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ..audio.stems import choose_stems
 from ..errors import UserError
@@ -52,11 +51,8 @@ class Member:
                 f"weights of {self.model}: must be a number above 0, or numbers by stem as "
                 f"{{vocals: 2, drums: 1}}, got {given!r}"
             )
-        if isinstance(given, Mapping):
-            numbers: Any = {str(stem): float(value) for stem, value in given.items()}
-        else:
-            numbers = float(given)
-        object.__setattr__(self, "weights", numbers)
+        by_stem = isinstance(given, Mapping) and {str(k): float(v) for k, v in given.items()}
+        object.__setattr__(self, "weights", by_stem or float(given))
 
     @property
     def stems(self) -> list[str] | None:
@@ -196,17 +192,12 @@ def sha256_of(path: str | os.PathLike) -> str:
 
 def sha256_of_members(members: Sequence[Mapping]) -> str:
     """Return the SHA-256 of a bag from what `facts_of` returned for it, without reading files."""
-    lines = [
-        "  ".join(
-            [
-                member["sha256"],
-                json.dumps(member["weights"], sort_keys=True),
-                *([member["input"]] if "input" in member else []),
-            ]
-        )
-        + "\n"
-        for member in members
-    ]
+    lines = []
+    for member in members:
+        parts = [member["sha256"], json.dumps(member["weights"], sort_keys=True)]
+        if "input" in member:
+            parts.append(member["input"])
+        lines.append("  ".join(parts) + "\n")
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
