@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from .errors import UserError
+from .errors import UserError, one_line
 
 # What operating systems and network drives leave in folders, in lower case. Names that begin with
 # a dot (.DS_Store, ._song.wav, .Trash-1000, .AppleDouble) are hidden in any case.
@@ -164,7 +164,7 @@ def read_yaml(path: str | os.PathLike) -> Any:
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+        raise UserError(f"{path}: not valid YAML: {one_line(error)}") from None
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:

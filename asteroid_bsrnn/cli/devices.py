@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import signal
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from multiprocessing import connection, get_context
@@ -49,12 +49,13 @@ def separate_one(separator, work: Work, song: Song, reporter: ForPeople) -> bool
     try:
         with quiet_libraries(), reporter.song(song) as progress:
             job = separator.plan(song.path, work.output, replace(work.files, track=song.track))
-            rate = job.audio.sample_rate
-            page = _page(work, song, job.paths)
-            paths = separator.run(job, lambda done, total: progress(done / rate, total / rate))
-            if page is not None:
-                from ..report.listening import write_page
+            rate, page = job.audio.sample_rate, None
+            if work.page:
+                from ..report.listening import page_path, write_page
 
+                page = page_path(song.track, job.paths, work.files.overwrite)
+            paths = separator.run(job, lambda done, total: progress(done / rate, total / rate))
+            if work.page:
                 write_page(page, song.track, paths)
     except (UserError, MemoryError, RuntimeError) as error:
         # The other songs are separated all the same.
@@ -65,15 +66,6 @@ def separate_one(separator, work: Work, song: Song, reporter: ForPeople) -> bool
         return False
     reporter.written(song, paths, job.is_finished, page)
     return True
-
-
-def _page(work: Work, song: Song, stems: Mapping[str, Path]) -> Path | None:
-    """Return the path of a song's page, or None if no page is wanted."""
-    if not work.page:
-        return None
-    from ..report.listening import page_path
-
-    return page_path(song.track, stems, work.files.overwrite)
 
 
 class Devices:

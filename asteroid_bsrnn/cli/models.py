@@ -84,7 +84,9 @@ def _show(entry: Pretrained) -> None:
     _print("    licence   ", entry.licence)
     _print("    trained   ", entry.training_data)
     for measure, values in entry.figures.items():
-        _print(f"    {measure}  ", _figures(values))
+        if isinstance(values, dict):
+            values = ", ".join(f"{name} {value}" for name, value in values.items())
+        _print(f"    {measure}  ", str(values))
 
 
 def _print(title: str, text: str) -> None:
@@ -114,9 +116,3 @@ def _where(entry: Pretrained) -> str:
         sources = ", ".join(source for member in here for source in member.sources)
         return f"{sources} here ({size}); the rest is downloaded at first use, all: {download}"
     return f"downloaded at first use: {download}"
-
-
-def _figures(values) -> str:
-    if isinstance(values, dict):
-        return ", ".join(f"{name} {value}" for name, value in values.items())
-    return str(values)

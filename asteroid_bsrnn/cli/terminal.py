@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from ..errors import UserError
+from ..errors import UserError, one_line
 
 OUT_OF_MEMORY = (
     "out of memory: use a smaller --segment or --batch-size, or --device cpu on a small GPU"
@@ -25,7 +25,7 @@ OUT_OF_MEMORY = (
 
 def complain(message: Exception | str) -> int:
     """Print an error message in one line and return the exit code of a user's mistake."""
-    print(f"asteroid-bsrnn: error: {' '.join(str(message).split())}", file=sys.stderr)
+    print(f"asteroid-bsrnn: error: {one_line(message)}", file=sys.stderr)
     return 2
 
 
@@ -64,7 +64,7 @@ def warnings_in_one_line() -> Iterator[None]:
     from tqdm import tqdm
 
     def show_warning(message, category, filename, lineno, file=None, line=None) -> None:
-        text = " ".join(str(message).split())
+        text = one_line(message)
         tqdm.write(f"asteroid-bsrnn: warning: {text}", file=sys.stderr)
 
     with warnings.catch_warnings():
@@ -204,7 +204,7 @@ class ForPrograms(ForPeople):
 
     def stopped(self, error: UserError) -> None:
         """Print the error that stops the command."""
-        self.event("error", input=None, message=" ".join(str(error).split()))
+        self.event("error", input=None, message=one_line(error))
 
     def song(self, song: Song):
         """Print the seconds of a song that are done."""
@@ -241,7 +241,7 @@ class ForPrograms(ForPeople):
     def failed(self, song: Song | None, message: Exception | str) -> None:
         """Print why an input fails, on stderr too."""
         self._counts["failed"] += 1
-        text = " ".join(str(message).split())
+        text = one_line(message)
         self.event("error", input=None if song is None else str(song.path), message=text)
         complain(text)
 

@@ -259,7 +259,9 @@ class Waveform(nn.Module):
         share = torch.full((filterbank.cutoff,), 2 / self.n_fft, dtype=torch.float64)
         share[[0, -1]] = 1 / self.n_fft
         squares = window.square().repeat(1 + length // self.hop, 1).T[None]  # (1, n_fft, T)
-        weight = _overlap_add(squares, self.hop)[..., self.n_fft // 2 :][..., :length]
+        one_by_one = torch.eye(self.n_fft, dtype=torch.float64).unsqueeze(1)
+        weight = F.conv_transpose1d(squares, one_by_one, stride=self.hop)
+        weight = weight[..., self.n_fft // 2 :][..., :length]
         self.register_buffer("kernel", kernel.unsqueeze(1).float())
         self.register_buffer("share", torch.cat([share, share]).unsqueeze(-1).float())
         self.register_buffer("weight", weight[0].float())
@@ -276,9 +278,3 @@ class Waveform(nn.Module):
         waveforms = F.conv_transpose1d(frames, self.kernel, stride=self.hop)
         waveforms = waveforms[..., half : half + self.length] / self.weight
         return waveforms.reshape(-1, len(self.model.sources), n_channels, self.length)
-
-
-def _overlap_add(frames: torch.Tensor, hop: int) -> torch.Tensor:
-    """Return the sum (1, 1, L) of overlapping frames (1, n_fft, T)."""
-    kernel = torch.eye(frames.shape[1], dtype=frames.dtype).unsqueeze(1)
-    return F.conv_transpose1d(frames, kernel, stride=hop)

@@ -196,7 +196,9 @@ class SpectrogramPeer(Peer):
         self.analysis = Encoder(filterbank, as_conv1d=False)
         self.synthesis = Decoder(filterbank)
         shared = {"hidden_size": hidden_size, "nb_layers": n_layers, "nb_channels": in_channels}
-        shared["max_bin"] = _bins_below(bandwidth, n_filters, sample_rate)
+        shared["max_bin"] = n_bins = n_filters // 2 + 1
+        if bandwidth is not None:
+            shared["max_bin"] = max(1, min(n_bins, int(bandwidth * n_filters / sample_rate) + 1))
         self._add_network(filterbank, bidirectional, shared)
 
     def _add_network(
@@ -241,14 +243,6 @@ class SpectrogramPeer(Peer):
         # Almost silent bins must not be amplified without limit.
         deviation = deviation.clamp_min(1e-4 * float(deviation.max()) or 1.0)
         self.set_statistics(mean.float(), deviation.float())
-
-
-def _bins_below(bandwidth: float | None, n_filters: int, sample_rate: float) -> int:
-    """Return the number of bins of an STFT up to a frequency in hertz; None means all."""
-    n_bins = n_filters // 2 + 1
-    if bandwidth is None:
-        return n_bins
-    return max(1, min(n_bins, int(bandwidth * n_filters / sample_rate) + 1))
 
 
 class XUMXPeer(SpectrogramPeer):
@@ -304,11 +298,16 @@ class OpenUnmixPeer(SpectrogramPeer):
     def _add_network(
         self, filterbank: FFTSTFTFB, bidirectional: bool, shared: Mapping[str, Any]
     ) -> None:
-        network_class = _import_open_unmix()
+        try:
+            from openunmix.model import OpenUnmix
+        except ImportError as error:
+            raise UserError(
+                f"openunmix cannot be imported ({error}); run 'pip install asteroid-bsrnn[compare]'"
+            ) from error
         n_bins = filterbank.n_filters // 2 + 1
         self.networks = nn.ModuleDict(
             {
-                source: network_class(nb_bins=n_bins, unidirectional=not bidirectional, **shared)
+                source: OpenUnmix(nb_bins=n_bins, unidirectional=not bidirectional, **shared)
                 for source in self.sources
             }
         )
@@ -322,13 +321,3 @@ class OpenUnmixPeer(SpectrogramPeer):
         for network in self.networks.values():
             network.input_mean.data.copy_(-mean[: network.nb_bins])
             network.input_scale.data.copy_(1 / deviation[: network.nb_bins])
-
-
-def _import_open_unmix() -> type[nn.Module]:
-    try:
-        from openunmix.model import OpenUnmix
-    except ImportError as error:
-        raise UserError(
-            f"openunmix cannot be imported ({error}); run 'pip install asteroid-bsrnn[compare]'"
-        ) from error
-    return OpenUnmix

@@ -26,7 +26,7 @@ class Member:
     """A model of a bag.
 
     Attributes:
-        model: as in `weights.find.find_weights`.
+        model: as in `zoo.load`, but not a bag.
         weights: the weight of its estimates in the mean: a number above 0 for all of its stems, or
             a mapping from stem to number. Stems with 0, or that the mapping does not have, are not
             taken from this model.

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ..errors import UserError
-from ..files import list_files, write_json
+from ..files import list_files
 from .registry import FOLDER, Pretrained
 
 BLOCK_BYTES = 1 << 20
@@ -73,11 +73,6 @@ def read_record(folder: Path) -> dict:
         return json.loads((folder / RECORD).read_text(encoding="utf-8"))["files"]
     except (OSError, ValueError, KeyError):
         return {}
-
-
-def write_record(folder: Path, files: dict) -> None:
-    """Replace the record of the files in a folder."""
-    write_json(folder / RECORD, {"files": files})
 
 
 def is_whole(folder: Path, name: str) -> bool:

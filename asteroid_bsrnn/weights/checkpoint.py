@@ -18,7 +18,7 @@ import torch
 
 from .. import presets
 from ..audio.stems import choose_stems
-from ..errors import UserError
+from ..errors import UserError, one_line
 from ..files import list_files, whole_file
 from ..memory import one_thread
 from ..models import BandSplitModel, PerSourceSeparator, SourceModel, build_network
@@ -55,12 +55,12 @@ def save_dict(conf: Mapping, path: str | os.PathLike) -> Path:
             if foreign:
                 raise TypeError(f"found {', '.join(sorted(foreign))}")
     except (OSError, RuntimeError) as error:
-        reason = getattr(error, "strerror", None) or _one_line(error)
+        reason = getattr(error, "strerror", None) or one_line(error)
         raise UserError(f"{path}: cannot be written: {reason}") from error
     except (AttributeError, TypeError, pickle.PickleError) as error:
         raise UserError(
             f"{path}: not written, since only plain types and tensors load safely again: "
-            f"{_one_line(error)}"
+            f"{one_line(error)}"
         ) from error
     return path
 
@@ -98,7 +98,7 @@ def load_model(
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
     except (ArithmeticError, AttributeError, RuntimeError, TypeError, ValueError) as error:
-        raise UserError(f"{path}: the model cannot be made from it: {_one_line(error)}") from error
+        raise UserError(f"{path}: the model cannot be made from it: {one_line(error)}") from error
 
 
 def _register_peers(conf: Mapping) -> None:
@@ -181,7 +181,7 @@ def _of_training(loaded: Mapping, path: str | os.PathLike) -> dict:
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(
             f"{path}: the model cannot be made from its training's configuration: "
-            f"{_one_line(error)}"
+            f"{one_line(error)}"
         ) from error
     return {
         **network.describe(),
@@ -307,7 +307,7 @@ def load_lightning(path: str | os.PathLike) -> dict[str, Any]:
     try:
         names = torch.serialization.get_unsafe_globals_in_checkpoint(os.fspath(path))
     except Exception as error:  # as below
-        raise UserError(f"{path}: not a checkpoint, or damaged: {_one_line(error)}") from error
+        raise UserError(f"{path}: not a checkpoint, or damaged: {one_line(error)}") from error
     with torch.serialization.safe_globals([_stand_in(name) for name in names]):
         # Two thirds of a checkpoint are the optimiser's state, which is not needed.
         loaded = load_dict(path, mmap=True)
@@ -381,7 +381,3 @@ def _without_stand_ins(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_without_stand_ins(item) for item in value]
     return value
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())

@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from .._version import __version__
-from ..errors import UserError
+from ..errors import UserError, one_line
 from . import checkpoint
 
 PREFIX = "hf:"
@@ -121,7 +121,7 @@ def publish(
     try:
         ModelCard(card)
     except Exception as error:  # raised by the YAML parser, or for the block's contents
-        raise UserError(f"the card's metadata are not valid: {_one_line(error)}") from error
+        raise UserError(f"the card's metadata are not valid: {one_line(error)}") from error
     api = HfApi(**_LIBRARY)
     files = [
         CommitOperationAdd(FILE, os.fspath(path)),
@@ -164,7 +164,7 @@ def _reason(error: Exception, reference: Reference) -> str:
         errors.RevisionNotFoundError: f"no such revision; {page} lists branches, tags and commits",
         errors.EntryNotFoundError: f"the repository has no file {reference.file!r}; name another: "
         f"{PREFIX}{reference.repository}/FILE.pth",
-        errors.HFValidationError: f"not a valid name on the Hub: {_one_line(error)}",
+        errors.HFValidationError: f"not a valid name on the Hub: {one_line(error)}",
     }
     for kind, reason in reasons.items():
         if isinstance(error, kind):
@@ -194,9 +194,9 @@ def _what_happened(error: BaseException) -> str:
             "make room there or point HF_HOME elsewhere"
         )
     if isinstance(error, ValueError):  # the Hub's check of the card failed
-        return _one_line(error)
+        return one_line(error)
     return (
-        f"{constants.ENDPOINT} cannot be reached ({_one_line(error) or type(error).__name__}); "
+        f"{constants.ENDPOINT} cannot be reached ({one_line(error) or type(error).__name__}); "
         "check the connection and try again"
     )
 
@@ -207,7 +207,3 @@ def _log_in() -> str:
     if get_token() is None:
         return "log in (hf auth login, or HF_TOKEN)"
     return "check what the token (hf auth login, or HF_TOKEN) gives access to"
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())

@@ -20,11 +20,13 @@ import torch
 from .. import presets
 from ..audio.stems import choose_stems
 from ..errors import UserError
+from ..files import write_json
 from ..memory import release_kept_memory
 from ..models import SourceModel
 from . import checkpoint, reference
 from .cache import (
     BLOCK_BYTES,
+    RECORD,
     check_room,
     exclusive,
     fault_of,
@@ -34,7 +36,6 @@ from .cache import (
     read_record,
     sha256_of,
     storing,
-    write_record,
 )
 from .download import Download, RangedFile, check_url
 from .registry import Member, Pretrained
@@ -312,7 +313,8 @@ def _record(entry: Pretrained, target: Path, sources: Sequence[str], origin: dic
         "sha256": sha256_of(target),
         "converted": time.strftime("%Y-%m-%d"),
     }
-    write_record(target.parent, {**read_record(target.parent), target.name: facts})
+    files = {**read_record(target.parent), target.name: facts}
+    write_json(target.parent / RECORD, {"files": files})
 
 
 def _check_network(entry: Pretrained, member: Member, model: SourceModel, path: Path) -> None:

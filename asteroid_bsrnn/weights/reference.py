@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import torch
 
-from ..errors import UserError
+from ..errors import UserError, one_line
 from ..memory import one_thread, release_pages
 from ..models import BSCNN, BSRNN, BandSplitModel
 from . import checkpoint
@@ -82,8 +82,7 @@ def build(
             seen.last.clear()
         network.load_state_dict(own, assign=True)
     except (KeyError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"the weights do not fit their configuration: {reason}") from error
+        raise UserError(f"the weights do not fit their configuration: {one_line(error)}") from error
     return network.eval()
 
 

@@ -18,6 +18,7 @@ from urllib.request import url2pathname
 
 import requests
 
+from ..errors import one_line
 from .part import Part, Span
 
 BACKOFF_SECONDS = 1.0  # before the second attempt, doubled for each later one
@@ -45,7 +46,7 @@ class _Failure(Exception):
     """
 
     def __init__(self, reason: object, *, retry: bool, wait: float = 0.0):
-        super().__init__(" ".join(str(reason).split()))
+        super().__init__(one_line(reason))
         self.retry, self.wait = retry, wait
 
 
@@ -112,7 +113,12 @@ class Transfer:
             first = first if stop is None else min(stop, first)
             self._run_workers([(start, first)], start, stop)
         stop = self.part.size if stop is None else stop
-        self._run_workers(list(_requests(self.part.missing(start, stop))), start, stop)
+        requests = [
+            (first, min(first + REQUEST_BYTES, last))
+            for begin, last in self.part.missing(start, stop)
+            for first in range(begin, last, REQUEST_BYTES)
+        ]
+        self._run_workers(requests, start, stop)
 
     def _run_workers(self, waiting: list[Span], start: int, stop: int | None) -> None:
         """Serve all requests in threads, and save the journal meanwhile.
@@ -281,13 +287,6 @@ class Transfer:
             self.part.restart()  # earlier bytes may belong to another version of the file
         self.part.size = size or expected
         self._answered.set()
-
-
-def _requests(missing: list[Span]) -> Iterator[Span]:
-    """Yield the ranges in pieces of one request each."""
-    for start, stop in missing:
-        for first in range(start, stop, REQUEST_BYTES):
-            yield first, min(first + REQUEST_BYTES, stop)
 
 
 def _blocks(response: requests.Response) -> Iterator[bytes]:
