@@ -42,7 +42,7 @@ LADDER: dict[str, set[str]] = {
     },
     "presets": {"bands", "models"},
     "peers": {"bands", "filterbank", "models"},
-    "weights": {"audio", "bands", "memory", "models", "peers", "presets"},
+    "weights": {"audio", "bands", "memory", "models", "peers", "presets", "progress"},
     "zoo": {"models", "options", "weights"},
     "export": {"models"},
     # A file apart from its folder, which models import: it loads models by name.

@@ -22,8 +22,9 @@ import filelock
 import pytest
 from asteroid.utils import hub_utils
 
+from asteroid_bsrnn import progress
 from asteroid_bsrnn.errors import UserError
-from asteroid_bsrnn.weights import cache, download, transfer
+from asteroid_bsrnn.weights import answers, cache, download
 from asteroid_bsrnn.weights.part import Part, Spans
 
 from .web_server import Server
@@ -37,8 +38,8 @@ PIECES = -(-len(CONTENT) // 100_000)
 
 @pytest.fixture
 def server(monkeypatch):
-    monkeypatch.setattr(transfer, "BACKOFF_SECONDS", 0.01)
-    monkeypatch.setattr(transfer, "REQUEST_BYTES", 100_000)
+    monkeypatch.setattr(download, "BACKOFF_SECONDS", 0.01)
+    monkeypatch.setattr(download, "REQUEST_BYTES", 100_000)
     monkeypatch.setenv("no_proxy", "*")
     with Server({NAME: CONTENT}) as server:
         yield server
@@ -56,14 +57,14 @@ def fetch(
     urls: str | list[str],
     directory: Path,
     sha256: str | None = SHA256,
-    attempts: int = transfer.ATTEMPTS,
-    timeout: float = transfer.TIMEOUT_SECONDS,
+    attempts: int = download.ATTEMPTS,
+    timeout: float = answers.TIMEOUT_SECONDS,
     **options,
 ) -> Path:
     urls = [urls] if isinstance(urls, str) else urls
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(transfer, "ATTEMPTS", attempts)
-        patch.setattr(transfer, "TIMEOUT_SECONDS", timeout)
+        patch.setattr(download, "ATTEMPTS", attempts)
+        patch.setattr(answers, "TIMEOUT_SECONDS", timeout)
         return download.fetch(urls, directory / NAME, sha256, **options)
 
 
@@ -243,7 +244,7 @@ def test_attempts_are_counted(server, tmp_path, attempts):
 def test_without_any_byte_the_attempts_are_few(server, tmp_path):
     server.fault = lambda number, length: (503, {})
     message_of(server.url(NAME), tmp_path, attempts=50, connections=1)
-    assert len(server.requests) == transfer.FIRST_ATTEMPTS
+    assert len(server.requests) == download.FIRST_ATTEMPTS
 
 
 @pytest.mark.parametrize("as_date", [False, True])
@@ -401,9 +402,9 @@ import pathlib, sys, types
 package = types.ModuleType("asteroid_bsrnn")
 package.__path__ = [sys.argv[4]]
 sys.modules["asteroid_bsrnn"] = package
-from asteroid_bsrnn.weights import download, transfer
+from asteroid_bsrnn.weights import download
 
-transfer.REQUEST_BYTES, transfer.BACKOFF_SECONDS = 100_000, 0.01
+download.REQUEST_BYTES, download.BACKOFF_SECONDS = 100_000, 0.01
 download.fetch([sys.argv[1]], pathlib.Path(sys.argv[3], "weights.pth"), sys.argv[2])
 """
 
@@ -504,7 +505,8 @@ def test_bad_host_is_a_users_mistake(server, tmp_path, url):
 
 
 @pytest.mark.parametrize("sha256", [SHA256, None])
-def test_file_scheme(tmp_path, sha256):
+def test_file_scheme(tmp_path, monkeypatch, sha256):
+    monkeypatch.setattr(download, "REQUEST_BYTES", 100_000)
     source = tmp_path / "a source.bin"
     source.write_bytes(CONTENT)
     assert fetch(source.as_uri(), tmp_path, sha256).read_bytes() == CONTENT
@@ -541,7 +543,7 @@ def test_progress_bar(server, tmp_path, capsys, monkeypatch, shown):
 
 
 def test_a_line_a_minute_where_there_is_no_terminal(server, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(download, "LINE_SECONDS", 0.1)
+    monkeypatch.setattr(progress, "LINE_SECONDS", 0.1)
     server.speed = 100_000
     fetch(server.url(NAME), tmp_path)
     lines = capsys.readouterr().err.splitlines()
@@ -553,8 +555,8 @@ def test_a_line_a_minute_where_there_is_no_terminal(server, tmp_path, capsys, mo
 
 
 def test_lines_tell_the_time_left():
-    assert download._line(0, 1_200_000_000, 100_000) == "0 % of 1.20 GB, 0.10 MB/s, 3.3 hours left"
-    assert download._line(5, None, 0) == "0 MB, 0.00 MB/s"
+    assert progress._line(0, 1_200_000_000, 100_000) == "0 % of 1.20 GB, 0.10 MB/s, 3.3 hours left"
+    assert progress._line(5, None, 0) == "0 MB, 0.00 MB/s"
 
 
 # --- checksums -----------------------------------------------------------------------------------

@@ -7,7 +7,8 @@ import textwrap
 
 from .. import presets
 from ..errors import UserError
-from ..weights.cache import folder_of, installed_files, is_installed, megabytes, remove
+from ..progress import megabytes
+from ..weights.cache import folder_of, installed_files, is_installed, remove
 from ..weights.registry import Pretrained, entry_of, registry
 from .options import count
 

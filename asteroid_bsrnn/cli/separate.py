@@ -304,7 +304,7 @@ def _check_collisions(sources: Sequence[str], tracks: Sequence[str], options: Fi
 def _mention_better_weights() -> None:
     """Tell a person at a terminal, but not a script, that better weights than the default exist."""
     from .. import zoo
-    from ..weights.cache import megabytes
+    from ..progress import megabytes
 
     entries = zoo.registry()
     best = next((entry for entry in entries.values() if entry.archive), None)

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from ..errors import UserError
 from ..files import list_files
+from ..progress import megabytes
 from .registry import FOLDER, Pretrained
 
 BLOCK_BYTES = 1 << 20
@@ -183,8 +184,3 @@ def check_room(folder: Path, needed: int, what: str) -> None:
             f"{what}: needs {megabytes(needed)} of disk space while it is prepared, and {folder} "
             f"has {megabytes(free)}; free some, or set ASTEROID_CACHE to a folder on another disk"
         )
-
-
-def megabytes(count: float) -> str:
-    """Return a number of bytes in words, such as "435 MB" or "1.83 GB"."""
-    return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"

@@ -23,7 +23,9 @@ from ..errors import UserError
 from ..files import write_json
 from ..memory import release_kept_memory
 from ..models import SourceModel
+from ..progress import megabytes
 from . import checkpoint, reference
+from .answers import host_of
 from .cache import (
     BLOCK_BYTES,
     RECORD,
@@ -32,14 +34,13 @@ from .cache import (
     fault_of,
     folder_of,
     is_whole,
-    megabytes,
     read_record,
     sha256_of,
     storing,
 )
-from .download import Download, RangedFile, check_url
+from .download import Download, check_url
+from .part import RangedFile
 from .registry import Member, Pretrained
-from .transfer import host_of
 
 # A Lightning checkpoint contains Adam's two moments beside the weights.
 CHECKPOINT_BYTES_A_PARAMETER, BYTES_A_PARAMETER = 12.1, 4.01
@@ -198,7 +199,9 @@ def _convert_archive(
 
     `download` downloads what is read of the archive; None means that it is complete.
     """
-    source = path if download is None else RangedFile(download, entry.archive.bytes)
+    source = path
+    if download is not None:
+        source = RangedFile(download.part, download.fetch, entry.archive.bytes)
     with _opened(source, entry.archive.file) as archive:
         for member in members:
             info = _find(archive, member.file)
