@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -29,35 +29,17 @@ Estimator = Callable[[Iterator[np.ndarray]], Iterator[np.ndarray]]
 
 @dataclass(frozen=True)
 class Job:
-    """One file to be separated.
-
-    Attributes:
-        audio: the file.
-        frames: number of samples of the file.
-        sample_rate: of the stems, in hertz; that of the file but for Opus.
-        paths: from the name of each stem to its final path.
-        estimated: index of each stem that the network estimates, among its sources.
-        complement: name of the stem that is the mixture minus the only estimated one, or None.
-        finished: stems that exist and are left as they are.
-        format: format of the stems.
-        subtype: sample type of the stems.
-        bitrate: of the stems in bits per second; None means the format's default.
-        tags: of the file.
-        clip: one of `CLIP`.
-    """
+    """One file to be separated."""
 
     audio: AudioFile
-    frames: int
-    sample_rate: int
-    paths: Mapping[str, Path]
-    estimated: Mapping[str, int]
-    complement: str | None
-    finished: frozenset[str]
-    format: str
-    subtype: str | None
-    bitrate: int | None
+    frames: int  # of the file
+    sample_rate: int  # of the stems, in hertz; that of the file but for Opus
+    paths: Mapping[str, Path]  # from the name of each stem to its final path
+    estimated: Mapping[str, int]  # from each estimated stem to its index among the sources
+    complement: str | None  # the stem that is the mixture minus the only estimated one
+    finished: frozenset[str]  # stems that exist and are left as they are
+    options: FileOptions  # with the subtype and the clip that are used
     tags: Tags
-    clip: str
 
     @property
     def stem_frames(self) -> int:
@@ -152,6 +134,7 @@ def plan(
             _check_target(file, [path, *options.keep], options)
     for directory in {file.parent for file in paths.values()}:
         check_directory(directory)
+    clip = options.clip or ("none" if subtype == "FLOAT" else "rescale")
     return Job(
         audio=audio,
         frames=count_frames(audio),
@@ -160,11 +143,8 @@ def plan(
         estimated={name: list(sources).index(name) for name in wanted},
         complement=complement,
         finished=finished,
-        format=options.format,
-        subtype=subtype,
-        bitrate=options.bitrate,
+        options=replace(options, subtype=subtype, clip=clip),
         tags=read_tags(path),
-        clip=options.clip or ("none" if subtype == "FLOAT" else "rescale"),
     )
 
 
@@ -202,14 +182,14 @@ def _write(job: Job, estimates: Iterable[np.ndarray], sample_rate: int) -> None:
         closing(_stem_blocks(job, estimates, sample_rate)) as blocks,
     ):
         folder = output.temporary
-        if job.clip == "rescale":
+        if job.options.clip == "rescale":
             written = _write_rescaled(job, blocks, folder)
         else:
-            written = {name: folder / f"{name}.{job.format}" for name in job.paths}
-            _write_files(job, blocks, written, job.format, job.subtype)
+            written = {name: folder / f"{name}.{job.options.format}" for name in job.paths}
+            _write_files(job, blocks, written, job.options.format, job.options.subtype)
         wanted = {name: path for name, path in job.paths.items() if name not in job.finished}
         for name in wanted if job.tags else ():
-            write_tags(written[name], job.format, job.tags.of_stem(name))
+            write_tags(written[name], job.options.format, job.tags.of_stem(name))
         output.commit({written[name]: path for name, path in wanted.items()})
 
 
@@ -266,12 +246,14 @@ def _stem_blocks(
         mixture = _Mixture(resample_blocks(read, job.audio.sample_rate, rate), channels)
         for block in resample_blocks(chosen, sample_rate, rate, frames=frames):
             stems = block.reshape(len(rows), channels, -1)
-            if job.clip == "clamp":
+            if job.options.clip == "clamp":
                 stems = np.clip(stems, -1, 1)
             named = dict(zip(job.estimated, stems, strict=True))
             if job.complement is not None:
                 rest = mixture.take(block.shape[-1]) - stems[0]
-                named[job.complement] = np.clip(rest, -1, 1) if job.clip == "clamp" else rest
+                named[job.complement] = (
+                    np.clip(rest, -1, 1) if job.options.clip == "clamp" else rest
+                )
             yield named
 
 
@@ -301,11 +283,11 @@ def _write_rescaled(
     spools = {name: folder / f"{name}.spool" for name in job.paths}
     peak = _write_files(job, blocks, spools, "wav", "FLOAT")
     gain = np.nextafter(np.float32(1 / peak), np.float32(0)) if peak > 1 else np.float32(1)
-    written = {name: folder / f"{name}.{job.format}" for name in job.paths}
+    written = {name: folder / f"{name}.{job.options.format}" for name in job.paths}
     for name, spool in spools.items():
         with closing(AudioFile(spool).blocks()) as waiting:
             stem = ({name: block * gain} for block in waiting)
-            _write_files(job, stem, {name: written[name]}, job.format, job.subtype)
+            _write_files(job, stem, {name: written[name]}, job.options.format, job.options.subtype)
         spool.unlink()
     return written
 
@@ -321,7 +303,7 @@ def _write_files(
     peak = 0.0
     with ExitStack() as stack:
         form = (job.sample_rate, job.audio.channels, format, subtype, job.stem_frames)
-        bitrate = job.bitrate if format == job.format else None
+        bitrate = job.options.bitrate if format == job.options.format else None
         writers = {
             name: stack.enter_context(AudioWriter(path, *form, bitrate=bitrate))
             for name, path in paths.items()

@@ -29,19 +29,12 @@ from .terminal import (
 
 @dataclass(frozen=True)
 class Work:
-    """What is done with each song; it can be sent to another process.
+    """What is done with each song; it can be sent to another process."""
 
-    Attributes:
-        separator: arguments of `Separator`.
-        output: folder of the stems.
-        files: options of every song.
-        page: whether each song gets a page that plays its stems.
-    """
-
-    separator: dict[str, Any]
-    output: str
+    separator: dict[str, Any]  # arguments of `Separator`
+    output: str  # folder of the stems
     files: FileOptions
-    page: bool = False
+    page: bool = False  # whether each song gets a page that plays its stems
 
 
 def separate_one(separator, work: Work, song: Song, reporter: ForPeople) -> bool:

@@ -186,21 +186,13 @@ _INTERPRETED = not isinstance(forward_kernel, triton.JITFunction)
 
 @dataclass(frozen=True)
 class Tiles:
-    """The sizes in which a kernel divides its work.
+    """The sizes in which a kernel divides its work."""
 
-    Attributes:
-        batch: sequences per program; a power of 2, at least 16.
-        hidden: hidden units of one tile, a power of 2 that divides the hidden size.
-        inner: inner dimension of one product, a power of 2 that divides the hidden size.
-        n_warps: warps of a program.
-        n_stages: tiles of weights that are loaded ahead.
-    """
-
-    batch: int
-    hidden: int
-    inner: int
-    n_warps: int
-    n_stages: int
+    batch: int  # sequences per program; a power of 2, at least 16
+    hidden: int  # hidden units of one tile; a power of 2 that divides the hidden size
+    inner: int  # inner dimension of one product; a power of 2 that divides the hidden size
+    n_warps: int  # of a program
+    n_stages: int  # tiles of weights that are loaded ahead
 
 
 def choose_tiles(
@@ -213,13 +205,9 @@ def choose_tiles(
 ) -> Tiles:
     """Return tiles for a batch with which a program spills no or few registers.
 
-    Args:
-        kernel: "forward" or "backward".
-        n_batch: number of sequences.
-        n_hidden: hidden size, a multiple of 16.
-        element_size: bytes of an element.
-        n_processors: number of multiprocessors of the device.
-        shared_memory: bytes of shared memory that a program may use.
+    The kernel is "forward" or "backward", `n_hidden` a multiple of 16. The last three arguments are
+    the bytes of an element, the multiprocessors of the device, and the bytes of shared memory that
+    a program may use.
     """
     batch = 16
     # The smallest tiles that fill the device once: more programs would read the weights again.

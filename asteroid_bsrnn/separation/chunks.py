@@ -24,19 +24,14 @@ Network = Callable[[torch.Tensor], torch.Tensor]
 class Chunk(NamedTuple):
     """A part of a recording, in samples.
 
-    Attributes:
-        start: first sample; may be negative, as the recording counts as silent before its start.
-        stop: sample after the last; may lie after the end, where the recording counts as silent.
-        fade_in: number of samples over which the weight rises linearly from 0 to 1.
-        fade_out: number of samples over which the weight falls linearly from 1 to 0.
-        settled: position before which no later chunk has a sample.
+    It may reach beyond both ends of the recording, which counts as silent there.
     """
 
-    start: int
-    stop: int
-    fade_in: int
-    fade_out: int
-    settled: int
+    start: int  # first sample
+    stop: int  # sample after the last
+    fade_in: int  # samples over which the weight rises linearly from 0 to 1
+    fade_out: int  # samples over which the weight falls linearly from 1 to 0
+    settled: int  # position before which no later chunk has a sample
 
 
 class Whole:

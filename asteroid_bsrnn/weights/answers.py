@@ -22,13 +22,7 @@ TRANSIENT_STATUSES = {408, 425, 429, 500, 502, 503, 504}
 
 
 class Failure(Exception):
-    """One request failed.
-
-    Args:
-        reason: the reason in words.
-        retry: whether another attempt may help.
-        wait: seconds that the server asks the client to wait.
-    """
+    """One request failed: whether to try again, and after how many seconds the server wants it."""
 
     def __init__(self, reason: object, *, retry: bool, wait: float = 0.0):
         super().__init__(one_line(reason))
@@ -36,19 +30,12 @@ class Failure(Exception):
 
 
 class Answer(NamedTuple):
-    """The answer to one request.
+    """The answer to one request."""
 
-    Attributes:
-        position: of the first byte in the file.
-        size: of the whole file in bytes; None if unknown.
-        in_ranges: whether it is the part of the file that was asked for, or else all of it.
-        blocks: the bytes; reading them may raise a `Failure`.
-    """
-
-    position: int
-    size: int | None
-    in_ranges: bool
-    blocks: Iterator[bytes]
+    position: int  # of the first byte in the file
+    size: int | None  # of the whole file in bytes; None if unknown
+    in_ranges: bool  # whether it is the part that was asked for, or else the whole file
+    blocks: Iterator[bytes]  # reading them may raise a `Failure`
 
 
 @contextmanager

@@ -20,20 +20,12 @@ CHECKPOINTS_OF_RUN = "checkpoints"
 
 @dataclass(frozen=True)
 class Weights:
-    """Weights on this machine.
+    """Weights on this machine."""
 
-    Attributes:
-        path: the file; or a folder of published files, with one network each.
-        name: name in the registry, reference to the Hugging Face Hub, or URL; None for the user's
-            own files.
-        label: short name for tables and messages.
-        run: folder of the training run that the file is in, or None.
-    """
-
-    path: Path
-    name: str | None
-    label: str
-    run: Path | None = None
+    path: Path  # a file, or a folder of published files with one network each
+    name: str | None  # in the registry or on the Hub, or a URL; None for the user's own files
+    label: str  # short name for tables and messages
+    run: Path | None = None  # folder of the training run that the file is in
 
 
 def find_weights(given: str | os.PathLike, stems: str | Sequence[str] | None = None) -> Weights:

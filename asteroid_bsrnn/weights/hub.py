@@ -30,16 +30,10 @@ _FORM = re.compile(
 
 @dataclass(frozen=True)
 class Reference:
-    """A file in a repository of the Hub.
+    """A file in a repository of the Hub."""
 
-    Attributes:
-        repository: as `user/name`.
-        revision: branch, tag or commit; None means the main branch.
-        file: its path in the repository.
-    """
-
-    repository: str
-    revision: str | None = None
+    repository: str  # user/name
+    revision: str | None = None  # branch, tag or commit; None means the main branch
     file: str = FILE
 
 
