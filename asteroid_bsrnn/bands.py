@@ -113,13 +113,9 @@ def band_widths(
 
 
 def runs_of_equal_width(widths: Sequence[int]) -> list[Run]:
-    """Group neighbouring bands of equal width.
+    """Return the runs of neighbouring bands of equal width, for the width of each band in bins.
 
-    Args:
-        widths: width of each band in bins.
-
-    Returns:
-        The runs in order. Together they contain every band and every bin once.
+    Together they contain every band and every bin once, in order.
 
     Example:
         >>> [(run.n_bands, run.width) for run in runs_of_equal_width([4, 4, 4, 5])]

@@ -16,6 +16,11 @@ class UserError(ValueError):
     """
 
 
+def one_line(message: object) -> str:
+    """Return a message, such as an error's, in one line."""
+    return " ".join(str(message).split())
+
+
 def check_channels(shape: Sequence[int], what: str = "audio") -> None:
     """Refuse a shape whose channels and samples are probably transposed.
 

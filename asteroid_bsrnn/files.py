@@ -1,17 +1,20 @@
-"""Listing folders, reading names and YAML, and writing files whole or not at all."""
+"""Listing folders, reading names and YAML, and writing files and folders whole or not at all."""
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
 import re
 import secrets
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+import shutil
+import tempfile
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from .errors import UserError
+from .errors import UserError, one_line
 
 # What operating systems and network drives leave in folders, in lower case. Names that begin with
 # a dot (.DS_Store, ._song.wav, .Trash-1000, .AppleDouble) are hidden in any case.
@@ -31,13 +34,7 @@ def is_hidden(name: str) -> bool:
 
 
 def list_folders(folder: str | os.PathLike) -> list[Path]:
-    """List the folders in a folder, links to folders among them, without hidden ones.
-
-    Args:
-        folder: the folder. Its own name may be hidden.
-
-    Returns:
-        The paths, sorted.
+    """Return the folders in a folder, links among them, sorted and without hidden ones.
 
     Raises:
         UserError: the folder does not exist or cannot be read.
@@ -48,7 +45,7 @@ def list_folders(folder: str | os.PathLike) -> list[Path]:
 def list_files(
     folder: str | os.PathLike, suffixes: Collection[str] = (), *, recursive: bool = False
 ) -> list[Path]:
-    """List the files in a folder without hidden ones.
+    """Return the files in a folder, sorted and without hidden ones.
 
     A link to a file counts as a file, even if the file that it names is missing.
 
@@ -59,9 +56,6 @@ def list_files(
         recursive: whether to search the folders below too, except hidden ones. Links to folders
             are followed. A folder that several links lead to is searched once, and a link to a
             folder that contains `folder` is not followed.
-
-    Returns:
-        The paths, sorted.
 
     Raises:
         UserError: a folder does not exist or cannot be read.
@@ -111,7 +105,7 @@ def _is_folder(entry: os.DirEntry) -> bool:
         return False
 
 
-@contextmanager
+@contextlib.contextmanager
 def whole_file(path: str | os.PathLike) -> Iterator[Path]:
     """Write a file that gets its name only when it is complete.
 
@@ -170,7 +164,7 @@ def read_yaml(path: str | os.PathLike) -> Any:
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+        raise UserError(f"{path}: not valid YAML: {one_line(error)}") from None
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:
@@ -200,3 +194,101 @@ def _unfinished_name(path: Path, middle: str) -> str:
     # The suffix stays last: several writers choose the format by it. A long name is shortened, as
     # the temporary one must not exceed what the file system takes.
     return f".{path.stem[:48]}.{middle}{path.suffix[-16:]}"
+
+
+class OutputDirectory:
+    """A context manager for an output folder in which no incomplete file is visible.
+
+    Files are written to the hidden folder `temporary` and then moved by `commit`. On exit, also
+    after an error, `temporary` and its contents are deleted, and so are the folders created here
+    that are still empty. On entry, what killed processes left in the folder is deleted.
+
+    Args:
+        directory: the folder; it is created on entry, with its parents, if it does not exist.
+
+    Attributes:
+        directory: the folder.
+        temporary: a new folder in it, which exists from entry to exit.
+
+    Raises:
+        UserError: the folder cannot be created or written to.
+    """
+
+    def __init__(self, directory: str | os.PathLike):
+        self.directory = Path(directory)
+        self.temporary: Path
+        self._created: list[Path] = []
+        self._lock = -1
+
+    def __enter__(self) -> OutputDirectory:
+        try:
+            self._make(self.directory)
+            self._remove_left_behind()
+            # The folder gets the name that others look for only when it is locked.
+            unlocked = Path(tempfile.mkdtemp(prefix=".unlocked-", dir=self.directory))
+            self._lock = os.open(unlocked, os.O_RDONLY)
+            with contextlib.suppress(OSError):  # some network drives have no locks
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self.temporary = unlocked.rename(
+                unlocked.with_name(unlocked.name.replace("unlocked", "incomplete", 1))
+            )
+        except OSError as error:
+            self._remove_empty()
+            raise UserError(
+                f"{self.directory}: files cannot be written there ({error.strerror}); choose"
+                " another output folder"
+            ) from None
+        return self
+
+    def commit(self, files: Mapping[str | os.PathLike, str | os.PathLike]) -> None:
+        """Move finished files of `temporary` to their final paths and replace existing files.
+
+        Final paths are on the same file system. Missing folders are created.
+
+        Raises:
+            UserError: a file cannot be moved; the message names its final path.
+        """
+        for final in map(Path, files.values()):
+            if final.is_dir():
+                raise UserError(f"{final}: a folder is in the file's place; move it away")
+        for temporary, final in files.items():
+            try:
+                self._make(Path(final).parent)
+                os.replace(temporary, final)
+            except OSError as error:
+                raise UserError(
+                    f"{final}: cannot be written ({error.strerror}); choose another output folder"
+                ) from None
+
+    def __exit__(self, *exception: object) -> None:
+        shutil.rmtree(self.temporary, ignore_errors=True)
+        os.close(self._lock)
+        self._remove_empty()
+
+    def _remove_left_behind(self) -> None:
+        """Delete temporary folders that no process holds a lock on."""
+        for folder in self.directory.glob(".incomplete-*"):
+            # Locked by a process that is writing, removed meanwhile, or on a drive without locks.
+            with contextlib.suppress(OSError):
+                lock = os.open(folder, os.O_RDONLY)
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    shutil.rmtree(folder)
+                finally:
+                    os.close(lock)
+
+    def _make(self, directory: Path) -> None:
+        missing = []
+        while not directory.exists():
+            missing.append(directory)
+            directory = directory.parent
+        for folder in reversed(missing):
+            with contextlib.suppress(FileExistsError):  # another process was faster
+                folder.mkdir()
+                self._created.append(folder)
+
+    def _remove_empty(self) -> None:
+        for folder in reversed(self._created):
+            with contextlib.suppress(OSError):  # not empty
+                folder.rmdir()
+        self._created.clear()

@@ -89,7 +89,12 @@ class FFTSTFTFB(TorchSTFTFB):
             ValueError: if `waveform` is too short for the padding at its ends.
         """
         shortest = self.n_filters // 2 + 1 if self.center and self.pad_mode == "reflect" else 1
-        _refuse_shorter(waveform, shortest)
+        # A traced length is a tensor, which the check would freeze.
+        if not torch.jit.is_tracing() and waveform.shape[-1] < shortest:
+            raise ValueError(
+                f"a waveform of {waveform.shape[-1]} samples is too short for this STFT, "
+                f"which needs at least {shortest}"
+            )
         waveform = waveform.to(torch.promote_types(waveform.dtype, torch.float32))
         spectrogram = torch.stft(
             waveform.reshape(-1, waveform.shape[-1]),
@@ -105,12 +110,15 @@ class FFTSTFTFB(TorchSTFTFB):
     def istft(self, spectrogram: torch.Tensor, length: int | None = None) -> torch.Tensor:
         """Return the waveform (..., time) of a complex spectrogram (..., bins, frames).
 
-        Args:
-            spectrogram: complex64 or complex128.
-            length: number of samples; None means as many as the frames hold.
+        `length` None means as many samples as the frames hold.
         """
         flat = spectrogram.reshape((-1,) + spectrogram.shape[-2:])
-        if spectrogram.is_cuda and not torch.jit.is_tracing() and self._is_inside(flat, length):
+        if (
+            spectrogram.is_cuda
+            and not torch.jit.is_tracing()
+            and self.center
+            and (length is None or length < flat.shape[-1] * self.stride)
+        ):
             waveform = self.overlap_add(flat, length)
         else:
             waveform = torch.istft(
@@ -123,21 +131,11 @@ class FFTSTFTFB(TorchSTFTFB):
             )
         return waveform.reshape(spectrogram.shape[:-2] + waveform.shape[-1:])
 
-    def _is_inside(self, spectrogram: torch.Tensor, length: int | None) -> bool:
-        """Whether `length` lies within the frames."""
-        return self.center and (length is None or length < spectrogram.shape[-1] * self.stride)
-
     def overlap_add(self, spectrogram: torch.Tensor, length: int | None = None) -> torch.Tensor:
-        """Compute `torch.istft` of centred frames without the window-sum check.
+        """Compute `torch.istft` of centred frames (B, bins, frames) without the window-sum check.
 
-        The check would synchronise the device.
-
-        Args:
-            spectrogram: (B, bins, frames), complex64 or complex128.
-            length: number of samples below `frames * stride`; None means `(frames - 1) * stride`.
-
-        Returns:
-            (B, length)
+        The check would synchronise the device. `length` is below `frames * stride`; None means
+        `(frames - 1) * stride`.
         """
         n_frames = spectrogram.shape[-1]
         window = self.torch_window.to(spectrogram.real.dtype).unsqueeze(-1)
@@ -167,13 +165,8 @@ class FFTSTFTFB(TorchSTFTFB):
 class Encoder(asteroid_filterbanks.Encoder):
     """Waveform -> spectrogram by FFT, with the shapes of the encoder of `asteroid_filterbanks`.
 
-    Real and imaginary parts are stacked over frequency, as everywhere in `asteroid_filterbanks`.
-
-    Args:
-        filterbank: an `FFTSTFTFB`.
-        is_pinv: as in `asteroid_filterbanks`; True uses its convolution.
-        as_conv1d: as in `asteroid_filterbanks`; False keeps the channel dimension of mono input.
-        padding: as in `asteroid_filterbanks`; a value other than 0 uses its convolution.
+    Real and imaginary parts are stacked over frequency, as everywhere in `asteroid_filterbanks`,
+    whose arguments it takes, with an `FFTSTFTFB`. `is_pinv` and `padding` use its convolution.
 
     Shape:
         (time,) -> (2 * bins, frames)
@@ -196,11 +189,8 @@ class Encoder(asteroid_filterbanks.Encoder):
 class Decoder(asteroid_filterbanks.Decoder):
     """Spectrogram -> waveform by FFT, with the shapes of the decoder of `asteroid_filterbanks`.
 
-    Args:
-        filterbank: an `FFTSTFTFB`.
-        is_pinv: as in `asteroid_filterbanks`; True uses its convolution.
-        padding: as in `asteroid_filterbanks`; a value other than 0 uses its convolution.
-        output_padding: as in `asteroid_filterbanks`; a value other than 0 uses its convolution.
+    It takes the arguments of `asteroid_filterbanks`, with an `FFTSTFTFB`. `is_pinv`, `padding` and
+    `output_padding` use its convolution.
 
     Shape:
         (2 * bins, frames) -> (time,)
@@ -216,16 +206,6 @@ class Decoder(asteroid_filterbanks.Decoder):
         real, imag = spec.chunk(2, dim=-2)
         waveform = self.filterbank.istft(torch.complex(real, imag), length)
         return waveform.unsqueeze(1) if spec.ndim == 3 else waveform
-
-
-def _refuse_shorter(waveform: torch.Tensor, shortest: int) -> None:
-    """Refuse a waveform that `torch.stft` could not pad."""
-    # A traced length is a tensor, which the check would freeze.
-    if not torch.jit.is_tracing() and waveform.shape[-1] < shortest:
-        raise ValueError(
-            f"a waveform of {waveform.shape[-1]} samples is too short for this STFT, "
-            f"which needs at least {shortest}"
-        )
 
 
 fft_stft = FFTSTFTFB

@@ -65,11 +65,8 @@ def is_out_of_memory(error: BaseException) -> bool:
 def release_pages(tensor: torch.Tensor) -> None:
     """Return the memory of a tensor that is mapped from a file to the system.
 
-    The values stay in the file and are read again at the next use.
-
-    Args:
-        tensor: a contiguous tensor that is mapped from a file and was never written to. Any other
-            tensor would lose its values.
+    The values stay in the file and are read again at the next use. The tensor must be contiguous
+    and never have been written to: any other would lose its values.
     """
     madvise = getattr(ctypes.CDLL(None), "madvise", None)
     advice = getattr(mmap, "MADV_DONTNEED", None)

@@ -66,13 +66,7 @@ def arguments(
 ) -> dict[str, Any]:
     """Return the constructor arguments of a preset that are not defaults of the model.
 
-    Args:
-        name: one of `names()`.
-        source: as in `build`.
-        stems: as in `build`.
-
-    Raises:
-        ValueError: as in `build`.
+    Arguments and errors are those of `build`.
     """
     if is_simo(name):
         if source is not None:

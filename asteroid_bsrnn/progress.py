@@ -1,13 +1,16 @@
-"""Progress of long work: the type of the callbacks, and a bar on a terminal."""
+"""Progress of long work: the type of the callbacks, bars on a terminal, and lines elsewhere."""
 
 from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from tqdm import tqdm
+
+LINE_SECONDS = 60.0
 
 Progress = Callable[[int, int], None]
 """A callback that gets the amount of work done and the total amount."""
@@ -32,9 +35,6 @@ def progress_bar(name: str) -> Iterator[Progress]:
 
     Both estimates use the mean speed so far.
 
-    Args:
-        name: text before the bar.
-
     Yields:
         The callback that moves the bar.
     """
@@ -58,3 +58,55 @@ def _fallback_size() -> dict[str, int]:
     except (OSError, ValueError):  # stderr is not a terminal
         return {}
     return {} if columns and lines else {"ncols": 80, "nrows": 24}
+
+
+class Meter:
+    """Bytes, speed and remaining time of a download: a bar on a terminal, else a line a minute."""
+
+    def __init__(self, name: str):
+        self._name = name
+        self._on_terminal = sys.stderr is not None and sys.stderr.isatty()
+        hidden = not self._on_terminal
+        self._bar = tqdm(desc=name, disable=hidden, unit="B", unit_scale=True, leave=False)
+        self._last: tuple[float, int] | None = None
+
+    def __enter__(self) -> Meter:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._bar.close()
+
+    def update(self, received: int, total: int | None) -> None:
+        """Show that `received` bytes of `total` (None: unknown) have arrived."""
+        if self._last is None:
+            # Bytes of an earlier run must not count as speed.
+            self._last = time.monotonic(), received
+            self._bar.initial = self._bar.n = self._bar.last_print_n = received
+        if total != self._bar.total:
+            self._bar.total = total
+        self._bar.update(received - self._bar.n)
+        since, before = self._last
+        seconds = time.monotonic() - since
+        if not self._on_terminal and seconds >= LINE_SECONDS:
+            sys.stderr.write(
+                f"{self._name}: {_line(received, total, (received - before) / seconds)}\n"
+            )
+            sys.stderr.flush()
+            self._last = time.monotonic(), received
+
+
+def _line(received: int, total: int | None, speed: float) -> str:
+    """Return bytes, speed and remaining time in words; `speed` in bytes per second."""
+    if not total:
+        return f"{megabytes(received)}, {speed / 1e6:.2f} MB/s"
+    share = f"{100 * received / total:.0f} % of {megabytes(total)}"
+    if not speed:
+        return f"{share}, nothing arrives at the moment"
+    minutes = (total - received) / speed / 60
+    left = f"{minutes / 60:.1f} hours" if minutes > 90 else f"{max(minutes, 1):.0f} minutes"
+    return f"{share}, {speed / 1e6:.2f} MB/s, {left} left"
+
+
+def megabytes(count: float) -> str:
+    """Return a number of bytes in words, such as "435 MB" or "1.83 GB"."""
+    return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"

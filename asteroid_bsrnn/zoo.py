@@ -42,12 +42,17 @@ def load(
     """Return a pretrained model, in evaluation mode on the CPU.
 
     Args:
-        name_or_path_or_url: a name of the registry, whose weights are downloaded at first use; a
-            file that this project published, converted or saved as a checkpoint of a training; the
-            folder of a training run, or of published files with one network each; an http(s) URL of
-            a file, to which `#sha256=<checksum>` may be added; `hf:user/name`, a repository of
-            the Hugging Face Hub (other forms: `weights.hub.parse`); or several models whose
-            estimates are averaged: a bag file (.yml, .yaml) or a `Bag`.
+        name_or_path_or_url: one of
+
+            - a name of the registry, whose weights are downloaded at first use;
+            - `hf:user/name`, a repository of the Hugging Face Hub (other forms:
+              `weights.hub.parse`);
+            - an http(s) or file URL, to which `#sha256=<checksum>` may be added;
+            - a file: published, converted, or a checkpoint of one of the recipes' trainings;
+            - the folder of a training run, finished or not. Its `best_model.pth` is taken, or else
+              its best checkpoint;
+            - a folder of published files, with one network each;
+            - several models whose estimates are averaged: a bag file (.yml, .yaml) or a `Bag`.
         stems: wanted sources; None means all. If each source has a network of its own, only those
             of the stems are downloaded and built.
         **overrides: constructor arguments that replace the stored ones; a bag takes none.
@@ -58,17 +63,14 @@ def load(
     Raises:
         UserError: there are no such weights, or they cannot be downloaded, verified or loaded.
     """
-    if isinstance(name_or_path_or_url, Bag):
-        return _load_bag(name_or_path_or_url, stems, overrides)
-    weights = find_weights(name_or_path_or_url, stems)
-    if bag.is_bag(weights.path):
-        return _load_bag(bag.read_bag(weights.path), stems, overrides)
-    # A user may overwrite files of their own at any time, so these are read at once.
-    managed = weights.name is not None
-    return checkpoint.load_model(weights.path, stems=stems, mmap=managed, **overrides)
-
-
-def _load_bag(models: Bag, stems: str | Sequence[str] | None, overrides: Mapping) -> SourceModel:
+    models, managed = name_or_path_or_url, False
+    if not isinstance(models, Bag):
+        weights = find_weights(models, stems)
+        # A user may overwrite files of their own at any time, so these are read at once.
+        models, managed = weights.path, weights.name is not None
+    if not isinstance(models, Bag) and not bag.is_bag(models):
+        return checkpoint.load_model(models, stems=stems, mmap=managed, **overrides)
+    models = models if isinstance(models, Bag) else bag.read_bag(models)
     if overrides:
         raise UserError(
             f"{models.title}: a bag has no argument {next(iter(overrides))!r}; set it in the files "
@@ -88,17 +90,7 @@ def find(name_or_path_or_url: str | os.PathLike, stems: str | Sequence[str] | No
 def from_reference(state_dict: Mapping, config: Mapping, sources: Sequence[str]) -> SourceModel:
     """Return this project's model with weights of the replication study's code.
 
-    Args:
-        state_dict: parameters under that code's names.
-        config: that code's constructor arguments by name, such as `feature_dim`, `num_repeat` or
-            `time_layer`; a mapping in `time_layer` means BSCNN.
-        sources: names of the estimated sources, in order.
-
-    Returns:
-        A `BSRNN` or `BSCNN` in evaluation mode.
-
-    Raises:
-        UserError: the configuration has an unknown name, or the weights do not fit it.
+    Arguments, result and errors are those of `weights.reference.build`.
     """
     return reference.build(state_dict, config, sources)
 

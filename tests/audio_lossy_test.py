@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from asteroid_bsrnn.audio import AudioFile, AudioWriter, check_output
-from asteroid_bsrnn.audio.lossy import LOSSY
 from asteroid_bsrnn.audio.tags import NAMES, Tags, read_tags, write_tags
+from asteroid_bsrnn.audio.writer import LOSSY
 from asteroid_bsrnn.options import SUBTYPES
 
 from .sounds import RATE, decibels, noise, refused

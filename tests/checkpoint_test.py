@@ -26,7 +26,7 @@ import torch
 from asteroid.models import BaseModel
 
 from asteroid_bsrnn import BSCNN, BSRNN, PerSourceSeparator, UserError, zoo
-from asteroid_bsrnn.models.arguments import plain
+from asteroid_bsrnn.models.base import plain
 from asteroid_bsrnn.weights import checkpoint
 
 from .models_test import NAMES, SMALL, build, mixture, one_thread  # noqa: F401

@@ -364,7 +364,7 @@ class TestFailures:
 
     def test_wrong_arguments(self, tmp_path, model, song, complaint, monkeypatch):
         monkeypatch.setenv("ASTEROID_CACHE", str(tmp_path / "cache"))
-        monkeypatch.setattr("asteroid_bsrnn.weights.transfer.BACKOFF_SECONDS", 0)
+        monkeypatch.setattr("asteroid_bsrnn.weights.download.BACKOFF_SECONDS", 0)
         monkeypatch.chdir(tmp_path)
         line = complaint("separate", "gone.wav", "-o", "out")
         assert "gone.wav: No such file" in line

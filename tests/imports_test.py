@@ -36,15 +36,13 @@ LADDER: dict[str, set[str]] = {
     "metrics": set(),
     "data": {"audio", "bands"},
     "masknn": {"bands", "kernels"},
-    "registration": set(),
     "separation": {"kernels", "memory", "options"},
     "models": {
-        "audio", "bands", "filterbank", "kernels", "masknn", "memory", "options", "registration",
-        "separation",
+        "audio", "bands", "filterbank", "kernels", "masknn", "memory", "options", "separation",
     },
     "presets": {"bands", "models"},
-    "peers": {"bands", "filterbank", "models", "registration"},
-    "weights": {"audio", "bands", "memory", "models", "peers", "presets"},
+    "peers": {"bands", "filterbank", "models"},
+    "weights": {"audio", "bands", "memory", "models", "peers", "presets", "progress"},
     "zoo": {"models", "options", "weights"},
     "export": {"models"},
     # A file apart from its folder, which models import: it loads models by name.
@@ -69,7 +67,6 @@ HEAVY_PLACES = {
     "engine": {"pytorch_lightning", "lightning", "asteroid.engine", "omegaconf"},
     "data/transforms.py": {"torch_audiomentations"},
     "kernels/lstm_triton.py": {"triton"},
-    "kernels/lstm_triton_kernels.py": {"triton"},
 }
 EXTRAS = sorted(name for name in HEAVY if "." not in name)
 

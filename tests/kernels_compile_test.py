@@ -17,7 +17,6 @@ from triton.backends.compiler import GPUTarget  # noqa: E402
 from triton.compiler import ASTSource  # noqa: E402
 
 from asteroid_bsrnn.kernels import lstm_triton  # noqa: E402
-from asteroid_bsrnn.kernels import lstm_triton_kernels as kernels  # noqa: E402
 
 # Compute capability: multiprocessors, and bytes of shared memory that a program may use.
 GPUS = {80: (108, 163 * 1024), 86: (84, 99 * 1024), 90: (132, 227 * 1024)}
@@ -33,7 +32,7 @@ def cache(tmp_path, monkeypatch):
 
 def compiled(kernel: str, element: str, n_hidden: int, n_batch: int, capability: int):
     """A kernel as it would be compiled for a GPU of that capability."""
-    function = getattr(kernels, f"{kernel}_kernel")
+    function = getattr(lstm_triton, f"{kernel}_kernel")
     tiles = lstm_triton.choose_tiles(kernel, n_batch, n_hidden, BYTES[element], *GPUS[capability])
     settings = lstm_triton.settings_of(n_hidden, tiles)
     options = {name: settings.pop(name) for name in ("num_warps", "num_stages")}

@@ -17,7 +17,8 @@ import torch
 
 from asteroid_bsrnn import BSRNN, PerSourceSeparator, Separator, UserError, cli, presets, zoo
 from asteroid_bsrnn.evaluation.records import candidate, weights_of
-from asteroid_bsrnn.weights import install, registry, transfer
+from asteroid_bsrnn.weights import download as downloads
+from asteroid_bsrnn.weights import install, registry
 from asteroid_bsrnn.weights.cache import sha256_of
 
 from . import study
@@ -45,8 +46,8 @@ def archives(tmp_path_factory) -> dict[str, Path]:
 
 @pytest.fixture
 def server(archives, monkeypatch):
-    monkeypatch.setattr(transfer, "BACKOFF_SECONDS", 0.01)
-    monkeypatch.setattr(transfer, "REQUEST_BYTES", 50_000)
+    monkeypatch.setattr(downloads, "BACKOFF_SECONDS", 0.01)
+    monkeypatch.setattr(downloads, "REQUEST_BYTES", 50_000)
     monkeypatch.setenv("no_proxy", "*")
     with Server({path.name: path.read_bytes() for path in archives.values()}) as server:
         yield server

@@ -6,9 +6,10 @@ Blocks are float32 arrays of shape `(C, L)`: C channels, L samples. Data flows o
 line that names it.
 """
 
+from ..files import OutputDirectory
 from .reader import AudioFile, find_inputs
 from .resampling import resample_blocks, resampled_length
-from .writer import AudioWriter, OutputDirectory, check_output, default_subtype
+from .writer import AudioWriter, check_output, default_subtype, output_rate
 
 __all__ = [
     "AudioFile",
@@ -17,6 +18,7 @@ __all__ = [
     "check_output",
     "default_subtype",
     "find_inputs",
+    "output_rate",
     "resample_blocks",
     "resampled_length",
 ]

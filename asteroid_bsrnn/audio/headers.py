@@ -23,17 +23,11 @@ def sound_name(path: Path) -> Path | bytes:
 
 
 class DataChunk(NamedTuple):
-    """The part of a file that holds the samples.
+    """The part of a file that holds the samples."""
 
-    Attributes:
-        promised: size of the samples in bytes by the header; None if the header leaves it open.
-        held: bytes from the first sample to the end of the file.
-        closed: whether the file is exactly as long as its outermost header says.
-    """
-
-    promised: int | None
-    held: int
-    closed: bool
+    promised: int | None  # bytes of samples by the header; None if the header leaves it open
+    held: int  # bytes from the first sample to the end of the file
+    closed: bool  # whether the file is exactly as long as its outermost header says
 
 
 def read_data_chunk(path: Path) -> DataChunk | None:
@@ -90,10 +84,8 @@ def _read_matroska_size(file: BinaryIO) -> int | None:
 def is_cut_short(path: Path, log: str = "") -> bool:
     """Return whether a file holds less than its header says.
 
-    Args:
-        path: the file.
-        log: libsndfile's log of opening it (`SoundFile.extra_info`), used for other types than
-            WAV, AIFF and Matroska.
+    Of other types than WAV, AIFF and Matroska, `log` tells: libsndfile's log of opening the file
+    (`SoundFile.extra_info`).
     """
     chunk = read_data_chunk(path) or _read_matroska_segment(path)
     if chunk is not None:

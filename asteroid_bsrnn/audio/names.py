@@ -92,8 +92,7 @@ def stem_paths(
         format: of the stems.
 
     Raises:
-        UserError: the pattern is not valid, two stems get the same path, or one is outside the
-            output folder.
+        UserError: the pattern is not valid, or two stems get the same path.
     """
     check_pattern(pattern, format)
     paths = {}

@@ -1,4 +1,4 @@
-"""Decoding with FFmpeg through PyAV, for files that libsndfile does not read exactly."""
+"""FFmpeg through PyAV, for files that libsndfile does not read exactly and for AAC."""
 
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, suppress
@@ -22,6 +22,17 @@ _LONGEST_SILENCE = 3600
 
 # Formats whose last packet holds the rest of the data chunk, which may be padding.
 _CHUNKED_FORMATS = ("wav", "w64")
+
+
+def open_media(path: Path) -> av.container.InputContainer:
+    """Open a file, and nothing that it refers to."""
+    # With "file:", a name with a colon is not taken for a URL. The whitelist keeps playlists from
+    # opening URLs.
+    return av.open(
+        f"file:{path}",
+        container_options={"protocol_whitelist": "file"},
+        metadata_errors="replace",
+    )
 
 
 class PyAVDecoder:
@@ -65,19 +76,10 @@ class PyAVDecoder:
         self.frames = None if self._counted is None else self._silence + self._counted
 
     def blocks(self, start: int, frames: int | None, block_frames: int) -> Iterator[np.ndarray]:
-        """Decode a part of the track.
+        """Decode a part of the track, as in `AudioFile.blocks`.
 
-        Args:
-            start: first sample. Earlier samples are decoded too, because seeking in compressed
-                streams is not exact to the sample.
-            frames: number of samples; None means to the end.
-            block_frames: number of samples in a block; the last one may be shorter.
-
-        Yields:
-            Float32 arrays `(C, L)`.
-
-        Raises:
-            UserError: the track cannot be decoded, or the file ends too early.
+        Samples before `start` are decoded too, because seeking in compressed streams is not exact
+        to the sample. `frames` is None for all to the end.
         """
         end = None if frames is None else start + frames
         with closing(self._samples()) as samples:
@@ -164,13 +166,7 @@ class PyAVDecoder:
 
     def _open(self) -> av.container.InputContainer:
         try:
-            # With "file:", a name with a colon is not taken for a URL. The whitelist keeps
-            # playlists from opening URLs.
-            return av.open(
-                f"file:{self.path}",
-                container_options={"protocol_whitelist": "file"},
-                metadata_errors="replace",
-            )
+            return open_media(self.path)
         except av.FFmpegError as error:
             raise UserError(
                 f"{self.path}: not an audio file, or damaged ({error.strerror}); give one that"
@@ -290,3 +286,56 @@ def _regroup(
             break
     if filled:
         yield np.ascontiguousarray(block[:, :filled])
+
+
+class AacFile:
+    """An m4a file that is written block by block.
+
+    Args:
+        path: the file; an existing one is overwritten.
+        sample_rate: in hertz.
+        channels: 1 or 2.
+        bitrate: in bits per second.
+
+    Raises:
+        OSError: the file cannot be written.
+        av.FFmpegError: the encoder refuses the properties.
+    """
+
+    def __init__(self, path: Path, sample_rate: int, channels: int, bitrate: int):
+        self._rate, self._layout = sample_rate, "mono" if channels == 1 else "stereo"
+        self._frames = 0
+        # A file object reports a full disk, which FFmpeg's own output does not always do.
+        self._file = open(path, "wb")  # noqa: SIM115
+        # In the default unit of milliseconds, the length would not be exact to the sample.
+        options = {"movie_timescale": str(sample_rate), "brand": "M4A "}
+        self._container = av.open(self._file, "w", format="mp4", options=options)
+        self._stream = self._container.add_stream("aac", rate=sample_rate, layout=self._layout)
+        self._stream.bit_rate = bitrate
+        self._stream.codec_context.open()
+        self._waiting = av.AudioFifo()
+
+    def write(self, samples: np.ndarray) -> None:
+        """Append samples, an array (L, C) of floats."""
+        planes = np.ascontiguousarray(samples.T, dtype=np.float32)
+        frame = av.AudioFrame.from_ndarray(planes, format="fltp", layout=self._layout)
+        frame.sample_rate, frame.pts = self._rate, self._frames
+        frame.time_base = Fraction(1, self._rate)
+        self._frames += planes.shape[1]
+        self._waiting.write(frame)
+        size = self._stream.codec_context.frame_size
+        while self._waiting.samples >= size:
+            self._container.mux(self._stream.encode(self._waiting.read(size)))
+
+    def close(self) -> None:
+        """Write what is left, and close the file."""
+        try:
+            if self._waiting.samples:
+                self._container.mux(self._stream.encode(self._waiting.read(0, partial=True)))
+            if self._frames:
+                self._container.mux(self._stream.encode(None))
+        finally:
+            try:
+                self._container.close()
+            finally:
+                self._file.close()

@@ -62,18 +62,20 @@ def find_inputs(paths: str | os.PathLike | Iterable[str | os.PathLike]) -> list[
         paths = [paths]
     files: dict[str, Path] = {}
     for path in paths:
-        for file in _in_folder(path) if os.path.isdir(path) else [_existing(path)]:
+        if os.path.isdir(path):
+            found = list_files(path, READABLE_SUFFIXES, recursive=True)
+            if not found:
+                raise UserError(f"{path}: the folder holds no audio files; name one that does")
+        else:
+            _refuse_url(path)
+            try:
+                os.stat(path)
+            except OSError as error:
+                raise UserError(f"{path}: {error.strerror}; check the name of the file") from None
+            found = [Path(path)]
+        for file in found:
             files.setdefault(os.path.realpath(file), file)
     return list(files.values())
-
-
-def _existing(path: str | os.PathLike) -> Path:
-    _refuse_url(path)
-    try:
-        os.stat(path)
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}; check the name of the file") from None
-    return Path(path)
 
 
 def _refuse_url(path: str | os.PathLike) -> None:
@@ -81,13 +83,6 @@ def _refuse_url(path: str | os.PathLike) -> None:
     name = os.fspath(path)
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", name) and not os.path.exists(name):
         raise UserError(f"{name}: a URL, not a file; download it and give the path of the file")
-
-
-def _in_folder(folder: str | os.PathLike) -> list[Path]:
-    found = list_files(folder, READABLE_SUFFIXES, recursive=True)
-    if not found:
-        raise UserError(f"{folder}: the folder holds no audio files; name one that does")
-    return found
 
 
 class AudioFile:
@@ -108,6 +103,13 @@ class AudioFile:
         audio_track: number of the audio track in files with several, from 1. None means the one
             that the file flags as default, or the first if it flags none.
 
+    Attributes:
+        path: the file.
+        sample_rate: in hertz.
+        channels: number of channels.
+        frames: number of samples per channel in the part; None if only decoding can tell.
+        subtype: sample type of the file in soundfile's terms, such as `PCM_24` or `VORBIS`.
+
     Raises:
         UserError: the file cannot be read, is not audio, holds no samples or fewer than its header
             says, or has no such track; or the part is empty.
@@ -121,45 +123,23 @@ class AudioFile:
         audio_track: int | None = None,
     ):
         _refuse_url(path)
-        self._path = Path(path)
+        self.path = Path(path)
         if not (math.isfinite(start) and start >= 0):
-            raise UserError(f"{self._path}: the start must be 0 s or more, got {start}")
+            raise UserError(f"{self.path}: the start must be 0 s or more, got {start}")
         if duration is not None and not (math.isfinite(duration) and duration > 0):
-            raise UserError(f"{self._path}: the duration must be above 0 s, got {duration}")
-        _check_regular_file(self._path)
-        self._decoder = _open_decoder(self._path, audio_track)
+            raise UserError(f"{self.path}: the duration must be above 0 s, got {duration}")
+        _check_regular_file(self.path)
+        decoder = self._decoder = _open_decoder(self.path, audio_track)
+        self.sample_rate, self.channels = decoder.sample_rate, decoder.channels
+        self.subtype = decoder.subtype
         self._start = round(start * self.sample_rate)
         self._limit = None if duration is None else max(1, round(duration * self.sample_rate))
-        if self._decoder.frames is not None and self._start >= self._decoder.frames:
-            raise self._nothing_to_read(self._decoder.frames)
-
-    @property
-    def path(self) -> Path:
-        """Path of the file."""
-        return self._path
-
-    @property
-    def sample_rate(self) -> int:
-        """Sample rate in hertz."""
-        return self._decoder.sample_rate
-
-    @property
-    def channels(self) -> int:
-        """Number of channels."""
-        return self._decoder.channels
-
-    @property
-    def frames(self) -> int | None:
-        """Number of samples per channel in the part; None if only decoding can tell."""
-        if self._decoder.frames is None:
-            return None
-        following = self._decoder.frames - self._start
-        return following if self._limit is None else min(following, self._limit)
-
-    @property
-    def subtype(self) -> str:
-        """Sample type of the file in soundfile's terms, such as `PCM_24` or `VORBIS`."""
-        return self._decoder.subtype
+        self.frames = None
+        if decoder.frames is not None:
+            self.frames = decoder.frames - self._start
+            if self.frames <= 0:
+                raise self._nothing_to_read(decoder.frames)
+            self.frames = min(self.frames, self._limit or self.frames)
 
     def blocks(self, block_frames: int = 65536) -> Iterator[np.ndarray]:
         """Read the part from its beginning.
@@ -181,7 +161,7 @@ class AudioFile:
                 delivered += block.shape[1]
                 yield block
         if self.frames is not None and delivered < self.frames:
-            raise _cut_short(self._path, (self._start + delivered) / self.sample_rate)
+            raise _cut_short(self.path, (self._start + delivered) / self.sample_rate)
         if delivered == 0:
             raise self._nothing_to_read(None)
 
@@ -198,17 +178,17 @@ class AudioFile:
         if not finite.all():
             second = (position + int(np.argmin(finite))) / self.sample_rate
             raise UserError(
-                f"{self._path}: NaN or infinite samples at {second:.3f} s; mend or export the"
+                f"{self.path}: NaN or infinite samples at {second:.3f} s; mend or export the"
                 " file again"
             )
 
     def _nothing_to_read(self, frames: int | None) -> UserError:
         if self._start == 0:
-            return UserError(f"{self._path}: the file holds no samples; give one with sound")
+            return UserError(f"{self.path}: the file holds no samples; give one with sound")
         length = "" if frames is None else f" of {frames / self.sample_rate:.2f} s"
         start = self._start / self.sample_rate
         return UserError(
-            f"{self._path}: the start ({start:g} s) is beyond the end{length}; start earlier"
+            f"{self.path}: the start ({start:g} s) is beyond the end{length}; start earlier"
         )
 
 

@@ -13,11 +13,6 @@ def resampled_length(frames: int, from_rate: int, to_rate: int) -> int:
 
     The duration is rounded to the nearest sample, a half upwards, but a recording never becomes
     empty.
-
-    Args:
-        frames: number of samples before.
-        from_rate: sample rate before, in hertz.
-        to_rate: sample rate after, in hertz.
     """
     rounded = (2 * frames * to_rate + from_rate) // (2 * from_rate)
     return max(rounded, min(frames, 1))

@@ -9,19 +9,19 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import UserError
+from ..files import OutputDirectory
 from ..options import CLIP, FileOptions
-from .lossy import opus_sample_rate
 from .names import stem_paths, track_name
 from .reader import AudioFile
 from .resampling import resample_blocks, resampled_length
 from .tags import Tags, read_tags, write_tags
-from .writer import AudioWriter, OutputDirectory, check_output, default_subtype
+from .writer import AudioWriter, check_output, default_subtype, output_rate
 
 Estimator = Callable[[Iterator[np.ndarray]], Iterator[np.ndarray]]
 """From blocks (channels, n) of a mixture to blocks (sources, channels, n) of estimates."""
@@ -29,35 +29,17 @@ Estimator = Callable[[Iterator[np.ndarray]], Iterator[np.ndarray]]
 
 @dataclass(frozen=True)
 class Job:
-    """One file to be separated.
-
-    Attributes:
-        audio: the file.
-        frames: number of samples of the file.
-        sample_rate: of the stems, in hertz; that of the file but for Opus.
-        paths: from the name of each stem to its final path.
-        estimated: index of each stem that the network estimates, among its sources.
-        complement: name of the stem that is the mixture minus the only estimated one, or None.
-        finished: stems that exist and are left as they are.
-        format: format of the stems.
-        subtype: sample type of the stems.
-        bitrate: of the stems in bits per second; None means the format's default.
-        tags: of the file.
-        clip: one of `CLIP`.
-    """
+    """One file to be separated."""
 
     audio: AudioFile
-    frames: int
-    sample_rate: int
-    paths: Mapping[str, Path]
-    estimated: Mapping[str, int]
-    complement: str | None
-    finished: frozenset[str]
-    format: str
-    subtype: str | None
-    bitrate: int | None
+    frames: int  # of the file
+    sample_rate: int  # of the stems, in hertz; that of the file but for Opus
+    paths: Mapping[str, Path]  # from the name of each stem to its final path
+    estimated: Mapping[str, int]  # from each estimated stem to its index among the sources
+    complement: str | None  # the stem that is the mixture minus the only estimated one
+    finished: frozenset[str]  # stems that exist and are left as they are
+    options: FileOptions  # with the subtype and the clip that are used
     tags: Tags
-    clip: str
 
     @property
     def stem_frames(self) -> int:
@@ -124,7 +106,7 @@ def plan(
     sources: Sequence[str],
     options: FileOptions,
 ) -> Job:
-    """Check everything that can be checked before the work starts.
+    """Check everything that can be checked before a file is separated.
 
     Args:
         path: an audio or video file.
@@ -140,9 +122,7 @@ def plan(
         raise UserError(f"unknown clip {options.clip!r}; valid: {', '.join(CLIP)}")
     audio = AudioFile(path, options.start, options.duration, options.audio_track)
     subtype = options.subtype or default_subtype(options.format, audio.subtype)
-    rate = audio.sample_rate
-    if options.format == "opus":
-        rate = opus_sample_rate(rate)
+    rate = output_rate(options.format, audio.sample_rate)
     subtype = check_output(options.format, subtype, rate, audio.channels, options.bitrate)
     names = [*wanted, complement] if complement else wanted
     track = options.track or track_name(path)
@@ -154,6 +134,7 @@ def plan(
             _check_target(file, [path, *options.keep], options)
     for directory in {file.parent for file in paths.values()}:
         check_directory(directory)
+    clip = options.clip or ("none" if subtype == "FLOAT" else "rescale")
     return Job(
         audio=audio,
         frames=count_frames(audio),
@@ -162,11 +143,8 @@ def plan(
         estimated={name: list(sources).index(name) for name in wanted},
         complement=complement,
         finished=finished,
-        format=options.format,
-        subtype=subtype,
-        bitrate=options.bitrate,
+        options=replace(options, subtype=subtype, clip=clip),
         tags=read_tags(path),
-        clip=options.clip or ("none" if subtype == "FLOAT" else "rescale"),
     )
 
 
@@ -179,15 +157,12 @@ def count_frames(audio: AudioFile) -> int:
 
 
 def separate(job: Job, estimate: Estimator, sample_rate: int) -> dict[str, Path]:
-    """Read a file, estimate its sources, and write the stems that are not finished.
+    """Read a file, write the stems that are not finished, and return the path of each stem.
 
     Args:
         job: what to read and write.
         estimate: estimates the sources of blocks at `sample_rate`.
         sample_rate: sample rate of the estimator, in hertz.
-
-    Returns:
-        From the name of each stem to its path.
 
     Raises:
         UserError: the file cannot be read or a stem cannot be written. Then no stem is written.
@@ -207,14 +182,14 @@ def _write(job: Job, estimates: Iterable[np.ndarray], sample_rate: int) -> None:
         closing(_stem_blocks(job, estimates, sample_rate)) as blocks,
     ):
         folder = output.temporary
-        if job.clip == "rescale":
+        if job.options.clip == "rescale":
             written = _write_rescaled(job, blocks, folder)
         else:
-            written = {name: folder / f"{name}.{job.format}" for name in job.paths}
-            _write_files(job, blocks, written, job.format, job.subtype)
+            written = {name: folder / f"{name}.{job.options.format}" for name in job.paths}
+            _write_files(job, blocks, written, job.options.format, job.options.subtype)
         wanted = {name: path for name, path in job.paths.items() if name not in job.finished}
         for name in wanted if job.tags else ():
-            write_tags(written[name], job.format, job.tags.of_stem(name))
+            write_tags(written[name], job.options.format, job.tags.of_stem(name))
         output.commit({written[name]: path for name, path in wanted.items()})
 
 
@@ -271,12 +246,14 @@ def _stem_blocks(
         mixture = _Mixture(resample_blocks(read, job.audio.sample_rate, rate), channels)
         for block in resample_blocks(chosen, sample_rate, rate, frames=frames):
             stems = block.reshape(len(rows), channels, -1)
-            if job.clip == "clamp":
+            if job.options.clip == "clamp":
                 stems = np.clip(stems, -1, 1)
             named = dict(zip(job.estimated, stems, strict=True))
             if job.complement is not None:
                 rest = mixture.take(block.shape[-1]) - stems[0]
-                named[job.complement] = np.clip(rest, -1, 1) if job.clip == "clamp" else rest
+                named[job.complement] = (
+                    np.clip(rest, -1, 1) if job.options.clip == "clamp" else rest
+                )
             yield named
 
 
@@ -306,11 +283,11 @@ def _write_rescaled(
     spools = {name: folder / f"{name}.spool" for name in job.paths}
     peak = _write_files(job, blocks, spools, "wav", "FLOAT")
     gain = np.nextafter(np.float32(1 / peak), np.float32(0)) if peak > 1 else np.float32(1)
-    written = {name: folder / f"{name}.{job.format}" for name in job.paths}
+    written = {name: folder / f"{name}.{job.options.format}" for name in job.paths}
     for name, spool in spools.items():
         with closing(AudioFile(spool).blocks()) as waiting:
             stem = ({name: block * gain} for block in waiting)
-            _write_files(job, stem, {name: written[name]}, job.format, job.subtype)
+            _write_files(job, stem, {name: written[name]}, job.options.format, job.options.subtype)
         spool.unlink()
     return written
 
@@ -326,7 +303,7 @@ def _write_files(
     peak = 0.0
     with ExitStack() as stack:
         form = (job.sample_rate, job.audio.channels, format, subtype, job.stem_frames)
-        bitrate = job.bitrate if format == job.format else None
+        bitrate = job.options.bitrate if format == job.options.format else None
         writers = {
             name: stack.enter_context(AudioWriter(path, *form, bitrate=bitrate))
             for name, path in paths.items()

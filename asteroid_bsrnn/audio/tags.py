@@ -58,14 +58,12 @@ def read_tags(path: str | os.PathLike) -> Tags:
     """Return the tags of a file; none if FFmpeg cannot read it."""
     import av
 
+    from .pyav import open_media
+
     texts: dict[str, str] = {}
     cover = None
     try:
-        with av.open(
-            f"file:{os.fspath(path)}",
-            container_options={"protocol_whitelist": "file"},
-            metadata_errors="replace",
-        ) as container:
+        with open_media(Path(path)) as container:
             # Ogg has the tags at the stream, the others at the file.
             for found in (*(audio.metadata for audio in container.streams.audio[:1]),
                           container.metadata):  # fmt: skip
@@ -82,14 +80,9 @@ def read_tags(path: str | os.PathLike) -> Tags:
 
 
 def write_tags(path: str | os.PathLike, format: str, tags: Tags) -> None:
-    """Add tags to a file. The sound stays as it is.
+    """Add tags to a file of a format. The sound stays as it is.
 
     A wav file has no common place for a picture, for the artist of an album, or for a composer.
-
-    Args:
-        path: the file.
-        format: its format.
-        tags: to add.
 
     Raises:
         UserError: the file cannot be written.

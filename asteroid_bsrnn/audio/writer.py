@@ -1,15 +1,13 @@
-"""Writing audio: files block by block, and folders that receive whole files or none."""
+"""Writing audio block by block, and what each format can hold.
+
+libsndfile writes all formats but AAC, which FFmpeg's libraries encode through PyAV.
+"""
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import os
-import shutil
-import tempfile
-from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
+from typing import TYPE_CHECKING
 
 import numpy as np
 import soundfile
@@ -17,25 +15,39 @@ import soundfile
 from ..errors import UserError
 from ..options import SUBTYPES
 from .headers import sound_name
-from .lossy import (
-    LOSSY,
-    OPUS_SAMPLE_RATES,
-    AacFile,
-    check_bitrate,
-    compression_level,
-)
+
+if TYPE_CHECKING:
+    from .pyav import AacFile
+
+LOSSY = ("mp3", "ogg", "opus", "m4a")
+"""Formats that have a bit rate instead of a sample type."""
 
 _MAX_CHANNELS = {"wav": 1024, "flac": 8, **dict.fromkeys(LOSSY, 2)}
 _MP3_SAMPLE_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
-_AAC_SAMPLE_RATES = (*_MP3_SAMPLE_RATES, 64000, 88200, 96000)
-_ONLY = {"mp3": _MP3_SAMPLE_RATES, "m4a": _AAC_SAMPLE_RATES, "opus": OPUS_SAMPLE_RATES}
+_OPUS_SAMPLE_RATES = (48000, 24000, 16000, 12000, 8000)
+_ONLY = {
+    "mp3": _MP3_SAMPLE_RATES,
+    "m4a": (*_MP3_SAMPLE_RATES, 64000, 88200, 96000),
+    "opus": _OPUS_SAMPLE_RATES,
+}
 _CONTAINERS = {"opus": "OGG", "m4a": "MP4"}
 _BITS = {"PCM_16": 16, "PCM_24": 24, "FLOAT": 32}
 
-_LONGEST_WRITE = 2**16
+# libsndfile's mp3 files of lower bit rates have no room for the length of the music.
+_MP3_BIT_RATES = (64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
+# Nominal bit rates of Vorbis in kbit/s, of 44.1 kHz stereo, by quality from 0 to 10.
+_VORBIS_NOMINAL = (64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 500)
+_VORBIS_QUALITY = 8
+# Bits per second of a channel.
+_OPUS_RANGE, _OPUS_DEFAULT = (16000, 256000), 96000
+_AAC_LOWEST, _AAC_DEFAULT = 16000, 128000
 
 # Sizes in a WAV header are 32-bit numbers of bytes. The margin is for the other chunks.
 _WAV_LIMIT = 2**32 - 2**16
+_LONGEST_WRITE = 2**16
+
+
+# --- what a format can hold ----------------------------------------------------------------------
 
 
 def check_output(
@@ -53,7 +65,8 @@ def check_output(
             Lossy formats have no subtypes.
         sample_rate: in hertz.
         channels: number of channels.
-        bitrate: of a lossy format, in bits per second; None means its default.
+        bitrate: of a lossy format, in bits per second of all channels together; None means its
+            default.
 
     Returns:
         The subtype for `AudioWriter`.
@@ -73,41 +86,74 @@ def check_output(
             f"{format} files hold 1 to {_MAX_CHANNELS[format]} channels, not {channels}{advice}"
         )
     _check_sample_rate(format, sample_rate)
-    check_bitrate(format, bitrate, sample_rate, channels)
+    if bitrate is not None:
+        _check_bitrate(format, bitrate, sample_rate, channels)
     return subtypes[0] if subtype is None else subtype
 
 
 def _check_sample_rate(format: str, sample_rate: int) -> None:
+    valid = None
     if format in _ONLY and sample_rate not in _ONLY[format]:
-        rates = ", ".join(map(str, sorted(_ONLY[format])))
-        raise UserError(
-            f"{format} files cannot have a sample rate of {sample_rate} Hz (only {rates}); choose"
-            " wav"
-        )
-    if format == "ogg" and not 8000 <= sample_rate <= 192000:
-        raise UserError(
-            f"ogg files cannot have a sample rate of {sample_rate} Hz (8000 to 192000); choose wav"
-        )
-    if format == "flac" and not (
+        valid = f"only {', '.join(map(str, sorted(_ONLY[format])))}"
+    elif format == "ogg" and not 8000 <= sample_rate <= 192000:
+        valid = "8000 to 192000"
+    elif format == "flac" and not (
         1 <= sample_rate <= 65535 or (sample_rate <= 655350 and sample_rate % 10 == 0)
     ):
+        valid = "1 to 65535, or multiples of 10 up to 655350"
+    if valid:
         raise UserError(
-            f"flac files cannot have a sample rate of {sample_rate} Hz (1 to 65535, or multiples"
-            " of 10 up to 655350); choose wav"
+            f"{format} files cannot have a sample rate of {sample_rate} Hz ({valid}); choose wav"
         )
     if not 1 <= sample_rate < 2**31:
         raise UserError(f"a sample rate of {sample_rate} Hz cannot be written; give 1 Hz or more")
 
 
+def _check_bitrate(format: str, bitrate: int, sample_rate: int, channels: int) -> None:
+    if format not in LOSSY:
+        raise UserError(f"{format} files have no bit rate; leave it out, or choose mp3 or ogg")
+    if format == "mp3":
+        valid = _mp3_bitrates(sample_rate)
+        if bitrate not in [1000 * kilo for kilo in valid]:
+            raise UserError(
+                f"mp3 files of {sample_rate} Hz cannot have a bit rate of {_kilo(bitrate)}; choose "
+                f"from {', '.join(f'{kilo}k' for kilo in valid)}"
+            )
+        return
+    low, high = _bitrate_range(format, sample_rate, channels)
+    if not low <= bitrate <= high:
+        raise UserError(
+            f"{format} files of {sample_rate} Hz and {channels} channel(s) cannot have a bit rate "
+            f"of {_kilo(bitrate)}; choose {_kilo(low)} to {_kilo(high)}"
+        )
+
+
+def _mp3_bitrates(sample_rate: int) -> list[int]:
+    highest = 320 if sample_rate >= 32000 else 160 if sample_rate >= 16000 else 64
+    return [kilo for kilo in _MP3_BIT_RATES if kilo <= highest]
+
+
+def _bitrate_range(format: str, sample_rate: int, channels: int) -> tuple[int, int]:
+    """Return the lowest and the highest bit rate of a format other than mp3."""
+    if format == "opus":
+        return _OPUS_RANGE[0] * channels, _OPUS_RANGE[1] * channels
+    if format == "m4a":  # AAC has at most 6144 bits in 1024 samples of a channel
+        return _AAC_LOWEST * channels, 6 * sample_rate * channels
+    nominal = (_VORBIS_NOMINAL[0], _VORBIS_NOMINAL[-1])
+    low, high = (round(1000 * kilo * channels / 2 * sample_rate / 44100) for kilo in nominal)
+    return low, high
+
+
+def _kilo(bitrate: int) -> str:
+    return f"{bitrate / 1000:g}k"
+
+
 def default_subtype(format: str, source_subtype: str) -> str | None:
-    """Return the subtype that keeps the depth of an input.
+    """Return the subtype that keeps the depth of an input; None for lossy formats.
 
     Args:
         format: one of `SUBTYPES`.
         source_subtype: `AudioFile.subtype` of the input.
-
-    Returns:
-        `"PCM_16"`, `"PCM_24"` or `"FLOAT"`; None for lossy formats, which have no depth.
     """
     if format in LOSSY:
         return None
@@ -115,6 +161,16 @@ def default_subtype(format: str, source_subtype: str) -> str | None:
         return "FLOAT" if format == "wav" else "PCM_24"
     deep = ("PCM_24", "PCM_32", "ALAC_20", "ALAC_24", "ALAC_32")
     return "PCM_24" if source_subtype in deep else "PCM_16"
+
+
+def output_rate(format: str, sample_rate: int) -> int:
+    """Return the sample rate of a file for a recording: 48 kHz where Opus lacks its own."""
+    if format == "opus" and sample_rate not in _OPUS_SAMPLE_RATES:
+        return max(_OPUS_SAMPLE_RATES)
+    return sample_rate
+
+
+# --- writing -------------------------------------------------------------------------------------
 
 
 class AudioWriter:
@@ -193,20 +249,14 @@ class AudioWriter:
             raise self._failure(error) from None
         self.frames += block.shape[1]
 
-    def __exit__(
-        self,
-        exception_type: type[BaseException] | None,
-        exception: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
         try:
             self._sound.close()
             # Encoders write their last samples when closed, and libsndfile reports no errors there.
-            finished = exception_type is None and self.frames > 0
-            if finished and self._is_cut():
+            if kind is None and self.frames > 0 and self._is_cut():
                 raise OSError("the file was not written to its end")
         except (soundfile.LibsndfileError, OSError) as error:
-            if exception_type is None:
+            if kind is None:
                 raise self._failure(error) from None
 
     def _is_cut(self) -> bool:
@@ -215,13 +265,18 @@ class AudioWriter:
         return soundfile.info(sound_name(self.path)).frames != self.frames
 
     def _open(self) -> soundfile.SoundFile | AacFile:
-        properties = (self._bitrate, self.sample_rate, self.channels)
         if self._format == "m4a":
-            return AacFile(self.path, self.sample_rate, self.channels, self._bitrate)
+            from .pyav import AacFile  # importing av takes time
+
+            highest = _bitrate_range("m4a", self.sample_rate, self.channels)[1]
+            bitrate = self._bitrate or min(_AAC_DEFAULT * self.channels, highest)
+            return AacFile(self.path, self.sample_rate, self.channels, bitrate)
         quality: dict = {}
         if self._format in LOSSY:
             # libsndfile's default for mp3 is about 140 kbit/s, too low for stems that are mixed.
-            quality["compression_level"] = compression_level(self._format, *properties)
+            quality["compression_level"] = _compression_level(
+                self._format, self._bitrate, self.sample_rate, self.channels
+            )
         if self._format == "mp3":
             quality["bitrate_mode"] = "CONSTANT"
         return soundfile.SoundFile(
@@ -276,106 +331,19 @@ class AudioWriter:
         )
 
 
-class OutputDirectory:
-    """A context manager for an output folder in which no incomplete file is visible.
+def _compression_level(format: str, bitrate: int | None, sample_rate: int, channels: int) -> float:
+    """Return libsndfile's compression level, from 0 to 1, for a bit rate (None: the default).
 
-    Files are written to the hidden folder `temporary` and then moved by `commit`. On exit, also
-    after an error, `temporary` and its contents are deleted, and so are the folders created here
-    that are still empty. On entry, what killed processes left in the folder is deleted.
-
-    Args:
-        directory: the folder; it is created on entry, with its parents, if it does not exist.
-
-    Attributes:
-        directory: the folder.
-        temporary: a new folder in it, which exists from entry to exit.
-
-    Raises:
-        UserError: the folder cannot be created or written to.
+    Vorbis gets the quality whose nominal bit rate this is.
     """
-
-    def __init__(self, directory: str | os.PathLike):
-        self.directory = Path(directory)
-        self.temporary: Path
-        self._created: list[Path] = []
-        self._lock = -1
-
-    def __enter__(self) -> OutputDirectory:
-        try:
-            self._make(self.directory)
-            self._remove_left_behind()
-            # The folder gets the name that others look for only when it is locked.
-            unlocked = Path(tempfile.mkdtemp(prefix=".unlocked-", dir=self.directory))
-            self._lock = os.open(unlocked, os.O_RDONLY)
-            with contextlib.suppress(OSError):  # some network drives have no locks
-                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self.temporary = unlocked.rename(
-                unlocked.with_name(unlocked.name.replace("unlocked", "incomplete", 1))
-            )
-        except OSError as error:
-            self._remove_empty()
-            raise UserError(
-                f"{self.directory}: files cannot be written there ({error.strerror}); choose"
-                " another output folder"
-            ) from None
-        return self
-
-    def commit(self, files: Mapping[str | os.PathLike, str | os.PathLike]) -> None:
-        """Move finished files to their final paths and replace existing files.
-
-        Args:
-            files: maps the path of each file in `temporary` to its final path, on the same file
-                system. Missing folders are created.
-
-        Raises:
-            UserError: a file cannot be moved; the message names its final path.
-        """
-        for final in map(Path, files.values()):
-            if final.is_dir():
-                raise UserError(f"{final}: a folder is in the file's place; move it away")
-        for temporary, final in files.items():
-            try:
-                self._make(Path(final).parent)
-                os.replace(temporary, final)
-            except OSError as error:
-                raise UserError(
-                    f"{final}: cannot be written ({error.strerror}); choose another output folder"
-                ) from None
-
-    def __exit__(
-        self,
-        exception_type: type[BaseException] | None,
-        exception: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        shutil.rmtree(self.temporary, ignore_errors=True)
-        os.close(self._lock)
-        self._remove_empty()
-
-    def _remove_left_behind(self) -> None:
-        """Delete temporary folders that no process holds a lock on."""
-        for folder in self.directory.glob(".incomplete-*"):
-            # Locked by a process that is writing, removed meanwhile, or on a drive without locks.
-            with contextlib.suppress(OSError):
-                lock = os.open(folder, os.O_RDONLY)
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    shutil.rmtree(folder)
-                finally:
-                    os.close(lock)
-
-    def _make(self, directory: Path) -> None:
-        missing = []
-        while not directory.exists():
-            missing.append(directory)
-            directory = directory.parent
-        for folder in reversed(missing):
-            with contextlib.suppress(FileExistsError):  # another process was faster
-                folder.mkdir()
-                self._created.append(folder)
-
-    def _remove_empty(self) -> None:
-        for folder in reversed(self._created):
-            with contextlib.suppress(OSError):  # not empty
-                folder.rmdir()
-        self._created.clear()
+    if format == "mp3":
+        valid = _mp3_bitrates(sample_rate)
+        lowest = 32 if sample_rate >= 32000 else 8
+        return 0.0 if bitrate is None else (valid[-1] - bitrate / 1000) / (valid[-1] - lowest)
+    if format == "opus":
+        per_channel = _OPUS_DEFAULT if bitrate is None else bitrate / channels
+        return 1 - (per_channel - 6000) / (256000 - 6000)
+    if bitrate is None:
+        return 1 - _VORBIS_QUALITY / 10
+    kilo = bitrate / 1000 * 2 / channels * 44100 / sample_rate
+    return 1 - float(np.interp(kilo, _VORBIS_NOMINAL, range(11))) / 10

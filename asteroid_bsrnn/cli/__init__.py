@@ -29,10 +29,7 @@ COMMANDS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code.
-
-    Args:
-        arguments: arguments of the command; None means those of the process.
+    """Run the command line with the arguments of the process, or others, and return its exit code.
 
     Raises:
         SystemExit: the arguments are invalid or ask for help; its code is the exit code.

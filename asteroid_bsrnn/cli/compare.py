@@ -12,8 +12,8 @@ from ..files import write_json
 from ..options import TESTS
 from ..tables import check_format
 from .evaluate import add_evaluation, evaluate_all, open_data
-from .options import separator_options
-from .terminal import count, name, number_within, show
+from .options import count, name, number_within, separator_options
+from .terminal import show
 
 if TYPE_CHECKING:
     from ..evaluation.records import Candidate, Record

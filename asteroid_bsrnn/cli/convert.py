@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from ..errors import UserError
-from .terminal import name
+from .options import name
 
 
 def add_convert(commands) -> None:

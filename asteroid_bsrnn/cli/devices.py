@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import signal
 from collections import deque
-from collections.abc import Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from multiprocessing import connection, get_context
 from pathlib import Path
@@ -17,25 +17,24 @@ from typing import Any
 from ..errors import UserError
 from ..memory import is_out_of_memory, keep_freed_memory
 from ..options import FileOptions
-from .reporting import ForPeople, Song
-from .terminal import OUT_OF_MEMORY, ended_tidily, quiet_libraries, warnings_in_one_line
+from .terminal import (
+    OUT_OF_MEMORY,
+    ForPeople,
+    Song,
+    ended_tidily,
+    quiet_libraries,
+    warnings_in_one_line,
+)
 
 
 @dataclass(frozen=True)
 class Work:
-    """What is done with each song; it can be sent to another process.
+    """What is done with each song; it can be sent to another process."""
 
-    Attributes:
-        separator: arguments of `Separator`.
-        output: folder of the stems.
-        files: options of every song.
-        page: whether each song gets a page that plays its stems.
-    """
-
-    separator: dict[str, Any]
-    output: str
+    separator: dict[str, Any]  # arguments of `Separator`
+    output: str  # folder of the stems
     files: FileOptions
-    page: bool = False
+    page: bool = False  # whether each song gets a page that plays its stems
 
 
 def separate_one(separator, work: Work, song: Song, reporter: ForPeople) -> bool:
@@ -43,12 +42,13 @@ def separate_one(separator, work: Work, song: Song, reporter: ForPeople) -> bool
     try:
         with quiet_libraries(), reporter.song(song) as progress:
             job = separator.plan(song.path, work.output, replace(work.files, track=song.track))
-            rate = job.audio.sample_rate
-            page = _page(work, song, job.paths)
-            paths = separator.run(job, lambda done, total: progress(done / rate, total / rate))
-            if page is not None:
-                from ..report.listening import write_page
+            rate, page = job.audio.sample_rate, None
+            if work.page:
+                from ..report.listening import page_path, write_page
 
+                page = page_path(song.track, job.paths, work.files.overwrite)
+            paths = separator.run(job, lambda done, total: progress(done / rate, total / rate))
+            if work.page:
                 write_page(page, song.track, paths)
     except (UserError, MemoryError, RuntimeError) as error:
         # The other songs are separated all the same.
@@ -59,15 +59,6 @@ def separate_one(separator, work: Work, song: Song, reporter: ForPeople) -> bool
         return False
     reporter.written(song, paths, job.is_finished, page)
     return True
-
-
-def _page(work: Work, song: Song, stems: Mapping[str, Path]) -> Path | None:
-    """Return the path of a song's page, or None if no page is wanted."""
-    if not work.page:
-        return None
-    from ..report.listening import page_path
-
-    return page_path(song.track, stems, work.files.overwrite)
 
 
 class Devices:
@@ -141,7 +132,7 @@ class Devices:
                     if kind in ("done", "ended"):
                         del working[here]
                         failures += not values[0]
-                        finished(len(songs) - len(waiting) - len(working))
+                        finished(len(songs) - len(waiting) - len(working), len(songs))
                     else:
                         getattr(reporter, kind)(song, *values)
                     if kind == "done":
@@ -168,9 +159,8 @@ class _Sender(ForPeople):
     def __init__(self, there: connection.Connection):
         self._there = there
 
-    @contextmanager
     def song(self, song: Song):
-        yield lambda done, total: self._there.send(("progress", done, total))
+        return nullcontext(lambda done, total: self._there.send(("progress", done, total)))
 
     def written(self, song: Song, paths, finished: bool, page: Path | None = None) -> None:
         self._there.send(("written", paths, finished, page))

@@ -14,9 +14,8 @@ from ..errors import UserError
 from ..files import read_names
 from ..options import SPLITS
 from ..tables import check_format
-from .options import add_chunks, add_computation, add_running, separator_options
-from .reporting import ForPeople, reporting
-from .terminal import count, name
+from .options import add_chunks, add_computation, add_running, count, name, separator_options
+from .terminal import ForPeople, reporting
 
 if TYPE_CHECKING:
     from ..evaluation.datasets import Estimates, EvaluationTracks
@@ -85,9 +84,7 @@ def _add_paper(group: argparse._ArgumentGroup) -> None:
 def add_evaluation(parser: argparse.ArgumentParser, *output_flags: str) -> argparse._ArgumentGroup:
     """Add the options for data, scores and computation, and return the group of the last.
 
-    Args:
-        parser: of the command.
-        output_flags: further names of --output.
+    `output_flags` are further names of --output.
     """
     data = parser.add_argument_group("data")
     data.add_argument(
@@ -189,14 +186,7 @@ def evaluate_all(
     reporter: ForPeople | None = None,
     estimates: Sequence[tuple[str | None, Estimates]] = (),
 ) -> list[Record]:
-    """Evaluate all models, estimates, and reference points with --oracles.
-
-    Args:
-        models: to evaluate.
-        data: to evaluate on.
-        options: of the command line.
-        reporter: of progress and results.
-        estimates: pairs of a label, or None, and the stems of another tool.
+    """Evaluate models, stems of other tools with their labels, and with --oracles reference points.
 
     Returns:
         The records; none for a shard.

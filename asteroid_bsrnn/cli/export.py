@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from ..errors import UserError
-from .terminal import count, name, number_within
+from .options import count, name, number_within
 
 
 def add_export(commands) -> None:

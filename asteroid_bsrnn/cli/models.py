@@ -7,9 +7,10 @@ import textwrap
 
 from .. import presets
 from ..errors import UserError
-from ..weights.cache import folder_of, installed_files, is_installed, megabytes, remove
+from ..progress import megabytes
+from ..weights.cache import folder_of, installed_files, is_installed, remove
 from ..weights.registry import Pretrained, entry_of, registry
-from .terminal import count
+from .options import count
 
 
 def add_models(commands) -> None:
@@ -84,7 +85,9 @@ def _show(entry: Pretrained) -> None:
     _print("    licence   ", entry.licence)
     _print("    trained   ", entry.training_data)
     for measure, values in entry.figures.items():
-        _print(f"    {measure}  ", _figures(values))
+        if isinstance(values, dict):
+            values = ", ".join(f"{name} {value}" for name, value in values.items())
+        _print(f"    {measure}  ", str(values))
 
 
 def _print(title: str, text: str) -> None:
@@ -114,9 +117,3 @@ def _where(entry: Pretrained) -> str:
         sources = ", ".join(source for member in here for source in member.sources)
         return f"{sources} here ({size}); the rest is downloaded at first use, all: {download}"
     return f"downloaded at first use: {download}"
-
-
-def _figures(values) -> str:
-    if isinstance(values, dict):
-        return ", ".join(f"{name} {value}" for name, value in values.items())
-    return str(values)

@@ -1,4 +1,4 @@
-"""Arguments that several commands share, and the types of their values.
+"""Types of arguments, and arguments that several commands share.
 
 The module imports nothing heavy, so that `--help` is fast.
 """
@@ -6,10 +6,79 @@ The module imports nothing heavy, so that `--help` is fast.
 from __future__ import annotations
 
 import argparse
+import math
+import re
 
 from ..errors import UserError
 from ..options import PRECISIONS, Shard
-from .terminal import count, number_within, segment_or_none
+
+
+def name(text: str) -> str:
+    """Return a name, which must not be empty."""
+    if not text:
+        raise argparse.ArgumentTypeError("the name is empty; was a variable not set?")
+    return text
+
+
+def number_within(at_least: float = -math.inf, above: float = -math.inf):
+    """Return the type of an argument that is a number within bounds."""
+    bound = f"above {above:g}" if above > at_least else f"of at least {at_least:g}"
+
+    def number(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not (at_least <= value < math.inf and above < value):
+            raise argparse.ArgumentTypeError(f"must be a number {bound}, got {text!r}")
+        return value
+
+    return number
+
+
+def seconds(at_least: float = -math.inf, above: float = -math.inf):
+    """Return the type of an argument that is a time within bounds, in seconds or as [h:]m:ss."""
+    number = number_within(at_least, above)
+
+    def time(text: str) -> float:
+        if ":" not in text:
+            return number(text)
+        if not re.fullmatch(r"([0-9]+:[0-5]?[0-9]|[0-9]+):[0-5][0-9](\.[0-9]+)?", text):
+            raise argparse.ArgumentTypeError(f"must be seconds or [h:]m:ss, got {text!r}")
+        *larger, last = text.split(":")
+        minutes = sum(int(part) * 60**i for i, part in enumerate(reversed(larger)))
+        return number(str(60 * minutes + float(last)))
+
+    return time
+
+
+def segment_or_none(text: str) -> float | None:
+    """Return seconds, or None for the word none."""
+    return None if text.lower() == "none" else number_within(above=0)(text)
+
+
+def count(text: str) -> int:
+    """Return a whole number of at least 1."""
+    if not re.fullmatch("[0-9]+", text) or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got {text!r}")
+    return int(text)
+
+
+def bitrate(text: str) -> int:
+    """Return bits per second of a number with k, or of at least 1000."""
+    match = re.fullmatch(r"([0-9]+)(k?)", text.lower())
+    value = int(match[1]) * (1000 if match[2] else 1) if match else 0
+    if value < 1000:
+        raise argparse.ArgumentTypeError(f"must be a bit rate such as 192k, got {text!r}")
+    return value
+
+
+def shard(text: str) -> Shard:
+    """Return the shard that an argument names."""
+    try:
+        return Shard.parse(text)
+    except UserError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def add_chunks(group: argparse._ArgumentGroup) -> None:
@@ -48,13 +117,7 @@ def add_chunks(group: argparse._ArgumentGroup) -> None:
 def add_computation(
     group: argparse._ArgumentGroup, precision: str = "auto", several_devices: bool = False
 ) -> None:
-    """Add the options for device, precision and passes.
-
-    Args:
-        group: to add them to.
-        precision: the default.
-        several_devices: whether the command takes a list of devices.
-    """
+    """Add the options for device, several of them if asked for, precision and passes."""
     several = "; several, such as cuda:0,cuda:1, share the songs" if several_devices else ""
     group.add_argument(
         "--device",
@@ -82,12 +145,7 @@ def add_computation(
 
 
 def add_running(group: argparse._ArgumentGroup, what: str) -> None:
-    """Add the options for many machines and for programs that call the command.
-
-    Args:
-        group: to add them to.
-        what: what the command works through, such as "songs".
-    """
+    """Add the options for many machines, which share `what`, and for programs that call this."""
     group.add_argument(
         "--shard",
         type=shard,
@@ -101,14 +159,6 @@ def add_running(group: argparse._ArgumentGroup, what: str) -> None:
         help="json: print one JSON object a line on stdout, for programs; default: %(default)s, on "
         "a terminal",
     )
-
-
-def shard(text: str) -> Shard:
-    """Return the shard that an argument names."""
-    try:
-        return Shard.parse(text)
-    except UserError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def separator_options(options: argparse.Namespace) -> dict:

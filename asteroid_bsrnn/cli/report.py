@@ -9,7 +9,8 @@ from pathlib import Path
 from ..errors import UserError
 from ..files import read_names
 from ..options import TESTS
-from .terminal import name, number_within, show
+from .options import name, number_within
+from .terminal import show
 
 
 def add_report(commands) -> None:

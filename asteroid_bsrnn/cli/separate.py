@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 
@@ -14,9 +15,18 @@ from ..files import list_files
 from ..options import CLIP, DEFAULT_MODEL, SUBTYPES, FileOptions
 from ..weights.registry import BAG_SUFFIXES
 from .devices import Devices, Work, device_names, separate_one
-from .options import add_chunks, add_computation, add_running, separator_options
-from .reporting import ForPeople, Song, reporting
-from .terminal import bitrate, count, name, number_within, seconds, warnings_in_one_line
+from .options import (
+    add_chunks,
+    add_computation,
+    add_running,
+    bitrate,
+    count,
+    name,
+    number_within,
+    seconds,
+    separator_options,
+)
+from .terminal import ForPeople, Song, reporting, warnings_in_one_line
 
 MODEL_SUFFIXES = (".pth", ".ckpt", *BAG_SUFFIXES)
 
@@ -101,6 +111,7 @@ def _add_files(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--name",
+        dest="file_name",
         type=name,
         default=FileOptions.file_name,
         metavar="PATTERN",
@@ -219,20 +230,19 @@ def _model(models: list[str] | None, weights: list[float] | None):
 
 
 def _separate(options: argparse.Namespace, reporter: ForPeople) -> int:
-    from ..audio import check_output
-    from ..audio.lossy import opus_sample_rate
+    from ..audio import check_output, output_rate
     from ..audio.names import check_pattern
     from ..audio.stems import check_directory
 
     # Errors that would stop every file are found before the network is loaded.
-    rate = opus_sample_rate(44100) if options.format == "opus" else 44100
+    rate = output_rate(options.format, 44100)
     check_output(options.format, options.subtype, rate, 2, options.bitrate)
-    check_pattern(options.name, options.format)
+    check_pattern(options.file_name, options.format)
     check_directory(options.output)
     everything, failures = _songs(options, reporter)
     if not everything:
         return 2
-    check_pattern(options.name, options.format, several=len(everything) > 1)
+    check_pattern(options.file_name, options.format, several=len(everything) > 1)
     if options.model is None:
         _mention_better_weights()
     songs = everything if options.shard is None else options.shard.of(everything)
@@ -260,21 +270,8 @@ def _separate(options: argparse.Namespace, reporter: ForPeople) -> int:
 def _work(options: argparse.Namespace, inputs: list[Path]) -> Work:
     """Return what is done with every song."""
     stems = options.stems if options.two_stems is None else [options.two_stems]
-    files = FileOptions(
-        stems=options.stems,
-        two_stems=options.two_stems,
-        format=options.format,
-        subtype=options.subtype,
-        bitrate=options.bitrate,
-        file_name=options.name,
-        clip=options.clip,
-        start=options.start,
-        duration=options.duration,
-        audio_track=options.audio_track,
-        overwrite=options.overwrite,
-        skip_existing=options.skip_existing,
-        keep=inputs,
-    )
+    names = [field.name for field in fields(FileOptions) if field.name in options]
+    files = FileOptions(**{name: getattr(options, name) for name in names}, keep=inputs)
     model = _model(options.model, options.model_weights)
     separator = {"model": model, **separator_options(options), "stems": stems}
     return Work(separator, options.output, files, options.page)
@@ -307,7 +304,7 @@ def _check_collisions(sources: Sequence[str], tracks: Sequence[str], options: Fi
 def _mention_better_weights() -> None:
     """Tell a person at a terminal, but not a script, that better weights than the default exist."""
     from .. import zoo
-    from ..weights.cache import megabytes
+    from ..progress import megabytes
 
     entries = zoo.registry()
     best = next((entry for entry in entries.values() if entry.archive), None)

@@ -1,20 +1,22 @@
-"""Types of arguments, messages on the terminal, and an orderly end of the program."""
+"""What a command tells while it runs, to people or to programs, and an orderly end of it."""
 
 from __future__ import annotations
 
-import argparse
 import functools
-import math
+import json
 import os
-import re
 import signal
 import sys
 import threading
+import time
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stderr
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext, redirect_stderr
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
 
-from ..errors import UserError
+from ..errors import UserError, one_line
 
 OUT_OF_MEMORY = (
     "out of memory: use a smaller --segment or --batch-size, or --device cpu on a small GPU"
@@ -23,7 +25,7 @@ OUT_OF_MEMORY = (
 
 def complain(message: Exception | str) -> int:
     """Print an error message in one line and return the exit code of a user's mistake."""
-    print(f"asteroid-bsrnn: error: {' '.join(str(message).split())}", file=sys.stderr)
+    print(f"asteroid-bsrnn: error: {one_line(message)}", file=sys.stderr)
     return 2
 
 
@@ -62,7 +64,7 @@ def warnings_in_one_line() -> Iterator[None]:
     from tqdm import tqdm
 
     def show_warning(message, category, filename, lineno, file=None, line=None) -> None:
-        text = " ".join(str(message).split())
+        text = one_line(message)
         tqdm.write(f"asteroid-bsrnn: warning: {text}", file=sys.stderr)
 
     with warnings.catch_warnings():
@@ -96,66 +98,6 @@ def quiet_libraries() -> Iterator[None]:
         os.close(screen)
 
 
-def name(text: str) -> str:
-    """Return a name, which must not be empty."""
-    if not text:
-        raise argparse.ArgumentTypeError("the name is empty; was a variable not set?")
-    return text
-
-
-def number_within(at_least: float = -math.inf, above: float = -math.inf):
-    """Return the type of an argument that is a number within bounds."""
-    bound = f"above {above:g}" if above > at_least else f"of at least {at_least:g}"
-
-    def number(text: str) -> float:
-        try:
-            value = float(text)
-        except ValueError:
-            value = math.nan
-        if not (at_least <= value < math.inf and above < value):
-            raise argparse.ArgumentTypeError(f"must be a number {bound}, got {text!r}")
-        return value
-
-    return number
-
-
-def seconds(at_least: float = -math.inf, above: float = -math.inf):
-    """Return the type of an argument that is a time within bounds, in seconds or as [h:]m:ss."""
-    number = number_within(at_least, above)
-
-    def time(text: str) -> float:
-        if ":" not in text:
-            return number(text)
-        if not re.fullmatch(r"([0-9]+:[0-5]?[0-9]|[0-9]+):[0-5][0-9](\.[0-9]+)?", text):
-            raise argparse.ArgumentTypeError(f"must be seconds or [h:]m:ss, got {text!r}")
-        *larger, last = text.split(":")
-        minutes = sum(int(part) * 60**i for i, part in enumerate(reversed(larger)))
-        return number(str(60 * minutes + float(last)))
-
-    return time
-
-
-def segment_or_none(text: str) -> float | None:
-    """Return seconds, or None for the word none."""
-    return None if text.lower() == "none" else number_within(above=0)(text)
-
-
-def count(text: str) -> int:
-    """Return a whole number of at least 1."""
-    if not re.fullmatch("[0-9]+", text) or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got {text!r}")
-    return int(text)
-
-
-def bitrate(text: str) -> int:
-    """Return bits per second of a number with k, or of at least 1000."""
-    match = re.fullmatch(r"([0-9]+)(k?)", text.lower())
-    value = int(match[1]) * (1000 if match[2] else 1) if match else 0
-    if value < 1000:
-        raise argparse.ArgumentTypeError(f"must be a bit rate such as 192k, got {text!r}")
-    return value
-
-
 def reports_mistakes(main: Callable[..., int]) -> Callable[..., int]:
     """Decorate the `main` of a script: it prints a `UserError` in one line and returns 2."""
 
@@ -168,3 +110,164 @@ def reports_mistakes(main: Callable[..., int]) -> Callable[..., int]:
             return 2
 
     return reporting
+
+
+# --- reports --------------------------------------------------------------------------------------
+
+
+class Song(NamedTuple):
+    """An input, and the name of its stems."""
+
+    path: Path
+    track: str
+
+
+def _bar(name: str):
+    from ..progress import progress_bar
+
+    return progress_bar(name)
+
+
+class ForPeople:
+    """Tell in lines, with a bar on a terminal."""
+
+    def start(self, **facts) -> None:
+        """Say what is about to be done."""
+
+    def end(self, exit_code: int) -> None:
+        """Say that the command ends."""
+
+    def stopped(self, error: UserError) -> None:
+        """Say why the whole command fails; `main` does."""
+
+    def song(self, song: Song):
+        """Show a bar while a song is separated; the callback gets its seconds, done and all."""
+        return _bar(song.track)
+
+    def progress(self, song: Song, done: float, total: float) -> None:
+        """Tell the seconds of a song that are done in another process; here `songs` does."""
+
+    def songs(self, number: int):
+        """Show a bar over songs that several processes separate."""
+        return _bar(f"{number} songs")
+
+    def tracks(self, model: str):
+        """Show a bar over the tracks that a model is scored on."""
+        return _bar(model)
+
+    def scored(self, model: str, path: Path) -> None:
+        """Tell the file with the scores of a model; a table shows them."""
+
+    def written(
+        self, song: Song, paths: Mapping[str, Path], finished: bool, page: Path | None = None
+    ) -> None:
+        """Name the stems of a song, `finished` if they existed, and its page."""
+        what = "skipped, exists" if finished else ", ".join(paths)
+        show(f"{song.path} -> {next(iter(paths.values())).parent} ({what})")
+        if page is not None:
+            show(f"page: {page}")
+
+    def failed(self, song: Song | None, message: Exception | str) -> None:
+        """Say why an input fails."""
+        complain(message)
+
+    def note(self, text: str) -> None:
+        """Say something that a program need not know."""
+        show(text)
+
+
+class ForPrograms(ForPeople):
+    """Print one JSON object a line on stdout, each with an `event`.
+
+    Args:
+        command: name of the command.
+    """
+
+    def __init__(self, command: str):
+        self._command = command
+        self._began = time.monotonic()
+        self._counts = {"written": 0, "skipped": 0, "failed": 0}
+
+    def event(self, event: str, **facts) -> None:
+        """Print an event."""
+        # ASCII, so that neither the encoding of the pipe nor odd file names matter.
+        print(json.dumps({"event": event, **facts}), flush=True)
+
+    def start(self, **facts) -> None:
+        """Print what is about to be done."""
+        self.event("start", command=self._command, **facts)
+
+    def end(self, exit_code: int) -> None:
+        """Print how many inputs were written, skipped and failed."""
+        seconds = round(time.monotonic() - self._began, 3)
+        self.event("end", exit_code=exit_code, elapsed=seconds, **self._counts)
+
+    def stopped(self, error: UserError) -> None:
+        """Print the error that stops the command."""
+        self.event("error", input=None, message=one_line(error))
+
+    def song(self, song: Song):
+        """Print the seconds of a song that are done."""
+        return nullcontext(partial(self.progress, song))
+
+    def progress(self, song: Song, done: float, total: float) -> None:
+        """Print the seconds of a song that are done."""
+        facts = {"seconds": round(done, 3), "total": round(total, 3)}
+        self.event("progress", input=str(song.path), track=song.track, **facts)
+
+    def songs(self, number: int):
+        """Print nothing more than for each song."""
+        return nullcontext(lambda done, total: None)
+
+    def tracks(self, model: str):
+        """Print the number of tracks that a model is scored on, and of all."""
+
+        def progress(done: int, total: int) -> None:
+            self.event("progress", model=model, tracks=done, total=total)
+
+        return nullcontext(progress)
+
+    def written(
+        self, song: Song, paths: Mapping[str, Path], finished: bool, page: Path | None = None
+    ) -> None:
+        """Print each file of a song, and its page."""
+        self._counts["skipped" if finished else "written"] += 1
+        for stem, path in paths.items():
+            facts = {"input": str(song.path), "track": song.track, "stem": stem}
+            self.event("skipped" if finished else "written", **facts, path=str(path))
+        if page is not None:
+            self.event("page", input=str(song.path), track=song.track, path=str(page))
+
+    def failed(self, song: Song | None, message: Exception | str) -> None:
+        """Print why an input fails, on stderr too."""
+        self._counts["failed"] += 1
+        text = one_line(message)
+        self.event("error", input=None if song is None else str(song.path), message=text)
+        complain(text)
+
+    def scored(self, model: str, path: Path) -> None:
+        """Print the file with the scores of a model."""
+        self._counts["written"] += 1
+        self.event("written", model=model, path=str(path))
+
+    def note(self, text: str) -> None:
+        """Print text on stderr."""
+        print(text, file=sys.stderr)
+
+
+@contextmanager
+def reporting(kind: str, command: str) -> Iterator[ForPeople]:
+    """Yield the reporter for the value of `--progress`, "bar" or "json".
+
+    It reports an error that stops the command.
+    """
+    reporter = ForPrograms(command) if kind == "json" else ForPeople()
+    try:
+        yield reporter
+    except UserError as error:
+        reporter.stopped(error)
+        reporter.end(2)
+        raise
+    except KeyboardInterrupt:
+        reporter.end(130)
+        raise

@@ -12,17 +12,9 @@ import torch
 def forward(
     projected: torch.Tensor, weight: torch.Tensor, *, save_cells: bool, allow_tf32: bool = False
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the hidden states of both directions.
+    """Return the hidden states of both directions; arguments as in `lstm_triton.forward`.
 
-    Args:
-        projected: (T, B, 2, 4H), the gates without the recurrent part: input, forget, candidate
-            and output gate of both directions.
-        weight: (2, 4H, H), recurrent weights, of the same type.
-        save_cells: whether the cells are returned, for `backward`.
-        allow_tf32: ignored.
-
-    Returns:
-        The states (T, B, 2H) and the cells (T, B, 2H) or an empty tensor.
+    `allow_tf32` is ignored.
     """
     n_steps, n_batch, _, width = projected.shape
     output = projected.new_empty(n_steps, n_batch, 2, width // 4)
@@ -49,14 +41,9 @@ def backward(
     *,
     allow_tf32: bool = False,
 ) -> None:
-    """Replace the gates of all steps by their gradients.
+    """Replace the gates of all steps by their gradients; arguments as in `lstm_triton.backward`.
 
-    Args:
-        gates: (T, B, 2, 4H), the gates before their nonlinearities; overwritten.
-        weight: (2, 4H, H), recurrent weights.
-        cells: (T, B, 2H), from `forward`.
-        gradient: (T, B, 2H), of the hidden states.
-        allow_tf32: ignored.
+    `allow_tf32` is ignored.
     """
     n_steps, n_batch, _, width = gates.shape
     weight = _precise(weight)

@@ -25,14 +25,7 @@ class SeparateMethods:
     def separate(
         self, wav, output_dir=None, force_overwrite: bool = False, resample: bool = False, **kwargs
     ):
-        """Separate a tensor, an array or a file.
-
-        Args:
-            wav: a tensor or array as in `torch_separate`, or the path of a file.
-            output_dir: as in `file_separate`.
-            force_overwrite: as in `file_separate`.
-            resample: as in `file_separate`.
-            **kwargs: passed to `forward_wav`.
+        """Separate a tensor, an array or a file by the method for it, whose arguments it takes.
 
         Returns:
             Estimates of the type of `wav`; None for a file.

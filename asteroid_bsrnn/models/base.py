@@ -1,10 +1,15 @@
-"""The base class of all models: named sources, checked input and safe serialisation."""
+"""The base class of all models: checked arguments and input, named sources, safe serialisation."""
 
 from __future__ import annotations
 
+import functools
+import inspect
+from collections.abc import Callable, Iterable
 from importlib.metadata import version
 from os import PathLike, fspath
+from typing import Any
 
+import numpy as np
 import torch
 from asteroid.models import BaseModel
 from asteroid.utils.torch_utils import script_if_tracing
@@ -12,7 +17,6 @@ from torch.nn import functional as F
 
 from ..errors import UserError, check_channels
 from ..memory import one_thread
-from .arguments import check_positive, check_sources
 from .asteroid import SeparateMethods
 
 
@@ -78,13 +82,8 @@ class SourceModel(SeparateMethods, BaseModel):
     def from_pretrained(cls, pretrained_model_conf_or_path, *args, **kwargs):
         """Build a model from the result of `serialize`, or from a file, URL or hub name of it.
 
-        Args:
-            pretrained_model_conf_or_path: the dict (not modified), a path, URL or name.
-            *args: passed to the constructor.
-            **kwargs: passed to the constructor; they replace the stored arguments.
-
-        Returns:
-            The model with its weights.
+        The dict is not modified. Further arguments are passed to the constructor; those by keyword
+        replace the stored ones.
         """
         conf = pretrained_model_conf_or_path
         if isinstance(conf, PathLike):
@@ -103,12 +102,12 @@ class SourceModel(SeparateMethods, BaseModel):
         versions = {"torch_version": str(torch.__version__)}
         for package in ("pytorch-lightning", "asteroid"):
             versions[package.replace("-", "_") + "_version"] = version(package)
-        return {
-            "model_name": type(self).__name__,
-            "state_dict": self.get_state_dict(),
-            "model_args": self.get_model_args(),
-            "infos": {"software_versions": versions},
-        }
+        infos = {"software_versions": versions}
+        return {**self.describe(), "state_dict": self.get_state_dict(), "infos": infos}
+
+    def describe(self) -> dict:
+        """Return what `build_network` builds the model from, as plain types."""
+        return {"model_name": type(self).__name__, "model_args": self.get_model_args()}
 
     def get_model_args(self) -> dict:
         """Return every argument of the constructor, as plain types."""
@@ -120,10 +119,6 @@ class SourceModel(SeparateMethods, BaseModel):
 
 def as_mixture(waveform: torch.Tensor, in_channels: int | None) -> torch.Tensor:
     """Check a mixture of `in_channels` channels (None: any number) and return it as (B, C, L).
-
-    Args:
-        waveform: (batch, channels, time), or mono as (batch, time) or (time,).
-        in_channels: number of channels that the model needs; None for any number.
 
     Raises:
         ValueError: with the shape that was given and the right one.
@@ -184,3 +179,83 @@ def at_least(waveform: torch.Tensor, length: int) -> torch.Tensor:
     if missing > 0:
         waveform = F.pad(waveform, (0, missing))
     return waveform
+
+
+# --- arguments of constructors --------------------------------------------------------------------
+
+
+def records_arguments(init: Callable) -> Callable:
+    """Record the arguments of a keyword-only `__init__` in `self.model_args`, as plain types.
+
+    They include the defaults; Asteroid builds the model again from them. The decorated
+    constructor raises a `TypeError` that lists the valid names for a positional or an unknown
+    argument.
+    """
+    names = list(inspect.signature(init).parameters)[1:]
+    defaults = {
+        name: parameter.default
+        for name, parameter in inspect.signature(init).parameters.items()
+        if parameter.default is not inspect.Parameter.empty
+    }
+
+    @functools.wraps(init)
+    def wrapper(self, *args, **kwargs):
+        unknown = [name for name in kwargs if name not in names]
+        if args or unknown:
+            wrong = f"unknown argument {unknown[0]!r}" if unknown else "positional arguments"
+            raise TypeError(f"{type(self).__name__}: {wrong}; by keyword only: {', '.join(names)}")
+        init(self, **kwargs)
+        self.model_args = {name: plain(value) for name, value in {**defaults, **kwargs}.items()}
+
+    return wrapper
+
+
+def plain(value: Any) -> Any:
+    """Convert tuples to lists and NumPy numbers and arrays to Python's, at every level.
+
+    Files that contain only such types load under `torch.load(weights_only=True)`.
+    """
+    if isinstance(value, (np.generic, np.ndarray)):
+        return value.tolist()
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    return value
+
+
+def check_choice(name: str, value: Any, choices: Iterable[Any]) -> None:
+    """Refuse a value that is not one of the choices.
+
+    Raises:
+        ValueError: with the name, the value and the choices.
+    """
+    choices = list(choices)
+    if value not in choices:
+        valid = ", ".join(repr(choice) for choice in choices)
+        raise ValueError(f"unknown {name} {value!r}; valid: {valid}")
+
+
+def check_positive(**values: int) -> None:
+    """Refuse values that are not whole numbers of at least 1.
+
+    Raises:
+        ValueError: with the name and the value.
+    """
+    for name, value in values.items():
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
+
+
+def check_sources(sources: Iterable[str]) -> tuple[str, ...]:
+    """Return the names of the sources as a tuple.
+
+    Raises:
+        ValueError: if there is no name, or a name is empty, not a string or repeated.
+    """
+    sources = (sources,) if isinstance(sources, str) else tuple(sources)
+    if not sources or not all(isinstance(name, str) and name for name in sources):
+        raise ValueError(f"sources must be one or more names, got {sources!r}")
+    if len(set(sources)) < len(sources):
+        raise ValueError(f"sources must differ from each other, got {sources!r}")
+    return sources

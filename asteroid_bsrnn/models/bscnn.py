@@ -19,7 +19,7 @@ from ..masknn import (
     MaskEstimator,
     ResidualDilatedConvs,
 )
-from .arguments import check_positive, check_sources, records_arguments
+from .base import check_positive, check_sources, records_arguments
 from .bsrnn import BandSplitMasker, BandSplitModel
 
 
@@ -30,26 +30,14 @@ class BSCNN(BandSplitModel):
     sources have 29.7 M parameters together, as in its table.
 
     Args:
-        sources: names of the estimated sources, in order.
-        bands: as in `BSRNN`.
-        feature_dim: number of features N of a band and frame.
-        n_repeats: number of dual-path blocks R.
         time_dilations: number of dilated convolutions along time; 0 omits the layer.
         time_kernel_size: their kernel size, odd.
         time_expansion: channels inside the time layer as a multiple of N.
         band_dilations: number of dilated convolutions along bands; 0 omits the layer.
         band_kernel_size: their kernel size, odd.
         band_expansion: channels inside the band layer as a multiple of N.
-        mask_expansion: hidden size of the mask estimator as a multiple of N.
-        attention_heads: heads of the full-band attention in every block; 0 means no attention.
-        attention_dim: features of its queries and keys, for each band and head.
-        last_source_as_residual: whether the last source is the mixture minus the others.
-        causal: whether no frame may depend on later ones, except within the STFT's window.
-        n_filters: size of the FFT.
-        kernel_size: length of the window; None means `n_filters`, which it must equal.
-        stride: hop in samples.
-        sample_rate: in hertz.
-        in_channels: number of channels; None means any number.
+
+        The other arguments are those of `BSRNN`.
 
     Shape:
         (B, C, L) -> (B, S, C, L)

@@ -28,8 +28,15 @@ from ..masknn import (
     ResidualRecurrent,
 )
 from ..masknn.tac import ACTIVATIONS
-from .arguments import check_choice, check_positive, check_sources, records_arguments
-from .base import SourceModel, as_mixture, at_least
+from .base import (
+    SourceModel,
+    as_mixture,
+    at_least,
+    check_choice,
+    check_positive,
+    check_sources,
+    records_arguments,
+)
 
 
 class BandSplitMasker(nn.Module):
@@ -135,13 +142,8 @@ class BandSplitModel(SourceModel):
     def apply_masks(self, tf_rep: torch.Tensor, est_masks: torch.Tensor) -> torch.Tensor:
         """Multiply a mixture by complex masks, in the precision of the mixture.
 
-        Args:
-            tf_rep: (B, C, 2F, T).
-            est_masks: (B, S, C, 2F, T), without the last source where it is the residual.
-                Overwritten on a CPU without gradients, to save memory.
-
-        Returns:
-            (B, S, C, 2F, T), the residual included.
+        Masks (B, S, C, 2F, T) are without the last source where it is the residual, which the
+        result includes. They are overwritten on a CPU without gradients, to save memory.
         """
         mixture = tf_rep.unsqueeze(1)
         if serves(est_masks):
@@ -160,9 +162,7 @@ class BandSplitModel(SourceModel):
     ) -> torch.Tensor:
         """Transform spectrograms back: (B, S, C, 2F, T) -> (B, S, C, L).
 
-        Args:
-            masked_tf_rep: (B, S, C, 2F, T).
-            length: number of samples; None means as many as the frames hold.
+        `length` None means as many samples as the frames hold.
         """
         if not serves(masked_tf_rep):
             return self.decoder(masked_tf_rep, length)

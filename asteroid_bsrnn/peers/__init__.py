@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..registration import register_models
-from .base import Peer
+from ..models import register_models
+from .networks import AsteroidPeer, OpenUnmixPeer, Peer, XUMXPeer
 from .spleeter import SpleeterPeer
-from .trainable import AsteroidPeer, OpenUnmixPeer, XUMXPeer
 
 __all__ = [
     "AsteroidPeer",

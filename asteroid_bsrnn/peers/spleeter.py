@@ -24,8 +24,8 @@ from tqdm import tqdm
 
 from ..errors import UserError
 from ..filterbank import FFTSTFTFB, Decoder, Encoder
-from ..models.arguments import records_arguments
-from .base import Peer
+from ..models.base import records_arguments
+from .networks import Peer
 
 SOURCES = ("vocals", "accompaniment")
 N_BINS = 1024
@@ -136,13 +136,10 @@ class SpleeterPeer(Peer):
         self.networks = nn.ModuleDict({source: UNet() for source in SOURCES})
 
     def estimate_shares(self, magnitudes: torch.Tensor) -> torch.Tensor:
-        """Return the share of the vocals in the mixture's power.
+        """Return the share of the vocals in the mixture's power, from 0 to 1, for its magnitudes.
 
-        Args:
-            magnitudes: (B, 2, N_BINS, T) of the mixture.
-
-        Returns:
-            (B, 2, N_BINS, T), from 0 to 1.
+        Shape:
+            (B, 2, N_BINS, T) -> (B, 2, N_BINS, T)
         """
         n_frames = magnitudes.shape[-1]
         filled = functional.pad(magnitudes, (0, -n_frames % N_FRAMES))

@@ -24,19 +24,14 @@ Network = Callable[[torch.Tensor], torch.Tensor]
 class Chunk(NamedTuple):
     """A part of a recording, in samples.
 
-    Attributes:
-        start: first sample; may be negative, as the recording counts as silent before its start.
-        stop: sample after the last; may lie after the end, where the recording counts as silent.
-        fade_in: number of samples over which the weight rises linearly from 0 to 1.
-        fade_out: number of samples over which the weight falls linearly from 1 to 0.
-        settled: position before which no later chunk has a sample.
+    It may reach beyond both ends of the recording, which counts as silent there.
     """
 
-    start: int
-    stop: int
-    fade_in: int
-    fade_out: int
-    settled: int
+    start: int  # first sample
+    stop: int  # sample after the last
+    fade_in: int  # samples over which the weight rises linearly from 0 to 1
+    fade_out: int  # samples over which the weight falls linearly from 1 to 0
+    settled: int  # position before which no later chunk has a sample
 
 
 class Whole:
@@ -129,13 +124,7 @@ Smaller = Callable[[Exception], tuple[Schedule, int] | None]
 def make_schedule(
     segment: float | None, overlap: float, hop: float | None, sample_rate: float
 ) -> Schedule:
-    """Return the schedule for a user's values.
-
-    Args:
-        segment: in seconds; None means the whole recording at once.
-        overlap: length of a cross-fade as a share of the segment.
-        hop: in seconds; if given, segments are averaged (overlap-add) instead of cross-faded.
-        sample_rate: in hertz.
+    """Return the schedule for a user's values, which are those of `Separator`.
 
     Raises:
         UserError: a value is out of its range.
@@ -313,16 +302,9 @@ def _separate_stream(
 def separate(
     network: Network, mixture: torch.Tensor, schedule: Schedule, *, batch_size: int = 1
 ) -> torch.Tensor:
-    """Separate a recording that is held in memory.
+    """Separate a recording (channels, time) that is held in memory: (sources, channels, time).
 
-    Args:
-        network: (batch, channels, time) -> (batch, sources, channels, time).
-        mixture: (channels, time), on any device.
-        schedule: division of the recording into chunks.
-        batch_size: number of chunks of equal length in a batch.
-
-    Returns:
-        (sources, channels, time)
+    Other arguments are those of `separate_blocks`.
     """
     blocks = separate_blocks(network, [mixture], schedule, batch_size=batch_size)
     return torch.cat(list(blocks), dim=-1)

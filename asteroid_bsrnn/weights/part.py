@@ -7,15 +7,18 @@ survives a crash.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ..files import write_json
 
 Span = tuple[int, int]
+
+RANGE_BYTES = 1 << 16  # smallest range of `RangedFile`: zipfile reads a directory in small steps
 
 
 class Spans:
@@ -159,3 +162,44 @@ class Part:
             self.close()
         self._journal.unlink(missing_ok=True)
         self.path.unlink(missing_ok=True)
+
+
+class RangedFile(io.RawIOBase):
+    """A file on a server, downloaded range by range as it is read.
+
+    Args:
+        part: what has arrived of the file.
+        fetch: called with a range whose missing bytes are to arrive in the part.
+        size: size of the file in bytes.
+    """
+
+    def __init__(self, part: Part, fetch: Callable[[int, int], None], size: int):
+        self._part, self._fetch, self._size, self._position = part, fetch, size, 0
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def seekable(self) -> bool:
+        """Return True."""
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Move to a position and return it."""
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
+        self._position = max(base + offset, 0)
+        return self._position
+
+    def readinto(self, buffer) -> int:
+        """Read into `buffer` and return the number of bytes read."""
+        stop = min(self._position + len(buffer), self._size)
+        if stop <= self._position:
+            return 0
+        first = self._position // RANGE_BYTES * RANGE_BYTES
+        last = min(-(-stop // RANGE_BYTES) * RANGE_BYTES, self._size)
+        if self._part.missing(first, last):
+            self._fetch(first, last)
+        block = self._part.read(self._position, stop - self._position)
+        buffer[: len(block)] = block
+        self._position += len(block)
+        return len(block)

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import torch
 
-from ..errors import UserError
+from ..errors import UserError, one_line
 from ..memory import one_thread, release_pages
 from ..models import BSCNN, BSRNN, BandSplitModel
 from . import checkpoint
@@ -52,18 +52,15 @@ _DILATED = {"n_dil_conv": "dilations", "ks": "kernel_size", "hs_fac": "expansion
 def build(
     state_dict: State, config: Mapping, sources: Sequence[str], *, mapped: bool = False
 ) -> BandSplitModel:
-    """Return this project's network with copies of the reference's weights.
+    """Return this project's network with copies of the reference's weights, in evaluation mode.
 
     Args:
         state_dict: parameters under the reference's names.
-        config: the reference's constructor arguments; a mapping in `time_layer` or `band_layer`
-            means BSCNN.
+        config: the reference's constructor arguments by name, such as `num_repeat`; a mapping
+            in `time_layer` or `band_layer` means BSCNN.
         sources: names of the estimated sources, in order (the reference's targets).
         mapped: whether the parameters are mapped from a file. Their memory is then released as
             soon as they are translated.
-
-    Returns:
-        A `BSRNN` or `BSCNN` in evaluation mode.
 
     Raises:
         UserError: the configuration has an unknown name, or the weights do not fit it.
@@ -85,19 +82,15 @@ def build(
             seen.last.clear()
         network.load_state_dict(own, assign=True)
     except (KeyError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"the weights do not fit their configuration: {reason}") from error
+        raise UserError(f"the weights do not fit their configuration: {one_line(error)}") from error
     return network.eval()
 
 
 def load(path: str | os.PathLike) -> BandSplitModel:
     """Return the network of a checkpoint of the reference's code, with copies of its weights.
 
-    Args:
-        path: a Lightning checkpoint, or a dict of `state_dict`, `config` and `targets`.
-
-    Returns:
-        A `BSRNN` or `BSCNN` in evaluation mode; its sources are the checkpoint's own targets.
+    The checkpoint is Lightning's, or a dict of `state_dict`, `config` and `targets`, which become
+    the sources of the network.
 
     Raises:
         UserError: the file cannot be read safely or converted.
@@ -123,14 +116,9 @@ def load(path: str | os.PathLike) -> BandSplitModel:
 
 
 def translate(state: State, network: BandSplitModel) -> dict[str, torch.Tensor]:
-    """Return the reference's parameters under the names and in the shapes of `network`.
+    """Return the reference's parameters as the state dict of a network of the same configuration.
 
-    Args:
-        state: parameters under the reference's names.
-        network: a network of the same configuration.
-
-    Returns:
-        The state dict of `network`; differentiable with respect to `state`.
+    The result is differentiable with respect to `state`.
 
     Raises:
         KeyError: a parameter is missing.

@@ -24,18 +24,11 @@ BAG_SUFFIXES = (".yml", ".yaml")
 
 @dataclass(frozen=True)
 class Member:
-    """A checkpoint in a published archive.
+    """A checkpoint in a published archive."""
 
-    Attributes:
-        file: name in the archive, without folders.
-        sources: names of the sources that it estimates, in any order; the checkpoint itself states
-            the order.
-        parameters: number of trainable parameters of its network.
-    """
-
-    file: str
-    sources: tuple[str, ...]
-    parameters: int
+    file: str  # its name in the archive, without folders
+    sources: tuple[str, ...]  # in any order; the checkpoint itself states the order
+    parameters: int  # trainable ones of its network
 
     @property
     def converted(self) -> str:
@@ -45,20 +38,12 @@ class Member:
 
 @dataclass(frozen=True)
 class Archive:
-    """A zip file of checkpoints of the replication study's code.
-
-    Attributes:
-        file: name of the archive.
-        urls: mirrors, in order.
-        bytes: size of the archive.
-        checksum: algorithm and digits, such as "md5:0d1e...".
-        members: the checkpoints in it.
-    """
+    """A zip file of checkpoints of the replication study's code."""
 
     file: str
-    urls: tuple[str, ...]
+    urls: tuple[str, ...]  # mirrors, in order
     bytes: int
-    checksum: str
+    checksum: str  # algorithm and digits, such as "md5:0d1e..."
     members: tuple[Member, ...]
 
 
@@ -113,11 +98,6 @@ class Pretrained:
         if self.archive is not None:
             return tuple(member.converted for member in self.archive.members)
         return (self.file or f"{self.name}.pth",)
-
-    @property
-    def terms(self) -> str:
-        """Licence and training data, as part of a sentence."""
-        return f"licence: {self.licence}; trained on {self.training_data}"
 
 
 def registry() -> dict[str, Pretrained]:

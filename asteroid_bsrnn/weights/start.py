@@ -24,12 +24,12 @@ def start_from(network: BandSplitModel, published: SourceModel) -> str:
     Weights of the same sources must fit as a whole. If the last source of the network is the
     residual, the mask of that source is left out. Of weights of other sources, the dual-path blocks
     must fit and are kept; so are the band split and the masks of sources of the same name where
-    the bands are the same. Everything else keeps the random weights that it has.
+    the bands are the same. Everything else keeps the random weights that it has. Of several
+    networks, that of the same source is taken, or else one with the same bands.
 
     Args:
         network: the network to train.
-        published: the network with the weights. If it has a network for each source, that of the
-            same source is taken, or else one with the same bands.
+        published: the network with the weights.
 
     Returns:
         What was kept and what starts anew, as a phrase.
@@ -94,14 +94,15 @@ def _load_what_fits(network: BandSplitModel, published: BandSplitModel) -> str:
     # A block that only the weights have would be left out.
     if any(name.startswith(_BLOCKS) and name not in own for name in given):
         raise _another_network()
-    masks = _common_masks(network, published) if same_bands else {}
-    for here, there in masks.values():
+    masks = [source for source in _masked(network) if same_bands and source in _masked(published)]
+    for source in masks:
+        here, there = _masked(network).index(source), _masked(published).index(source)
         for name in [name for name in own if name.startswith(_MASKS)]:
             if name not in given or given[name][:, there].shape != own[name][:, here].shape:
                 raise _another_network()
             kept.setdefault(name, own[name].clone())[:, here] = given[name][:, there]
     network.load_state_dict({**own, **kept})
-    return _what_was_kept(network, published, same_bands, list(masks))
+    return _what_was_kept(network, published, same_bands, masks)
 
 
 def _what_was_kept(
@@ -115,12 +116,6 @@ def _what_was_kept(
         new.insert(0, "what depends on the bands, which differ")
     text = f"of the weights of {', '.join(published.sources)}, {', '.join(kept)} are kept"
     return f"{text}; new: {', '.join(new)}" if new else text
-
-
-def _common_masks(network: BandSplitModel, published: BandSplitModel) -> dict[str, tuple[int, int]]:
-    """Return the places of the masks of the sources that both networks mask."""
-    here, there = _masked(network), _masked(published)
-    return {source: (here.index(source), there.index(source)) for source in here if source in there}
 
 
 def _masked(network: BandSplitModel) -> list[str]:

@@ -1,4 +1,4 @@
-"""Networks of other projects that can be trained: Asteroid's, CrossNet-Open-Unmix, Open-Unmix.
+"""Peers: Asteroid's networks, CrossNet-Open-Unmix and Open-Unmix with this project's interface.
 
 Asteroid's time-domain networks are for single-channel speech and are applied to each channel of
 music. Asteroid 0.7 contains CrossNet-Open-Unmix (arXiv 2010.04228) under another name but does not
@@ -21,9 +21,65 @@ from torch import nn
 from ..bands import SOURCES
 from ..errors import UserError
 from ..filterbank import FFTSTFTFB, Decoder, Encoder
-from ..models.arguments import check_choice, check_positive, records_arguments
-from ..models.base import at_least
-from .base import Peer
+from ..models import SourceModel
+from ..models.base import (
+    as_mixture,
+    at_least,
+    check_choice,
+    check_positive,
+    like_input,
+    records_arguments,
+)
+
+
+class Peer(SourceModel):
+    """A peer: (batch, channels, time) -> (batch, sources, channels, time).
+
+    The `encoder` of every peer is the STFT of BSRNN's base model (2048 samples, hop 512), so that a
+    training loss in the STFT domain is the same for all peers and BSRNN.
+
+    Args:
+        sources: names of the estimated sources, in order.
+        sample_rate: in hertz.
+        in_channels: number of channels that the network needs; None for any number.
+        shortest: number of samples that the network needs; shorter mixtures are padded with zeros,
+            and their estimates are cropped.
+    """
+
+    def __init__(
+        self, sources: Sequence[str], sample_rate: float, in_channels: int | None, shortest: int
+    ):
+        super().__init__(sources, sample_rate, in_channels)
+        filterbank = FFTSTFTFB(2048, 2048, 512, sample_rate=sample_rate)
+        self.encoder = Encoder(filterbank, as_conv1d=False)
+        self.shortest = shortest
+
+    def estimate(self, mixture: torch.Tensor) -> torch.Tensor:
+        """Return the sources (B, S, C, L) of a mixture (B, C, L)."""
+        raise NotImplementedError
+
+    def fit_input(self, mixtures: Iterable[torch.Tensor]) -> None:
+        """Set statistics of the input before training; does nothing for most networks.
+
+        Args:
+            mixtures: tensors (batch, channels, time), as in training.
+        """
+
+    def forward(self, wav: torch.Tensor) -> torch.Tensor:
+        """Estimate the sources of a mixture; shapes and errors as in `SourceModel`."""
+        return like_input(self._estimates(wav).to(wav.dtype), wav)
+
+    def forward_with_spectrogram(self, wav: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the estimates and their spectrograms, for losses on both."""
+        estimates = self._estimates(wav)
+        shortest = self.encoder.filterbank.n_filters // 2 + 1
+        return estimates, self.encoder(at_least(estimates, shortest))
+
+    def _estimates(self, wav: torch.Tensor) -> torch.Tensor:
+        mixture = as_mixture(wav, self.in_channels)
+        estimates = self.estimate(at_least(mixture, self.shortest))
+        return estimates[..., : mixture.shape[-1]]
+
 
 # Asteroid's own arguments, adapted to 44.1 kHz. At 8 kHz, for which these networks were designed, a
 # filter is 2 ms long and the hop is 1 ms. At 44.1 kHz that would be 88 and 44 samples. 64 and 32,
@@ -140,7 +196,9 @@ class SpectrogramPeer(Peer):
         self.analysis = Encoder(filterbank, as_conv1d=False)
         self.synthesis = Decoder(filterbank)
         shared = {"hidden_size": hidden_size, "nb_layers": n_layers, "nb_channels": in_channels}
-        shared["max_bin"] = _bins_below(bandwidth, n_filters, sample_rate)
+        shared["max_bin"] = n_bins = n_filters // 2 + 1
+        if bandwidth is not None:
+            shared["max_bin"] = max(1, min(n_bins, int(bandwidth * n_filters / sample_rate) + 1))
         self._add_network(filterbank, bidirectional, shared)
 
     def _add_network(
@@ -185,14 +243,6 @@ class SpectrogramPeer(Peer):
         # Almost silent bins must not be amplified without limit.
         deviation = deviation.clamp_min(1e-4 * float(deviation.max()) or 1.0)
         self.set_statistics(mean.float(), deviation.float())
-
-
-def _bins_below(bandwidth: float | None, n_filters: int, sample_rate: float) -> int:
-    """Return the number of bins of an STFT up to a frequency in hertz; None means all."""
-    n_bins = n_filters // 2 + 1
-    if bandwidth is None:
-        return n_bins
-    return max(1, min(n_bins, int(bandwidth * n_filters / sample_rate) + 1))
 
 
 class XUMXPeer(SpectrogramPeer):
@@ -248,11 +298,16 @@ class OpenUnmixPeer(SpectrogramPeer):
     def _add_network(
         self, filterbank: FFTSTFTFB, bidirectional: bool, shared: Mapping[str, Any]
     ) -> None:
-        network_class = _import_open_unmix()
+        try:
+            from openunmix.model import OpenUnmix
+        except ImportError as error:
+            raise UserError(
+                f"openunmix cannot be imported ({error}); run 'pip install asteroid-bsrnn[compare]'"
+            ) from error
         n_bins = filterbank.n_filters // 2 + 1
         self.networks = nn.ModuleDict(
             {
-                source: network_class(nb_bins=n_bins, unidirectional=not bidirectional, **shared)
+                source: OpenUnmix(nb_bins=n_bins, unidirectional=not bidirectional, **shared)
                 for source in self.sources
             }
         )
@@ -266,13 +321,3 @@ class OpenUnmixPeer(SpectrogramPeer):
         for network in self.networks.values():
             network.input_mean.data.copy_(-mean[: network.nb_bins])
             network.input_scale.data.copy_(1 / deviation[: network.nb_bins])
-
-
-def _import_open_unmix() -> type[nn.Module]:
-    try:
-        from openunmix.model import OpenUnmix
-    except ImportError as error:
-        raise UserError(
-            f"openunmix cannot be imported ({error}); run 'pip install asteroid-bsrnn[compare]'"
-        ) from error
-    return OpenUnmix

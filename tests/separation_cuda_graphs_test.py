@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from asteroid_bsrnn import BSRNN, Separator
-from asteroid_bsrnn.kernels import cuda_graphs
-from asteroid_bsrnn.kernels.cuda_graphs import MOST_GRAPHS, GraphedCall
+from asteroid_bsrnn.separation import device
+from asteroid_bsrnn.separation.device import MOST_GRAPHS, GraphedCall
 
 
 class Doubler(nn.Module):
@@ -38,8 +38,8 @@ def recorded(monkeypatch):
         shapes.append(tuple(x.shape))
         return lambda x: 2 * x
 
-    monkeypatch.setattr(cuda_graphs, "can_record", lambda x: not torch.is_grad_enabled())
-    monkeypatch.setattr(cuda_graphs, "record", record)
+    monkeypatch.setattr(device, "can_record", lambda x: not torch.is_grad_enabled())
+    monkeypatch.setattr(device, "record", record)
     return shapes
 
 
@@ -92,7 +92,7 @@ def test_a_recording_that_fails_warns_once_and_the_plain_call_serves(recorded, m
     def fail(function, x):
         raise RuntimeError("operation not permitted when stream is capturing\nand more")
 
-    monkeypatch.setattr(cuda_graphs, "record", fail)
+    monkeypatch.setattr(device, "record", fail)
     module = Doubler()
     graphs = GraphedCall(module, "double")
     call(graphs, module, 3)
@@ -134,8 +134,8 @@ def test_a_separator_replays_all_but_the_last_chunks(network, monkeypatch):
         recorded.append(tuple(x.shape))
         return lambda x: function(x).clone()
 
-    monkeypatch.setattr(cuda_graphs, "can_record", lambda x: True)
-    monkeypatch.setattr(cuda_graphs, "record", record)
+    monkeypatch.setattr(device, "can_record", lambda x: True)
+    monkeypatch.setattr(device, "record", record)
     x = torch.randn(2, 2 * 44100)
     options = {"segment": 0.25, "device": "cpu", "batch_size": 2}
     separator = Separator(network, **options)
