@@ -7,12 +7,11 @@ import pytest
 
 from openstems.composer import compose
 from openstems.composer.bass import COMPUTED, FIGURES, FIGURES_12
-from openstems.composer.drums import FILLS
+from openstems.composer.comping import KINDS
+from openstems.composer.drums import DRUMS, FILLS, GROOVES, LEVELS
 from openstems.composer.form import plan
 from openstems.composer.grid import Grid, Meter
-from openstems.composer.grooves import DRUMS, GROOVES, LEVELS
 from openstems.composer.harmony import CLOSES, LOOPS, MOVES, ladder, parse, voicing
-from openstems.composer.patterns import KINDS
 from openstems.composer.styles import STYLES
 from openstems.music import CHORD_INTERVALS, ROLES, SECTION_NAMES
 from openstems.randomness import generator
@@ -221,15 +220,15 @@ def test_wrong_lengths_and_styles_are_refused():
 
 def test_tables_are_well_formed():
     assert len(GROOVES) >= 20 and len(FIGURES) >= 10 and len(KINDS) >= 8
-    for groove in GROOVES.values():
+    for name, groove in GROOVES.items():
         for drum, text in groove.lines.items():
-            assert drum in DRUMS and set(text) <= {*LEVELS, "."}, groove.name
-            assert len(text) % groove.steps == 0, (groove.name, drum)
+            assert drum in DRUMS and set(text) <= {*LEVELS, "."}, name
+            assert len(text) % groove.steps == 0, (name, drum)
     assert all(len(text) == 16 for text in FIGURES.values())
     assert all(len(text) == 12 for text in FIGURES_12.values())
     for name, kind in KINDS.items():
-        assert all(len(text) == 16 for text in kind.rhythms), name
-        assert all(len(text) == 12 for text in kind.rhythms_12), name
+        assert all(len(text) == 16 for text in kind.rhythms.split()), name
+        assert all(len(text) == 12 for text in kind.rhythms_12.split()), name
         assert kind.style == "riff" or kind.rhythms and kind.rhythms_12, name
     for name, style in STYLES.items():
         steps = style.meter.steps_per_bar

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from .. import tables
 from ..music import CHORD_INTERVALS
 from .form import SectionPlan
 from .grid import Event, Meter, pick
@@ -14,52 +15,9 @@ from .harmony import SCALES, ChordSpan, span_at
 LOWEST, HIGHEST = 28, 46
 """Range of the bass, E1 to B flat 2; octaves above a high root may exceed it by a few steps."""
 
-FIGURES = {
-    "whole": "1---------------",
-    "tied": "=---------------",
-    "halves": "1-------1-----a-",
-    "eighths": "1-1-1-1-1-1-1-1-",
-    "eighths_short": "1.1.1.1.1.1.1.1.",
-    "eighths_climb": "1-1-1-1-1-1-3-5-",
-    "quarters": "1---1---1---1---",
-    "root_fifth": "1-----1-v-----a-",
-    "country": "1---v---1---v-a-",
-    "octaves": "1-8-1-8-1-8-1-8-",
-    "disco": "1.8.1.8.1.8.185.",
-    "off_beats": "..1-..1-..1-..18",
-    "syncopated": "1--1--1-1--1--a-",
-    "tresillo": "1--1--5-1--1--5-",
-    "push": "1-----.11---5-71",
-    "motown": "1--1.5-61--1.5a-",
-    "funk": "1..1..8.x1..5.7.",
-    "slap": "1.x8..1.x.8x1.a.",
-    "funk_sparse": "1-...x.1..8.x.7.",
-    "dub": "1-....1-5-..3-..",
-    "reggae": "..1-3-5-..1-5-3-",
-    "arpeggio": "1-3-5-8-5-3-1-5-",
-    "boogie": "1-1-3-3-5-5-6-6-",
-    "boogie_climb": "1-3-5-6-7-6-5-3-",
-    "pedal": "p-p-p-p-p-p-p-p-",
-    "gallop": "1-111-111-111-11",
-    "sixteenths": "1111111111111111",
-    "bossa": "1----.5-5----.1-",
-    "slides": "1---------.1--s-",
-    "low_lines": "1-----3-5---7-5-",
-}
-"""A character for each sixteenth: degree of the chord (8 the octave, v the fifth below, p the key's
-tonic), "a" a step that leads to the next chord, "s" a slide into it, "x" a dead note, "-" hold,
-"=" hold from the bar before where its chord goes on, else the root."""
-
-FIGURES_12 = {
-    "whole": "1-----------",
-    "six_root_fifth": "1-----5---a-",
-    "six_push": "1---1-5---1-",
-    "six_eighths": "1-1-1-1-1-1-",
-    "six_arpeggio": "1-3-5-8-5-3-",
-    "waltz": "1-------5---",
-    "waltz_climb": "1---3---5-a-",
-}
-"""The same for bars of twelve sixteenths."""
+_TABLE = tables.load(__file__, "patterns.yml")
+FIGURES, FIGURES_12 = _TABLE["figures"], _TABLE["figures_12"]
+"""Figures for bars of 16 and of 12 sixteenths, a character for each."""
 
 COMPUTED = ("kick", "kick_long", "walking")
 """Figures that are computed from the drums or the chords."""

@@ -3,15 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
+from .. import tables
 from ..music import CHORD_INTERVALS
 from .form import SectionPlan
 from .grid import Event, Meter, pick
 from .harmony import ChordSpan, span_at, voicing
-from .patterns import KINDS
 
+
+@dataclass(frozen=True)
+class Kind:
+    """Kind of accompaniment, as described in patterns.yml.
+
+    Args:
+        style: "block", "strum", "power", "order", "top" or "riff".
+        low: lowest pitch.
+        high: highest pitch.
+        voices: number of tones in a chord.
+        rhythms: texts for bars of 16 sixteenths, separated by spaces.
+        rhythms_12: the same for bars of 12.
+        velocity: velocity of a plain stroke.
+    """
+
+    style: str
+    low: int
+    high: int
+    voices: int
+    rhythms: str
+    rhythms_12: str
+    velocity: int
+
+
+KINDS = {
+    name: Kind(*cells) for name, cells in tables.load(__file__, "patterns.yml")["kinds"].items()
+}
+"""Kinds of accompaniment by name."""
 _RIFF_SHAPES = {"minor": (0, 0, 0, 3, 5, 7, 10, 12), "major": (0, 0, 0, 2, 4, 7, 9, 12)}
 
 
@@ -41,7 +70,7 @@ class Comping:
     """Accompaniment by one player.
 
     Args:
-        kind: name in `patterns.KINDS`.
+        kind: name in `KINDS`.
         spans: the chords of the song.
         meter: the metre.
         tempo: beats per minute.
@@ -65,7 +94,8 @@ class Comping:
         self._octave = octave
         # Delay between two strings of a strum, in beats.
         self._spread = float(rng.uniform(0.006, 0.018)) * tempo / 60
-        rhythms = self.kind.rhythms if meter.steps_per_bar == 16 else self.kind.rhythms_12
+        texts = self.kind.rhythms if meter.steps_per_bar == 16 else self.kind.rhythms_12
+        rhythms = texts.split()
         self._texts = {loud: pick(rng, rhythms) if rhythms else "" for loud in (False, True)}
         self._riff = riff_figure(meter, rng)
         self._moves = rng.random() < 0.75

@@ -7,10 +7,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .. import tables
 from .form import SectionPlan
 from .grid import Event, Meter, pick
-from .grooves import DRUMS, GROOVES, LEVELS, Groove
 
+DRUMS = {
+    "kick": 36, "rim": 37, "snare": 38, "clap": 39, "floor": 41, "hat": 42, "low": 45, "pedal": 44,
+    "open": 46, "mid": 47, "crash": 49, "high": 50, "ride": 51, "china": 52, "bell": 53,
+    "tambourine": 54, "splash": 55, "cowbell": 56, "crash2": 57, "conga_high": 63, "conga_low": 64,
+    "shaker": 70, "claves": 75,
+}  # fmt: skip
+"""General MIDI percussion pitches by name."""
+LEVELS = {"X": 116, "x": 98, "o": 74, "g": 40, "r": 78}
 _ACCENTS = {0: 1.0, 2: 0.9}
 _CYMBALS = ("hat", "ride", "open", "shaker", "bell", "china", "crash")
 
@@ -26,6 +34,36 @@ FILLS = {
     "stop": ("snare snare snare snare", "x... ...x"),
 }
 """Fills: the drum of each quarter of the fill, and the rhythm of each of its beats."""
+
+
+@dataclass(frozen=True)
+class Groove:
+    """Drum pattern, as described in patterns.yml.
+
+    Args:
+        steps: sixteenth notes per bar: 16 for 4/4, 12 for 3/4 and 6/8.
+        lines: pattern of each instrument of `DRUMS`.
+    """
+
+    steps: int
+    lines: Mapping[str, str]
+
+    @property
+    def kicks(self) -> tuple[int, ...]:
+        """Return the steps of the first bar on which the kick sounds."""
+        line = self.lines.get("kick", "")[: self.steps]
+        return tuple(step for step, mark in enumerate(line) if mark != ".")
+
+
+def _groove(lines: dict[str, str], steps: int = 16) -> Groove:
+    return Groove(steps, {drum: text.replace(" ", "") for drum, text in lines.items()})
+
+
+GROOVES = {
+    name: _groove(lines, lines.pop("steps", 16))
+    for name, lines in tables.load(__file__, "patterns.yml")["grooves"].items()
+}
+"""All grooves by name."""
 
 
 @dataclass(frozen=True)

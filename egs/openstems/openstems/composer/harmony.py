@@ -9,114 +9,17 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .. import tables
 from ..music import CHORD_INTERVALS
 from .grid import pick, weighted
 
 SCALES = {"major": (0, 2, 4, 5, 7, 9, 11), "minor": (0, 2, 3, 5, 7, 8, 10)}
 
-LOOPS = {
-    "major": (
-        "I V vi IV",
-        "vi IV I V",
-        "I vi IV V",
-        "I IV vi V",
-        "IV I V vi",
-        "I iii IV V",
-        "I IV I V",
-        "I V IV IV",
-        "ii V I vi",
-        "I bVII IV I",
-        "I V ii IV",
-        "I ii IV V",
-        "I I IV iv",
-        "I III7 vi IV",
-        "IV V iii vi",
-        "I vi ii V",
-        "vi V IV V",
-        "I V bVII IV",
-        "I II7 IV I",
-        "IV iv I VI7",
-    ),
-    "minor": (
-        "i bVI bIII bVII",
-        "i bVII bVI bVII",
-        "i iv bVII bIII",
-        "i bVI iv V",
-        "i iv i V7",
-        "i bVII bVI V7",
-        "i i iv V",
-        "i bIII bVII IV",
-        "i IV i IV",
-        "i v bVI bVII",
-        "bVI bVII i i",
-        "i bVI bVII i",
-        "iv bVII bIII bVI",
-        "i bIII iv bVI",
-    ),
-    "riff": (
-        "i i bVI bVII",
-        "i i i bVII",
-        "i bII i bVII",
-        "i i bIII bII",
-        "i bVII i bIII",
-        "i i iv bIII",
-    ),
-    "vamp major": ("I7 IV7", "I7 I7 bVII7 IV7", "I7 I7 IV7 IV7", "ii7 V7", "I IV7"),
-    "vamp minor": ("i7 IV7", "i7 i7 IV7 IV7", "i7 i7", "i7 iv7", "i7 i7 bVI7 V7", "i7 bVII"),
-    "jazz major": (
-        "ii7 V7 Imaj7 vi7",
-        "Imaj7 VI7 ii7 V7",
-        "Imaj7 Imaj7 II7 II7 ii7 V7 Imaj7 V7",
-        "iii7 VI7 ii7 V7",
-        "Imaj7 iv7 Imaj7 V7",
-        "Imaj7 IVmaj7 iii7 vi7 ii7 V7 Imaj7 Imaj7",
-    ),
-    "jazz minor": (
-        "i7 iv7 iimin7b5 V7",
-        "i7 bVImaj7 iimin7b5 V7",
-        "iv7 bVII7 bIIImaj7 bVImaj7 iimin7b5 V7 i7 i7",
-        "i7 i7 iv7 iv7 iimin7b5 V7 i7 V7",
-    ),
-    "blues major": (
-        "I7 I7 I7 I7 IV7 IV7 I7 I7 V7 IV7 I7 V7",
-        "I7 IV7 I7 I7 IV7 IV7 I7 VI7 ii7 V7 I7 V7",
-    ),
-    "blues minor": ("i7 i7 i7 i7 iv7 iv7 i7 i7 bVI7 V7 i7 V7",),
-}
-"""Common progressions, one chord per bar; some kinds belong to certain styles."""
-
-MOVES = {
-    "major": {
-        "I": {"IV": 4, "V": 4, "vi": 4, "ii": 2, "iii": 1.5, "bVII": 0.7, "III7": 0.5, "I": 1},
-        "ii": {"V": 5, "IV": 1, "vi": 1, "II7": 0.4},
-        "iii": {"vi": 4, "IV": 3},
-        "IV": {"I": 3, "V": 4, "ii": 1, "iv": 0.7, "vi": 1, "bVII": 0.4},
-        "V": {"I": 4, "vi": 3, "IV": 2},
-        "vi": {"IV": 4, "ii": 2, "V": 2, "iii": 0.6, "bVI": 0.3},
-        "iv": {"I": 4, "V": 1},
-        "bVII": {"IV": 3, "I": 2, "V": 1},
-        "bVI": {"bVII": 3, "V": 1},
-        "III7": {"vi": 5, "IV": 1},
-        "II7": {"V": 5},
-    },
-    "minor": {
-        "i": {"bVI": 4, "bVII": 4, "iv": 4, "bIII": 2, "v": 1, "V": 1, "IV": 0.6, "bII": 0.3},
-        "bIII": {"bVII": 4, "bVI": 3, "iv": 2},
-        "iv": {"i": 2, "V": 3, "bVII": 3, "bVI": 1},
-        "IV": {"i": 3, "bVII": 2},
-        "v": {"bVI": 3, "i": 2, "iv": 1},
-        "V": {"i": 5, "bVI": 2},
-        "bVI": {"bVII": 4, "bIII": 2, "V": 2, "iv": 1, "i": 1},
-        "bVII": {"i": 3, "bVI": 2, "bIII": 3},
-        "bII": {"V": 2, "i": 2},
-    },
-}
-"""Weights of the successors of each chord; borrowed chords and secondary dominants are rare."""
-
-HALF_CADENCES = {
-    "major": ("IV V", "ii V", "V", "Vsus4 V", "IV bVII", "II7 V7", "iv V"),
-    "minor": ("iv V", "bVI V7", "V7", "bVII", "bVI bVII", "Vsus4 V"),
-}
+_TABLE = tables.load(__file__, "harmony.yml")
+LOOPS: dict[str, list[str]] = _TABLE["loops"]
+"""Common progressions by kind, one chord per bar."""
+MOVES: dict[str, dict[str, dict[str, float]]] = _TABLE["moves"]
+"""Weights of the successors of each chord by mode."""
 CLOSES = {"major": "I", "minor": "i"}
 
 _DEGREES = {"i": 0, "ii": 2, "iii": 4, "iv": 5, "v": 7, "vi": 9, "vii": 11}
@@ -184,7 +87,7 @@ def progression(
         table = [[symbol] for symbol in phrase]
     table = [table[bar % len(table)] for bar in range(bars)]
     if kind == "pop" and closing == "open" and bars >= 4:
-        table[-1] = pick(rng, HALF_CADENCES[mode]).split()
+        table[-1] = pick(rng, _TABLE["half_cadences"][mode]).split()
     elif closing == "closed":
         table[-1] = [CLOSES[mode]]
     return table

@@ -1,7 +1,7 @@
 """Packages that songs are made from: their licences, and how to download them."""
 
-from .available import CATALOGUE, Materials, default_directory, find
-from .material import CLIENTS, DEFAULT_CLIENTS, KINDS, PROFILES, Item, Material
+from .available import Materials, default_directory, find
+from .material import CATALOGUE, CLIENTS, DEFAULT_CLIENTS, KINDS, PROFILES, Item, Material
 
 __all__ = [
     "CATALOGUE",

@@ -1,4 +1,4 @@
-"""The catalogue of materials, those that a build may use, and their places."""
+"""Materials that a build may use, and their places."""
 
 from __future__ import annotations
 
@@ -9,18 +9,10 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 
 from ..errors import UserError
-from .clean import CLEAN, RECORDED
-from .full import FULL
-from .material import CLIENTS, DEFAULT_CLIENTS, KINDS, PROFILES, Material
-from .whole_songs import WHOLE_SONGS
+from .material import CATALOGUE, CLIENTS, DEFAULT_CLIENTS, KINDS, PROFILES, Material
 
-CATALOGUE = MappingProxyType(
-    {material.name: material for material in (*CLEAN, *FULL, *RECORDED, *WHOLE_SONGS)}
-)
-"""All materials by name."""
 STAMP = ".openstems.json"
 """File in the folder of each downloaded material, with package, client and version."""
 
@@ -47,12 +39,6 @@ def default_directory() -> Path:
     return base / "openstems"
 
 
-def default_recordings() -> Path | None:
-    """Return `$OPENSTEMS_RECORDINGS`, or None."""
-    named = os.environ.get("OPENSTEMS_RECORDINGS")
-    return Path(named) if named else None
-
-
 @dataclass(frozen=True)
 class Materials:
     """Materials that a build may use, determined by the settings alone.
@@ -63,7 +49,7 @@ class Materials:
         directory: folder with a folder for each material of npm, apt and git.
         without: names of materials to leave out.
         recordings: folder with copies of materials of git, each in a folder of its name, which are
-            used instead of downloads. None means `default_recordings()`.
+            used instead of downloads; by default `$OPENSTEMS_RECORDINGS`, or none.
         kinds: kinds to use: "parts", "songs".
 
     Raises:
@@ -81,15 +67,12 @@ class Materials:
     def __post_init__(self):
         if self.profile not in PROFILES:
             raise UserError(f"profile must be {' or '.join(PROFILES)}, got {self.profile!r}")
-        for client in self.clients:
-            if client not in CLIENTS:
-                raise UserError(f"clients must be among {', '.join(CLIENTS)}, got {client!r}")
-        for kind in self.kinds:
-            if kind not in KINDS:
-                raise UserError(f"kinds must be among {', '.join(KINDS)}, got {kind!r}")
+        for field, valid in (("clients", CLIENTS), ("kinds", KINDS)):
+            for name in set(getattr(self, field)) - set(valid):
+                raise UserError(f"{field} must be among {', '.join(valid)}, got {name!r}")
         for name in self.without:
             find(name)
-        recordings = self.recordings or default_recordings()
+        recordings = self.recordings or os.environ.get("OPENSTEMS_RECORDINGS") or None
         if recordings is not None:
             recordings = Path(recordings).expanduser().absolute()
             if not recordings.is_dir():
@@ -114,10 +97,6 @@ class Materials:
             and material.name not in self.without
         )
 
-    def __contains__(self, name: object) -> bool:
-        """Return whether a build may use the material of this name."""
-        return name in self.names
-
     def path(self, name: str) -> Path:
         """Return the folder of a material.
 
@@ -127,7 +106,7 @@ class Materials:
         Raises:
             UserError: if the build may not use it, or it is missing.
         """
-        if name not in self:
+        if name not in self.names:
             raise UserError(
                 f"{name}: not among the materials of this build ({', '.join(self.names)})"
             )

@@ -43,7 +43,7 @@ def apt(material: Material, work: Path, unpacked: Path, report: Callable[[str], 
         if own_lists:
             raise
         # The package lists of the system are missing or old, and only root may update them.
-        # report("    the system's package lists are of no use: downloading own lists")
+        report("    the system's package lists are of no use: downloading own lists")
         own_lists = _own_lists(lists)
         _run(material, ["apt-get", *own_lists, "update"], work)
         (lists / "ready").touch()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import shutil
 import tempfile
@@ -57,16 +56,6 @@ def fetch(materials: Materials, report: Report) -> None:
     report(f"all {n_materials} materials are there; what was fetched is in {materials.directory}")
 
 
-def checksum(folder: Path) -> str:
-    """Return the SHA-256 of the names and contents of all files of a folder except the stamp."""
-    digest = hashlib.sha256()
-    files = (path for path in folder.rglob("*") if path.is_file() and path.name != STAMP)
-    for name, path in sorted((path.relative_to(folder).as_posix(), path) for path in files):
-        content = hashlib.sha256(path.read_bytes()).hexdigest()
-        digest.update(f"{content}  {name}\n".encode())
-    return digest.hexdigest()
-
-
 def _clear_leftovers(directory: Path) -> None:
     """Delete what killed runs left; recent folders may belong to a running one."""
     for part in directory.glob(f"{_PART}*"):
@@ -108,8 +97,6 @@ def _fetch_one(material: Material, materials: Materials, report: Report) -> None
                     f" --without {material.name}"
                 )
             stamp = {"client": material.client, "package": material.package, "version": version}
-            if material.client == "git":
-                stamp["sha256"] = _checked(material, unpacked)
             (unpacked / STAMP).write_text(json.dumps(stamp, indent=2) + "\n", encoding="utf-8")
             _put(unpacked, directory / material.name, Path(part) / "old")
     except OSError as error:
@@ -122,17 +109,6 @@ def _fetch_one(material: Material, materials: Materials, report: Report) -> None
             f"{directory}: {material.name} cannot be written ({error.strerror}); choose another"
             " folder with --materials"
         ) from None
-
-
-def _checked(material: Material, unpacked: Path) -> str:
-    """Return the checksum of the download, and compare it with the catalogue's."""
-    found = checksum(unpacked)
-    if material.sha256 not in ("", found):
-        raise UserError(
-            f"{material.name}: its files have the SHA-256 {found}, not {material.sha256}; leave it"
-            f" out with --without {material.name}"
-        )
-    return found
 
 
 def _put(unpacked: Path, target: Path, old: Path) -> None:

@@ -1,9 +1,14 @@
-"""Entries of the catalogue of materials."""
+"""Catalogue of materials: packages that songs are made from; the table is catalogue.yml."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from .. import tables
 
 PROFILES = ("clean", "full")
 CLIENTS = ("pip", "npm", "apt", "git")
@@ -50,17 +55,15 @@ class Material:
         name: unique name, used in the manifest too.
         client: client that downloads it: "pip", "npm", "apt" or "git".
         package: name of the package for the client; for git, the address.
-        version: exact version for npm and pip; for git a full or abbreviated commit; for apt the
-            tested version, although the distribution's is used.
+        version: exact version for npm and pip; for git a full or abbreviated commit, which is a
+            checksum of the files; for apt the tested version, although the distribution's is used.
         holds: description in a few words.
         items: used parts.
         licence_files: relative to the material's folder.
+        megabytes: size of the download.
         also: further packages of the client that are unpacked into the same folder.
         module: for pip, name of the Python module.
-        megabytes: size of the download.
         archives: zip archives in it, each unpacked into a folder of its name without the suffix.
-        sha256: for git, checksum of the files by `fetch.checksum`; "" if the commit identifies
-            them.
         kind: "parts" or "songs".
     """
 
@@ -71,11 +74,10 @@ class Material:
     holds: str
     items: tuple[Item, ...]
     licence_files: tuple[str, ...]
+    megabytes: float
     also: tuple[str, ...] = ()
     module: str = ""
-    megabytes: float = 0.0
     archives: tuple[str, ...] = ()
-    sha256: str = ""
     kind: str = "parts"
 
     @property
@@ -92,23 +94,28 @@ class Material:
         return tuple(dict.fromkeys(item.licence for item in self.used(profile)))
 
 
-def debian_package(
-    name: str, version: str, holds: str, items: tuple[Item, ...], megabytes: float, **more
-) -> Material:
-    """Return a material that has the name of its Debian package, with Debian's copyright file.
+def _items(entry: dict[str, Any]) -> Iterator[Item]:
+    for item in entry["items"]:
+        facts = item | {"silent": tuple(item.get("silent", ()))}
+        for path in facts.pop("paths").split(" "):
+            yield Item(entry.get("folder", "") + path, **facts)
 
-    Args:
-        name, version, holds, items, megabytes: as of `Material`.
-        **more: other fields of `Material`.
-    """
+
+def _material(name: str, entry: dict[str, Any]) -> Material:
+    client = entry["package"]["client"]
+    default = {"apt": [f"usr/share/doc/{name}/copyright"]}.get(client, [])
     return Material(
-        name=name,
-        client="apt",
-        package=name,
-        version=version,
-        holds=holds,
-        items=items,
-        licence_files=(f"usr/share/doc/{name}/copyright",),
-        megabytes=megabytes,
-        **more,
+        **{"name": name, "package": name, "module": name if client == "pip" else ""}
+        | entry["package"]
+        | {"also": tuple(entry["package"].get("also", ()))},
+        holds=entry["holds"],
+        items=tuple(_items(entry)),
+        licence_files=tuple(entry.get("licence_files", default)),
+        archives=tuple(entry.get("archives", ())),
     )
+
+
+CATALOGUE = MappingProxyType(
+    {name: _material(name, entry) for name, entry in tables.load(__file__, "catalogue.yml").items()}
+)
+"""All materials by name."""
