@@ -33,8 +33,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from asteroid_bsrnn import __version__, kernels, masknn, presets
 from asteroid_bsrnn.kernels import choose
 from asteroid_bsrnn.losses import L1Loss
-from asteroid_bsrnn.masknn.recompute import MODES
-from asteroid_bsrnn.masknn.separator import set_activation_checkpointing
+from asteroid_bsrnn.masknn.separator import MODES, set_activation_checkpointing
 
 SAMPLE_SECONDS, PEAK_SECONDS = 3.0, 1.0
 GIB = 2**30

@@ -12,8 +12,7 @@ import pytest
 import torch
 
 from asteroid_bsrnn import presets, zoo
-from asteroid_bsrnn.masknn.recompute import MODES
-from asteroid_bsrnn.masknn.separator import set_activation_checkpointing
+from asteroid_bsrnn.masknn.separator import MODES, set_activation_checkpointing
 from asteroid_bsrnn.weights import reference
 
 from .kernels_checkpointing_test import deviation
