@@ -97,11 +97,12 @@ class DualPathSeparator(nn.Module):
         return x
 
 
+_ACTIVATED = (HeadProjection, TAC)
 RECOMPUTED: dict[str, tuple[type[nn.Module], ...]] = {
     "none": (),
-    "layers": (ResidualRecurrent, HeadProjection, TAC),
-    "selective": (ResidualRecurrent, DualPathBlock, MaskEstimator),
-    "block": (DualPathSeparator, MaskEstimator),
+    "layers": (*_ACTIVATED, ResidualRecurrent),
+    "selective": (*_ACTIVATED, ResidualRecurrent, DualPathBlock, MaskEstimator),
+    "block": (*_ACTIVATED, DualPathSeparator, MaskEstimator),
 }
 """Modules whose attribute `recomputes` is set, by the mode of `set_activation_checkpointing`."""
 MODES = tuple(RECOMPUTED)
