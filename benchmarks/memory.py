@@ -33,8 +33,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from asteroid_bsrnn import __version__, kernels, masknn, presets
 from asteroid_bsrnn.kernels import choose
 from asteroid_bsrnn.losses import L1Loss
-from asteroid_bsrnn.masknn.recompute import MODES
-from asteroid_bsrnn.masknn.separator import set_activation_checkpointing
+from asteroid_bsrnn.masknn.separator import MODES, set_activation_checkpointing
 
 SAMPLE_SECONDS, PEAK_SECONDS = 3.0, 1.0
 GIB = 2**30
@@ -124,6 +123,15 @@ def loss_of(form: Form, network: nn.Module, like: nn.Module, batch: int, seconds
     else:
         estimates, spectrograms = network.forward_with_spectrogram(mixture)
     return L1Loss()(estimates, sources, spectrograms, like.encoder(sources))
+
+
+def take_step(form: Form, network, like, optimizer, batch: int, seconds: float) -> None:
+    """Take one step of a training on noise."""
+    with form.running():
+        loss = loss_of(form, network, like, batch, seconds)
+    loss.backward()
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
 
 
 @contextlib.contextmanager
@@ -227,11 +235,7 @@ def _step(name: str, form: Form, batch: int) -> int:
     network, like = form.build(name)
     optimizer = torch.optim.Adam(network.parameters())
     for _ in range(2):
-        with form.running():
-            loss = loss_of(form, network, like, batch, PEAK_SECONDS)
-        loss.backward()
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+        take_step(form, network, like, optimizer, batch, PEAK_SECONDS)
     return _peak_bytes() or 0
 
 
@@ -268,7 +272,7 @@ def needed_gib(name: str, form: Form) -> tuple[float, float]:
     example = two - one
     fixed += one - example
     if form.checkpointing == "block":
-        whole = replace(form, checkpointing="none")
+        whole = replace(form, checkpointing="layers")
         kept = sum(count(name, whole).values())
         example += (kept - one) // len(blocks)
     if rnn is not None:

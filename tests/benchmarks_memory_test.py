@@ -12,8 +12,7 @@ import pytest
 import torch
 
 from asteroid_bsrnn import presets, zoo
-from asteroid_bsrnn.masknn.recompute import MODES
-from asteroid_bsrnn.masknn.separator import set_activation_checkpointing
+from asteroid_bsrnn.masknn.separator import MODES, set_activation_checkpointing
 from asteroid_bsrnn.weights import reference
 
 from .kernels_checkpointing_test import deviation
@@ -58,10 +57,23 @@ def test_a_gpu_keeps_at_most(name, mode, most):
 
 @pytest.mark.parametrize(
     ("name", "mode", "most"),
-    [("bsrnn", "selective", 0.5), ("bsrnn", "block", 0.5), ("obsrnn", "selective", 2.0)],
+    [
+        ("bsrnn", "layers", 1.4),
+        ("bsrnn", "selective", 0.5),
+        ("bsrnn", "block", 0.5),
+        ("obsrnn", "layers", 5.0),
+        ("obsrnn", "selective", 2.0),
+        ("obsrnn", "block", 2.0),
+    ],
 )
 def test_a_cpu_keeps_at_most(name, mode, most):
     assert 0.02 < kept(name, Form(precision="bfloat16", checkpointing=mode)) < most
+
+
+def test_layers_of_a_cpu_keep_a_quarter_of_the_plain_form():
+    plain = kept("obsrnn_simo", Form(plain=True))
+    own = kept("obsrnn_simo", Form(precision="bfloat16", checkpointing="layers"))
+    assert 0.02 < own < plain / 4
 
 
 def test_continued_lengths_are_the_whole():

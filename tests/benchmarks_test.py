@@ -11,12 +11,14 @@ import torch
 from asteroid_bsrnn import BSRNN, presets, zoo
 
 from .reference_test import EVERY, load_fixture, relative_error
+from .warm_python import python
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
 from plain import PlainBSRNN  # noqa: E402
 
 SERVED = ["base_vocals", "opt_bass"]
+ENDS = ["", ", layers", ", selective", ", block"]
 
 
 @pytest.mark.parametrize("name", SERVED)
@@ -53,6 +55,20 @@ def test_help_of_the_whole_benchmark():
     done = subprocess.run([BENCHMARKS / "all.sh", "--help"], capture_output=True, text=True)
     assert done.returncode == 0 and "benchmarks/all.sh [--output DIR]" in done.stdout
     assert not done.stderr and "pipefail" not in done.stdout
+
+
+def test_training_steps_on_a_cpu(tmp_path):
+    page = tmp_path / "training.md"
+    command = [python(), BENCHMARKS / "cpu_training.py", "--networks", "bsrnn"]
+    sizes = ["--blocks", "1", "--batch", "1", "--seconds", "0.1", "--repeats", "1"]
+    done = subprocess.run([*command, *sizes, "--precisions", "bfloat16", "--output", page],
+                          capture_output=True, text=True, timeout=300)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    table = [line.split(" | ") for line in page.read_text().splitlines()[4:]]
+    forms = ["plain, CPU, float32", *("package, CPU, bfloat16" + end for end in ENDS)]
+    assert [line[1] for line in table] == forms
+    assert all(float(line[2].split()[0]) > 0 and float(line[3]) > 0 for line in table)
+    assert [line[4] for line in table][:2] == [" |", "0 % |"]
 
 
 @pytest.mark.slow

@@ -11,9 +11,13 @@ from torch.nn import functional as F
 
 from asteroid_bsrnn import UserError, presets
 from asteroid_bsrnn.kernels import keeps_little, normalised_lstm
-from asteroid_bsrnn.masknn import SequenceNorm
-from asteroid_bsrnn.masknn.recompute import MODES
-from asteroid_bsrnn.masknn.separator import set_activation_checkpointing
+from asteroid_bsrnn.masknn import TAC, FullBandAttention, ResidualRecurrent, SequenceNorm
+from asteroid_bsrnn.masknn.separator import (
+    MODES,
+    DualPathBlock,
+    DualPathSeparator,
+    set_activation_checkpointing,
+)
 from asteroid_bsrnn.weights import checkpoint
 
 from .models_test import one_thread  # noqa: F401
@@ -56,7 +60,7 @@ def deviation(found: dict, expected: dict) -> float:
     return (difference / sum(other.square().sum() for _, other in pairs)).sqrt().item()
 
 
-@pytest.mark.parametrize(("mode", "share"), [("selective", 0.25), ("block", 0.2)])
+@pytest.mark.parametrize(("mode", "share"), [("layers", 0.6), ("selective", 0.25), ("block", 0.2)])
 @pytest.mark.parametrize("autocast", [False, True])
 def test_gradients_are_the_same_and_memory_less(mode, share, autocast):
     network, mixture = form_of("obsrnn", n_repeats=4)
@@ -64,8 +68,12 @@ def test_gradients_are_the_same_and_memory_less(mode, share, autocast):
         expected, plenty = gradients(network, mixture)
         set_activation_checkpointing(network, mode)
         found, little = gradients(network, mixture)
-    # The masks of a few bands come from smaller products, which may add in another order.
-    assert deviation(found, expected) < (1e-2 if autocast else 1e-6)
+    if autocast:
+        exact, _ = gradients(copy.deepcopy(network).double(), mixture.double())
+        assert deviation(found, exact) < 1.2 * deviation(expected, exact), "rounding"
+    else:
+        # The masks of a few bands come from smaller products, which may add in another order.
+        assert deviation(found, expected) < 1e-6
     assert little < share * plenty
 
 
@@ -240,13 +248,36 @@ def test_two_processes_that_use_a_network_twice(tmp_path):
 
 
 @pytest.mark.parametrize("mode", MODES)
+def test_compiled_layers_have_the_same_gradients(mode):
+    """`torch.compile` decides itself what to keep; it runs `nn.LSTM` as it is in every mode."""
+    # All modes give the same graphs: one of them passes the slower backend.
+    backend = "aot_eager" if mode == "none" else "eager"
+    torch.manual_seed(0)
+    layers = {"tac": TAC(4), "attention": FullBandAttention(4, 3)}
+    separator = DualPathSeparator([DualPathBlock(ResidualRecurrent(4), None, **layers)])
+    set_activation_checkpointing(separator, mode)
+    x, found = torch.randn(5, 3, 2, 4), []
+    for compiled in (False, True):
+        separator.zero_grad()
+        function = torch.compile(separator, backend=backend) if compiled else separator
+        function(x, 2).square().mean().backward()
+        found.append({name: parameter.grad for name, parameter in separator.named_parameters()})
+    torch._dynamo.reset()
+    assert deviation(found[1], found[0]) < 1e-5
+
+
+@pytest.mark.parametrize("mode", MODES)
 def test_the_recipe_asks_for(mode):
-    config = recipe.resolve("bsrnn", "vocals", {"training": {"activation_checkpointing": mode}})
+    config = recipe.resolve("obsrnn", "vocals", {"training": {"activation_checkpointing": mode}})
     config["model"] |= {"feature_dim": 4, "n_repeats": 1}
     masker = recipe.build_model(config).masker
-    assert masker.separator.activation_checkpointing is (mode == "block")
-    assert masker.separator.blocks[0].time_layer.recomputes is (mode == "selective")
-    assert masker.mask_estimator.recomputes is (mode != "none")
+    block = masker.separator.blocks[0]
+    assert masker.separator.recomputes is (mode == "block")
+    assert block.recomputes is (mode == "selective")
+    assert block.time_layer.recomputes is (mode in ("layers", "selective"))
+    assert block.tac.recomputes is (mode != "none")
+    assert block.attention.output.recomputes is (mode != "none")
+    assert masker.mask_estimator.recomputes is (mode in ("selective", "block"))
 
 
 def test_the_recipe_takes_the_values_of_earlier_versions():
@@ -256,7 +287,7 @@ def test_the_recipe_takes_the_values_of_earlier_versions():
         assert config["training"]["activation_checkpointing"] == mode
         assert changes["training"]["activation_checkpointing"] is former
     assert recipe.resolve("bsrnn", "vocals")["training"]["activation_checkpointing"] == "none"
-    with pytest.raises(UserError, match="is 'all'; valid: none, selective, block"):
+    with pytest.raises(UserError, match="is 'all'; valid: none, layers, selective, block"):
         recipe.resolve("bsrnn", "vocals", {"training": {"activation_checkpointing": "all"}})
     with pytest.raises(ValueError, match="not 'all'"):
         set_activation_checkpointing(torch.nn.Identity(), "all")
@@ -266,7 +297,7 @@ def test_the_message_for_too_little_memory_names_what_helps():
     config = recipe.resolve("bsrnn", "vocals")
     message = recipe.out_of_memory(config)
     assert message == (
-        "out of memory: try --set training.activation_checkpointing=selective, then also "
+        "out of memory: try --set training.activation_checkpointing=layers, then also "
         "training.precision=bf16-mixed, then also training.batch_size=1 training.accumulate=2"
     )
     changes = {
@@ -281,14 +312,14 @@ def test_it_is_no_part_of_the_model(tmp_path):
     other = copy.deepcopy(network)
     set_activation_checkpointing(network, "selective")
     set_activation_checkpointing(network, True)
-    assert network.masker.separator.activation_checkpointing
+    assert network.masker.separator.recomputes
     assert network.get_model_args() == other.get_model_args()
     assert network.state_dict().keys() == other.state_dict().keys()
     checkpoint.save_model(network, tmp_path / "model.pth")
     loaded = type(network).from_pretrained(tmp_path / "model.pth")
-    assert not loaded.masker.separator.activation_checkpointing
+    assert not loaded.masker.separator.recomputes
     set_activation_checkpointing(network, False)
-    assert not network.masker.separator.activation_checkpointing
+    assert not network.masker.separator.recomputes
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])

@@ -324,9 +324,7 @@ def test_too_little_memory_names_the_settings_that_help(tiny, tmp_path):
         network.encoder.register_forward_pre_hook(lambda *_: torch.empty(2**45))
         return network
 
-    with pytest.raises(
-        UserError, match=r"--set training\.activation_checkpointing=selective, then"
-    ):
+    with pytest.raises(UserError, match=r"--set training\.activation_checkpointing=layers, then"):
         recipe_train.run(config, build, str(tiny / "data"), tmp_path / "run", accelerator="cpu")
 
 
@@ -345,7 +343,8 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 @pytest.mark.parametrize(
     ("checkpointing", "advice"),
     [
-        ("none", "training.activation_checkpointing=selective"),
+        ("none", "training.activation_checkpointing=layers"),
+        ("layers", "training.activation_checkpointing=selective"),
         ("selective", "training.activation_checkpointing=block"),
         ("block", "training.precision=bf16-mixed"),
     ],

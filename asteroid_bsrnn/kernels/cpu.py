@@ -53,7 +53,7 @@ def observed() -> bool:
 
 
 def keeps_inputs(x: torch.Tensor) -> bool:
-    """Whether training uses functions that keep their inputs and compute the rest again.
+    """Whether training can use functions that keep their inputs and compute the rest again.
 
     Under `torch.compile`, which decides itself what to keep, and in traces, plain operations run.
     """

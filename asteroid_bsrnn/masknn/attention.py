@@ -35,13 +35,17 @@ class HeadProjection(nn.Module):
         n_bands: number of bands K.
         eps: added to the variance.
 
+    Attributes:
+        recomputes: whether training keeps only the input of the PReLU, of the operations after the
+            linear layer, and computes the rest again for the gradients. Not stored with the model.
+
     Shape:
         (T, K, B, N) -> (T, K, B, n_heads, head_dim)
     """
 
     def __init__(self, n_features: int, n_heads: int, head_dim: int, n_bands: int, eps: float):
         super().__init__()
-        self.eps = eps
+        self.eps, self.recomputes = eps, False
         self.linear = nn.Linear(n_features, n_heads * head_dim)
         self.slope = nn.Parameter(torch.full((n_heads,), 0.25))
         self.weight = nn.Parameter(torch.ones(n_bands, n_heads, head_dim))
@@ -63,7 +67,7 @@ class HeadProjection(nn.Module):
         """Project a few frames, which fit the cache, in the type of `x`."""
         n_heads, head_dim = self.weight.shape[1:]
         y = self.linear(x)
-        if keeps_inputs(y):
+        if self.recomputes and keeps_inputs(y):
             y = y.unflatten(-1, (n_heads, head_dim))
             return _ActivatedNorm.apply(y, self.slope, self.weight, self.bias, self.eps)
         # With one slope per feature instead of one per head, PReLU processes whole rows.

@@ -7,9 +7,6 @@ from collections.abc import Callable
 import torch
 from torch.utils.checkpoint import checkpoint
 
-MODES = ("none", "selective", "block")
-"""What training computes twice to save memory: see `set_activation_checkpointing`."""
-
 
 def recomputed(function: Callable[..., torch.Tensor], *inputs: object) -> torch.Tensor:
     """Return `function(*inputs)`, of which only the inputs are kept for the gradients.

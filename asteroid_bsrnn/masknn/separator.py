@@ -5,9 +5,11 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from .attention import HeadProjection
 from .mask import MaskEstimator
-from .recompute import MODES, recomputed
+from .recompute import recomputed
 from .recurrent import ResidualRecurrent
+from .tac import TAC
 
 
 class DualPathBlock(nn.Module):
@@ -73,9 +75,8 @@ class DualPathSeparator(nn.Module):
         blocks: in their order.
 
     Attributes:
-        activation_checkpointing: whether training saves only the input of each block and
-            recomputes the block for its gradients. A setting of the training, not stored with
-            the model.
+        recomputes: whether training keeps only the input of each block and computes the block
+            again for its gradients. Not stored with the model.
 
     Shape:
         (T, K, B * C, N) -> (T, K, B * C, N)
@@ -84,16 +85,27 @@ class DualPathSeparator(nn.Module):
     def __init__(self, blocks: list[DualPathBlock]):
         super().__init__()
         self.blocks = nn.ModuleList(blocks)
-        self.activation_checkpointing = False
+        self.recomputes = False
 
     def forward(self, x: torch.Tensor, n_channels: int, *, overwrite: bool = False) -> torch.Tensor:
         """Process features of `n_channels` channels; `overwrite` allows overwriting `x`."""
         for block in self.blocks:
-            if self.activation_checkpointing and torch.is_grad_enabled():
+            if self.recomputes and torch.is_grad_enabled():
                 x = recomputed(block, x, n_channels)
             else:
                 x = block(x, n_channels, overwrite=overwrite)
         return x
+
+
+_ACTIVATED = (HeadProjection, TAC)
+RECOMPUTED: dict[str, tuple[type[nn.Module], ...]] = {
+    "none": (),
+    "layers": (*_ACTIVATED, ResidualRecurrent),
+    "selective": (*_ACTIVATED, ResidualRecurrent, DualPathBlock, MaskEstimator),
+    "block": (*_ACTIVATED, DualPathSeparator, MaskEstimator),
+}
+"""Modules whose attribute `recomputes` is set, by the mode of `set_activation_checkpointing`."""
+MODES = tuple(RECOMPUTED)
 
 
 def set_activation_checkpointing(network: nn.Module, mode: str | bool) -> None:
@@ -101,9 +113,11 @@ def set_activation_checkpointing(network: nn.Module, mode: str | bool) -> None:
 
     Args:
         network: contains one or more `DualPathSeparator`s.
-        mode: "none", or False; "selective" keeps only the inputs of TAC, attention, the mask
-            estimator, and bidirectional LSTMs on a CPU; "block", or True, keeps only the inputs of
-            dual-path blocks and of the mask estimator.
+        mode: "none", or False; "layers" keeps only the inputs of bidirectional LSTMs on a CPU with
+            their normalisation and linear layer, and in attention and TAC the inputs of the
+            activations; "selective" keeps only the inputs of these LSTMs, of TAC, of attention, and
+            of the mask estimator; "block", or True, keeps only the inputs of dual-path blocks and
+            of the mask estimator.
 
     Raises:
         ValueError: for another mode.
@@ -113,9 +127,5 @@ def set_activation_checkpointing(network: nn.Module, mode: str | bool) -> None:
     if mode not in MODES:
         raise ValueError(f"activation checkpointing is one of {', '.join(MODES)}, not {mode!r}")
     for module in network.modules():
-        if isinstance(module, DualPathSeparator):
-            module.activation_checkpointing = mode == "block"
-        elif isinstance(module, DualPathBlock | ResidualRecurrent):
-            module.recomputes = mode == "selective"
-        elif isinstance(module, MaskEstimator):
-            module.recomputes = mode != "none"
+        if hasattr(module, "recomputes"):
+            module.recomputes = isinstance(module, RECOMPUTED[mode])

@@ -38,6 +38,10 @@ class TAC(nn.Module):
         activation: "tanh" or "prelu".
         expansion: hidden size as a multiple of N.
 
+    Attributes:
+        recomputes: whether training with "prelu" keeps only the inputs of the activations and
+            computes their outputs again for the gradients. Not stored with the model.
+
     Shape:
         (..., C, N) -> (..., C, N)
     """
@@ -49,6 +53,7 @@ class TAC(nn.Module):
         self.average = nn.Linear(n_hidden, n_hidden)
         self.concatenate = nn.Linear(2 * n_hidden, n_features)
         self.activation = ACTIVATIONS[activation]()
+        self.recomputes = False
 
     def forward(self, x: torch.Tensor, *, overwrite: bool = False) -> torch.Tensor:
         """Exchange information between the channels of `x`; `overwrite` allows overwriting it."""
@@ -57,7 +62,7 @@ class TAC(nn.Module):
         return in_pieces(exchange, x, dim=0, size=ROWS, residual=True, overwrite=overwrite)
 
     def _exchange(self, x: torch.Tensor) -> torch.Tensor:
-        if keeps_inputs(x) and isinstance(self.activation, nn.PReLU):
+        if self.recomputes and keeps_inputs(x) and isinstance(self.activation, nn.PReLU):
             layers = (self.transform, self.average, self.concatenate)
             parameters = [parameter for layer in layers for parameter in layer.parameters()]
             return _Exchange.apply(x, self.activation.weight, *parameters)

@@ -27,8 +27,7 @@ from asteroid_bsrnn.data import (
 from asteroid_bsrnn.engine import config as configuration
 from asteroid_bsrnn.files import read_names
 from asteroid_bsrnn.losses import L1Loss
-from asteroid_bsrnn.masknn.recompute import MODES
-from asteroid_bsrnn.masknn.separator import set_activation_checkpointing
+from asteroid_bsrnn.masknn.separator import MODES, set_activation_checkpointing
 from asteroid_bsrnn.weights.cache import sha256_of
 from asteroid_bsrnn.weights.start import start_from
 
@@ -176,8 +175,8 @@ def out_of_memory(config: dict) -> str:
         config: the resolved configuration; settings that it has already are left out.
     """
     training = config["training"]
-    stronger = {"none": "selective", "selective": "block"}.get(training["activation_checkpointing"])
-    advice = [f"training.activation_checkpointing={stronger}"] if stronger else []
+    stronger = MODES[MODES.index(training["activation_checkpointing"]) + 1 :]
+    advice = [f"training.activation_checkpointing={mode}" for mode in stronger[:1]]
     if training["precision"] == "32-true":
         advice.append("training.precision=bf16-mixed")
     batch = training["batch_size"]
