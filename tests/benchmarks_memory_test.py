@@ -44,6 +44,7 @@ def kept(name: str, form: Form) -> float:
         ("bsrnn", "none", 1.4),
         ("bsrnn", "block", 0.5),
         ("obsrnn", "none", 5.0),
+        ("obsrnn", "layers", 2.8),
         ("obsrnn", "selective", 2.0),
         ("obsrnn", "block", 1.0),
         ("obsrnn_simo", "none", 6.0),

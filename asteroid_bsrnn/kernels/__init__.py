@@ -4,6 +4,7 @@ from .choose import implementation, lstm, use
 from .cpu import (
     ROWS,
     affine,
+    affine_gradients,
     attention,
     computing_type,
     estimates_in_bfloat16,
@@ -22,6 +23,7 @@ from .lstm_recompute import keeps_little, normalised_lstm
 __all__ = [
     "ROWS",
     "affine",
+    "affine_gradients",
     "attention",
     "computing_type",
     "estimates_in_bfloat16",

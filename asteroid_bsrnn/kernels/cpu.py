@@ -10,6 +10,7 @@ run.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import repeat
 
 import torch
 from torch.nn import functional as F
@@ -81,9 +82,20 @@ def affine_gradients(
     gradient: torch.Tensor, x: torch.Tensor, scale: torch.Tensor, shift: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Return the gradients of the input, the scale and the shift of `x * scale + shift`."""
-    d_input = torch.mul(gradient, scale).to(x.dtype)
-    d_scale = torch.mul(gradient, x.to(scale.dtype)).sum_to_size(scale.shape)
-    return d_input, d_scale, gradient.to(shift.dtype).sum_to_size(shift.shape)
+    length = _length(x) if serves(x) else len(x)
+    d_input = torch.empty_like(x)
+    d_scale, d_shift = torch.zeros_like(scale), torch.zeros_like(shift)
+    tensors = (gradient, x, d_input, scale, d_scale, d_shift)
+    pieces = (
+        tensor.split(length) if tensor.shape[:1] == x.shape[:1] else repeat(tensor)
+        for tensor in tensors
+    )
+    # A piece stays in the cache for all three gradients.
+    for d, piece, d_piece, factor, d_factor, d_summand in zip(*pieces, strict=False):
+        d_piece.copy_(torch.mul(d, factor))
+        d_factor += torch.mul(d, piece.to(factor.dtype)).sum_to_size(d_factor.shape)
+        d_summand += d.to(d_summand.dtype).sum_to_size(d_summand.shape)
+    return d_input, d_scale, d_shift
 
 
 def in_pieces(
@@ -196,6 +208,7 @@ def affine(
     scale: torch.Tensor,
     shift: torch.Tensor,
     dtype: torch.dtype | None = None,
+    out: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Return `x * scale + shift`, computed in the widest of their types.
 
@@ -204,16 +217,18 @@ def affine(
         scale: broadcasts with `x`.
         shift: broadcasts with `x`.
         dtype: type of the result; None means that of `x`.
+        out: where to write the result, of that type; None allocates it.
     """
     dtype = dtype or x.dtype
     # On a GPU, autocast would make and keep a copy of `x` in float32.
     with torch.autocast(x.device.type, enabled=False):
-        if not serves(x) or scale.dtype == dtype or _length(x) >= len(x):
+        length = _length(x) if serves(x) else len(x)
+        if out is None and (scale.dtype == dtype or length >= len(x)):
             return torch.addcmul(shift, x, scale).to(dtype)
         # A piece stays in the cache until it is rounded.
-        output = torch.empty(x.shape, dtype=dtype)
+        output = torch.empty(x.shape, dtype=dtype) if out is None else out
         terms = torch.broadcast_tensors(output, x, scale, shift)
-        pieces = (term.split(_length(x)) for term in terms)
+        pieces = (term.split(length) for term in terms)
         for place, piece, factor, summand in zip(*pieces, strict=True):
             place.copy_(torch.addcmul(summand, piece, factor))
         return output

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.nn.grad import conv1d_input, conv1d_weight
 
+from ..kernels import affine, affine_gradients, keeps_inputs
 from .norm import SequenceNorm
 
 
@@ -45,6 +49,89 @@ class SequenceConv(nn.Conv1d):
         return y.permute(2, 0, 1).reshape(x.shape[:-1] + y.shape[1:2])
 
 
+def normalised_conv(
+    parts: Sequence[torch.Tensor], norm: SequenceNorm, conv: SequenceConv
+) -> torch.Tensor:
+    """Return `conv(norm(x))` of the concatenation `x` of `parts` along the features.
+
+    Training keeps the parts alone: neither the concatenation nor the normalised sequences.
+
+    Args:
+        parts: tensors of one shape (steps, ..., channels).
+        norm: for the channels of all parts together; without groups if there are several.
+        conv: takes the channels of all parts together.
+    """
+    if not keeps_inputs(parts[0]):
+        return conv(norm(torch.cat(parts, dim=-1) if len(parts) > 1 else parts[0]))
+    kind, dtype = parts[0].device.type, parts[0].dtype
+    dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else dtype
+    options = (conv.reach, conv.dilation, dtype)
+    return _NormalisedConv.apply(*norm.affine(*parts), conv.weight, conv.bias, options, *parts)
+
+
+class _NormalisedConv(torch.autograd.Function):
+    """A `SequenceConv` of `x * scale + shift` that keeps the parts of `x`."""
+
+    @staticmethod
+    def forward(ctx, scale, shift, weight, bias, options, *parts):
+        reach, dilation, dtype = options
+        with torch.autocast(scale.device.type, enabled=False):
+            sequences = _padded(parts, scale, shift, reach, dtype)
+            y = F.conv1d(sequences, weight.to(dtype), bias.to(dtype), dilation=dilation)
+        ctx.save_for_backward(scale, shift, weight, *parts)
+        ctx.options = options
+        return y.permute(2, 0, 1).unflatten(1, parts[0].shape[1:-1])
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, gradient):
+        scale, shift, weight, *parts = ctx.saved_tensors
+        reach, dilation, dtype = ctx.options
+        n_steps, *between, n_channels = parts[0].shape
+        with torch.autocast(scale.device.type, enabled=False):
+            # The input of the convolution is made again from what was kept.
+            sequences = _padded(parts, scale, shift, reach, dtype)
+            d_y = gradient.to(dtype).flatten(1, -2).permute(1, 2, 0).contiguous()
+            d_bias = d_y.sum(dim=(0, 2)).to(weight.dtype)
+            d_weight = conv1d_weight(sequences, weight.shape, d_y, dilation=dilation)
+            d_sequences = conv1d_input(sequences.shape, weight.to(dtype), d_y, dilation=dilation)
+            # Without the padding, and with the dimensions of the parts.
+            d_x = d_sequences.narrow(-1, reach[0], n_steps).unflatten(0, between).movedim(-1, 1)
+            columns = (
+                tensor.split(n_channels, dim=-1)
+                for tensor in (d_x, scale.transpose(0, 1), shift.transpose(0, 1))
+            )
+            d_affine = [
+                affine_gradients(d_part, part.transpose(0, 1), *of_part)
+                for part, d_part, *of_part in zip(parts, *columns, strict=True)
+            ]
+        d_parts, *d_statistics = zip(*d_affine, strict=True)
+        d_parts = [d_part.transpose(0, 1) for d_part in d_parts]
+        d_scale, d_shift = (torch.cat(pieces, dim=-1).transpose(0, 1) for pieces in d_statistics)
+        return d_scale, d_shift, d_weight.to(weight.dtype), d_bias, None, *d_parts
+
+
+def _padded(
+    parts: Sequence[torch.Tensor],
+    scale: torch.Tensor,
+    shift: torch.Tensor,
+    reach: tuple[int, int],
+    dtype: torch.dtype,
+) -> torch.Tensor:
+    """Return `x * scale + shift` as sequences (batch, channels, steps), with zeros around them."""
+    n_steps, *between, n_channels = parts[0].shape
+    shape = (*between, len(parts) * n_channels, sum(reach) + n_steps)
+    padded = torch.zeros(shape, dtype=dtype, device=scale.device)
+    places = padded.narrow(-1, reach[0], n_steps).movedim(-1, 1)
+    columns = (
+        tensor.split(n_channels, dim=-1)
+        for tensor in (places, scale.transpose(0, 1), shift.transpose(0, 1))
+    )
+    for part, place, *of_part in zip(parts, *columns, strict=True):
+        affine(part.transpose(0, 1), *of_part, dtype, out=place)
+    return padded.flatten(0, -3)
+
+
 class ResidualConv(nn.Module):
     """Normalisation, a convolution with ReLU and a linear layer, added to the input.
 
@@ -78,7 +165,9 @@ class ResidualConv(nn.Module):
 
     def forward(self, x: torch.Tensor, *, overwrite: bool = False) -> torch.Tensor:
         """Process every sequence of `x`, which is never overwritten."""
-        return x + self.linear(F.relu(self.conv(self.norm(x))))
+        hidden = normalised_conv([x], self.norm, self.conv)
+        # Contiguous, it is kept once for both the ReLU and the linear layer.
+        return x + self.linear(F.relu(hidden.contiguous()))
 
 
 class NormConv(nn.Module):
@@ -109,9 +198,9 @@ class NormConv(nn.Module):
             in_channels, out_channels, kernel_size, dilation=dilation, causal=causal
         )
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Process every sequence of `x` along its first dimension."""
-        return F.relu(self.conv(self.norm(x)))
+    def forward(self, *parts: torch.Tensor) -> torch.Tensor:
+        """Process every sequence of the concatenated `parts` along their first dimension."""
+        return F.relu(normalised_conv(parts, self.norm, self.conv))
 
 
 class ResidualDilatedConvs(nn.Module):
@@ -173,8 +262,5 @@ class ResidualDilatedConvs(nn.Module):
         for layer in self.dilated:
             scales.append(layer(scales[-1]))
         scales = scales[1:]
-        fused = [
-            layer(torch.cat(self._neighbours(scales, index), dim=-1))
-            for index, layer in enumerate(self.fusing)
-        ]
-        return x + self.output(torch.cat(fused, dim=-1))
+        fused = [layer(*self._neighbours(scales, index)) for index, layer in enumerate(self.fusing)]
+        return x + self.output(*fused)

@@ -9,7 +9,14 @@ from torch import nn
 from torch.nn import functional as F
 
 from ..bands import Run, runs_of_equal_width
-from ..kernels import affine, computing_type, estimates_in_bfloat16, linear
+from ..kernels import (
+    affine,
+    affine_gradients,
+    computing_type,
+    estimates_in_bfloat16,
+    keeps_inputs,
+    linear,
+)
 from .band_split import BandLinear, band_linear
 from .norm import normalisation
 from .recompute import recomputed
@@ -107,15 +114,15 @@ class MaskEstimator(nn.Module):
         The sources share the statistics. The layer absorbs their affine maps, so that the
         features are normalised once for all sources.
         """
-        n_sources = self.weight.shape[1]
         one, zero = self.weight.new_ones(()), self.weight.new_zeros(())
         scale, shift = normalisation(features, one, zero, dim=self.dim, eps=self.eps)
-        rows = affine(features, scale, shift).flatten(1, 2)
-        rows = rows.unsqueeze(1).expand(-1, n_sources, -1, -1)
-        first, shifts = self.input.weight[which], self.bias[which].unsqueeze(-2)
-        weight = self.weight[which].unsqueeze(-1) * first
-        bias = self.input.bias[which] + (shifts @ first).squeeze(-2)
-        return band_linear(rows, weight, bias)
+        parameters = (self.weight, self.bias, self.input.weight, self.input.bias)
+        parameters = [parameter[which] for parameter in parameters]
+        if keeps_inputs(features) and not self.recomputes:
+            return _NormalisedLinear.apply(features, scale, shift, *parameters)
+        return band_linear(
+            _rows(features, scale, shift, parameters[0].shape[1]), *_absorbed(*parameters)
+        )
 
     def _band_by_band(self, features: torch.Tensor, kind: torch.dtype) -> torch.Tensor:
         """Compute `forward` with the hidden features of one band and source at a time.
@@ -151,3 +158,58 @@ class MaskEstimator(nn.Module):
         hidden = linear(x, first.to(kind).mT, bias_first.to(kind), "tanh")
         second, bias_second = self.hidden.weight[index], self.hidden.bias[index]
         return linear(hidden, second.to(kind).mT, bias_second.to(kind), "tanh")
+
+
+class _NormalisedLinear(torch.autograd.Function):
+    """The first layers of all sources, which keep the features before their normalisation."""
+
+    @staticmethod
+    def forward(ctx, features, scale, shift, *parameters):
+        kind = features.device.type
+        autocast = torch.is_autocast_enabled(kind)
+        ctx.dtype = torch.get_autocast_dtype(kind) if autocast else features.dtype
+        ctx.save_for_backward(features, scale, shift, *parameters)
+        with torch.autocast(kind, enabled=False):
+            rows = _rows(features, scale, shift, parameters[0].shape[1], ctx.dtype)
+            weight, bias = (tensor.to(ctx.dtype) for tensor in _absorbed(*parameters))
+            return band_linear(rows, weight, bias)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, gradient):
+        features, scale, shift, *parameters = ctx.saved_tensors
+        gain, offset, weight, _ = parameters
+        with torch.autocast(features.device.type, enabled=False):
+            # The layer that has absorbed the affine map of each source, and its input.
+            rows = _rows(features, scale, shift, gain.shape[1], ctx.dtype).contiguous()
+            absorbed = _absorbed(*parameters)[0].to(ctx.dtype)
+            d_absorbed = (rows.mT @ gradient).to(weight.dtype)
+            d_bias = gradient.sum(dim=-2).to(weight.dtype)
+            # The gradient of the normalised features is the sum over the sources.
+            d_rows = (gradient @ absorbed.mT).sum(dim=1).view(features.shape)
+            # The absorbed weight is gain * weight, and its bias is bias + offset @ weight.
+            d_gain = (d_absorbed * weight).sum(dim=-1)
+            d_offset = (weight @ d_bias.unsqueeze(-1)).squeeze(-1)
+            d_weight = d_absorbed * gain.unsqueeze(-1)
+            d_weight += offset.unsqueeze(-1) * d_bias.unsqueeze(-2)
+            d_affine = affine_gradients(d_rows, features, scale, shift)
+        return *d_affine, d_gain, d_offset, d_weight, d_bias
+
+
+def _rows(
+    features: torch.Tensor,
+    scale: torch.Tensor,
+    shift: torch.Tensor,
+    n_sources: int,
+    dtype: torch.dtype | None = None,
+) -> torch.Tensor:
+    """Return normalised features (K, T, B, N), the same for each source: (K, S, T * B, N)."""
+    rows = affine(features, scale, shift, dtype).flatten(1, 2)
+    return rows.unsqueeze(1).expand(-1, n_sources, -1, -1)
+
+
+def _absorbed(
+    gain: torch.Tensor, offset: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return weight and bias of linear layers for `x * gain + offset` that take `x` itself."""
+    return gain.unsqueeze(-1) * weight, bias + (offset.unsqueeze(-2) @ weight).squeeze(-2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from ..kernels import affine, computing_type, var_mean
+from ..kernels import affine, computing_type, keeps_inputs, var_mean
 
 
 class SequenceNorm(nn.Module):
@@ -46,13 +46,23 @@ class SequenceNorm(nn.Module):
         # The next layer takes the type in which it computes; rounding there would need a copy.
         return affine(grouped, scale, shift, dtype=computing_type(x)).flatten(-2)
 
-    def affine(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def affine(self, *parts: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return scale and shift, in float32 at least, such that `x * scale + shift` is `forward`.
 
         A layer that applies them itself need not keep the normalised input.
+
+        Args:
+            *parts: (steps, ..., channels), of one shape. `x` is their concatenation along the
+                features; several need a norm without groups.
         """
-        scale, shift = self._grouped_affine(x.unflatten(-1, (self.n_groups, -1)))
-        return scale.flatten(-2), shift.flatten(-2)
+        if len(parts) == 1:
+            scale, shift = self._grouped_affine(parts[0].unflatten(-1, (self.n_groups, -1)))
+            return scale.flatten(-2), shift.flatten(-2)
+        dim = (-1,) if self.step_wise else (0, -1)
+        variances, means = zip(*(statistics(part, dim) for part in parts), strict=True)
+        between, mean = torch.var_mean(torch.stack(means), dim=0, unbiased=False)
+        variance = torch.stack(variances).mean(dim=0) + between
+        return _affine_map(variance, mean, self.weight, self.bias, self.eps)
 
     def _grouped_affine(self, grouped: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         shape = (self.n_groups, -1)
@@ -83,17 +93,27 @@ def normalisation(
     Returns:
         `scale` and `shift`, in float32 at least, of size 1 in `dim` where `weight` has size 1.
     """
+    return _affine_map(*statistics(x, dim), weight, bias, eps)
+
+
+def statistics(x: torch.Tensor, dim: tuple[int, ...]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return variance and mean over `dim`, in float32 at least; the gradient needs only `x`."""
     in_training = torch.is_grad_enabled() and x.requires_grad and not torch.jit.is_tracing()
-    if x.dtype in (torch.bfloat16, torch.float16) and in_training:
-        variance, mean = _Statistics.apply(x, dim)
-    else:
-        variance, mean = var_mean(x, dim)
+    # Of these types, even `torch.compile` would keep a copy in float32.
+    if in_training and (keeps_inputs(x) or x.dtype in (torch.bfloat16, torch.float16)):
+        return _Statistics.apply(x, dim)
+    return var_mean(x, dim)
+
+
+def _affine_map(
+    variance: torch.Tensor, mean: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, eps: float
+) -> tuple[torch.Tensor, torch.Tensor]:
     scale = weight * torch.rsqrt(variance + eps)
     return scale, bias - mean * scale
 
 
 class _Statistics(torch.autograd.Function):
-    """`var_mean` that saves `x` for its gradient instead of a copy in float32."""
+    """`var_mean` that saves `x` for its gradient, which takes one pass over it."""
 
     @staticmethod
     def forward(ctx, x: torch.Tensor, dim: tuple[int, ...]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -105,4 +125,6 @@ class _Statistics(torch.autograd.Function):
     def backward(ctx, d_variance: torch.Tensor, d_mean: torch.Tensor):
         x, mean = ctx.saved_tensors
         count = x.numel() // mean.numel()
-        return ((d_mean + 2 * d_variance * (x - mean)) / count).to(x.dtype), None
+        scale = 2 / count * d_variance
+        # (d_mean / count + scale * (x - mean)) in one pass over `x`.
+        return affine(x, scale, d_mean / count - scale * mean), None
