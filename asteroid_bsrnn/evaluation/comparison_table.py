@@ -203,9 +203,7 @@ def write(comparison: Comparison, path: str | os.PathLike) -> None:
     Raises:
         UserError: for another suffix, or a file that cannot be written.
     """
-    folder = Path(path).parent
-    forms = {suffix: functools.partial(f, comparison, folder) for suffix, f in FORMATS.items()}
-    tables.write(path, forms)
+    tables.write(path, FORMATS, comparison, Path(path).parent)
 
 
 def tests_title(comparison: Comparison) -> str:
