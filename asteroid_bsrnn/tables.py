@@ -264,17 +264,17 @@ def check_format(path: str | os.PathLike, formats: Iterable[str]) -> None:
         raise UserError(f"{path}: its name must end in one of {', '.join(formats)}")
 
 
-def write(path: str | os.PathLike, formats: Mapping[str, Callable[[], str]]) -> None:
+def write(path: str | os.PathLike, formats: Mapping[str, Callable[..., str]], *arguments) -> None:
     """Write a table to a file in the format of the file's suffix; its folder is made if need be.
 
-    `formats` has, by suffix, functions that return the file's text.
+    `formats` has, by suffix, functions that return the file's text for the arguments.
 
     Raises:
         UserError: for another suffix, or a file that cannot be written.
     """
     path = Path(path)
     check_format(path, formats)
-    text = formats[path.suffix]()
+    text = formats[path.suffix](*arguments)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, text)

@@ -176,7 +176,7 @@ def write(table: Table, path: str | Path) -> None:
     Raises:
         UserError: for another suffix, or a file that cannot be written.
     """
-    tables.write(path, {s: functools.partial(form, table) for s, form in FORMATS.items()})
+    tables.write(path, FORMATS, table)
 
 
 def columns_of(table: Table) -> list[Column]:

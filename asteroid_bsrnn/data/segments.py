@@ -35,7 +35,7 @@ class _Candidate(NamedTuple):
     starts: Sequence[int]
 
 
-class DescribedExamples(Dataset):
+class DescribedDataset(Dataset):
     """Base class of data sets with Asteroid's description, `_infos`."""
 
     _infos: dict
@@ -49,7 +49,7 @@ class DescribedExamples(Dataset):
         return copy.deepcopy(self._infos)
 
 
-class RandomSegments(DescribedExamples):
+class RandomSegments(DescribedDataset):
     """Random segments of random tracks, determined by a seed.
 
     The example with the index k is a function of the seed and k, whichever worker or rank reads it
@@ -253,7 +253,7 @@ class EpochSampler(Sampler[int]):
         return (first + i * self.world_size for i in range(start, len(self)))
 
 
-class WholeTracks(DescribedExamples):
+class WholeTracks(DescribedDataset):
     """Tracks from their first sample to their last.
 
     Args:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from ..errors import UserError
-from .segments import DescribedExamples, RandomSegments, generator_of
+from .segments import DescribedDataset, RandomSegments, generator_of
 from .selection import licences, windows_together
 from .songs import parse_part
 from .tracks import read_segment
@@ -40,7 +40,7 @@ class Piece(NamedTuple):
     speed: float
 
 
-class SemiSupervisedSegments(DescribedExamples):
+class SemiSupervisedSegments(DescribedDataset):
     """Random segments, some of which come from parts of songs without stems.
 
     An example has as many signals as there are sources. Each is a stem, a sum of stems, or empty;

@@ -34,10 +34,6 @@ CHANGEABLE = {
 }
 
 
-# Values that had another type in earlier versions, by the key.
-FORMER_VALUES = {"training.activation_checkpointing": {True: "block", False: "none"}}
-
-
 def load(path: str | Path) -> dict[str, dict[str, Any]]:
     """Return the groups of a YAML file; interpolations are left to `merge`.
 
@@ -166,15 +162,14 @@ def _contents_of(folder: Path) -> dict[str, str]:
         return {}
 
 
-def _without_former_values(groups: Mapping[str, Mapping]) -> dict[str, dict]:
+def _without_former_values(groups: Mapping[str, Mapping]) -> Mapping[str, Mapping]:
     """Return changes in which values of earlier versions have their present form."""
-    result = {group: dict(keys) for group, keys in groups.items()}
-    for name, values in FORMER_VALUES.items():
-        group, _, key = name.partition(".")
-        value = result.get(group, {}).get(key)
-        if isinstance(value, bool):
-            result[group][key] = values[value]
-    return result
+    training = groups.get("training", {})
+    mode = training.get("activation_checkpointing")
+    if not isinstance(mode, bool):
+        return groups
+    mode = "block" if mode else "none"
+    return {**groups, "training": {**training, "activation_checkpointing": mode}}
 
 
 def _check_known(name: str, known: Mapping, kind: str, full_name: str, where: str) -> None:

@@ -32,6 +32,8 @@ from .statistics import Interval, compare_pairs, interval
 
 MEASURES = ("usdr", "csdr")
 MEAN = "mean"
+LEVEL = 0.95
+"""Confidence level of the intervals."""
 COSTS_FILE = "costs.json"
 _PAPER_MEASURE = "museval_sdr"
 # The test tracks last 3.5 hours; musdb also offers excerpts of 7 s under the same names.
@@ -77,7 +79,6 @@ class Comparison:
         tests: results of `statistics.compare_pairs` for the models, by measure and source or
             "mean".
         test: name of the paired test.
-        level: confidence level of the intervals.
         notes: notes for the reader.
     """
 
@@ -86,7 +87,6 @@ class Comparison:
     rows: Sequence[Row]
     tests: Mapping[str, Mapping[str, Sequence[Mapping]]]
     test: str
-    level: float
     n_tracks: int
     notes: Sequence[str]
 
@@ -96,7 +96,6 @@ def compare(
     *,
     costs: Mapping[Path, Mapping] | None = None,
     test: str = "wilcoxon",
-    level: float = 0.95,
 ) -> Comparison:
     """Compare the results of models and reference points.
 
@@ -104,7 +103,6 @@ def compare(
         records: results on the same tracks of the same data.
         costs: results of `speed.measure` by the folder of the record.
         test: as in `statistics.paired_test`.
-        level: level of the confidence intervals.
 
     Raises:
         UserError: if there are no records, or two are of different data or tracks.
@@ -117,7 +115,7 @@ def compare(
     models = [record for record in records if not record.is_reference_point] or records
     common = [s for s in sources if all(s in record.sources() for record in models)]
     rows = [
-        _row(label, record, common, (costs or {}).get(record.folder), level)
+        _row(label, record, common, (costs or {}).get(record.folder))
         for label, record in zip(_labels(records), records, strict=True)
     ]
     tests = {
@@ -129,7 +127,7 @@ def compare(
     }
     n_tracks = len(records[0].tracks)
     notes = [*_notes_on_sources(sources, common, models), *_notes(rows, n_tracks)]
-    return Comparison(sources, common, rows, tests, test, level, n_tracks, notes)
+    return Comparison(sources, common, rows, tests, test, n_tracks, notes)
 
 
 def read_costs(record: Record) -> dict | None:
@@ -140,12 +138,10 @@ def read_costs(record: Record) -> dict | None:
         return None
 
 
-def _row(
-    label: str, record: Record, common: Sequence[str], costs: Mapping | None, level: float
-) -> Row:
+def _row(label: str, record: Record, common: Sequence[str], costs: Mapping | None) -> Row:
     figures: dict[str, dict[str, Interval]] = {}
     for measure in MEASURES:
-        how = {"mean": is_mean(measure), "level": level}
+        how = {"mean": is_mean(measure), "level": LEVEL}
         figures[measure] = {
             source: interval(record.scores(measure, source), **how)
             for source in record.sources(measure)

@@ -17,7 +17,7 @@ from typing import Any
 
 from .. import tables
 from ..tables import EMPTY, MARKS, Cell, Table, rounded
-from .comparison import MEAN, MEASURES, Comparison, Row
+from .comparison import LEVEL, MEAN, MEASURES, Comparison, Row
 
 JSON_FORMAT = "asteroid-bsrnn comparison"
 NAMES = {"usdr": "uSDR", "csdr": "cSDR"}
@@ -179,7 +179,7 @@ def to_json(comparison: Comparison, folder: str | os.PathLike = ".") -> str:
         "tracks": list(comparison.rows[0].record.names),
         "sources": list(comparison.sources),
         "common_sources": list(comparison.common),
-        "level": comparison.level,
+        "level": LEVEL,
         "test": comparison.test,
         "rows": rows,
         "tests": comparison.tests,
@@ -203,9 +203,7 @@ def write(comparison: Comparison, path: str | os.PathLike) -> None:
     Raises:
         UserError: for another suffix, or a file that cannot be written.
     """
-    folder = Path(path).parent
-    forms = {suffix: functools.partial(f, comparison, folder) for suffix, f in FORMATS.items()}
-    tables.write(path, forms)
+    tables.write(path, FORMATS, comparison, Path(path).parent)
 
 
 def tests_title(comparison: Comparison) -> str:
@@ -251,7 +249,7 @@ def verdict(pair: Mapping) -> str:
 
 def legend(comparison: Comparison) -> list[str]:
     """Return lines that explain the figures."""
-    percent = f"{100 * comparison.level:g}"
+    percent = f"{100 * LEVEL:g}"
     lines = [
         f"uSDR: mean over {comparison.n_tracks} tracks; cSDR: median; dB. In brackets: bootstrap "
         f"intervals of {percent} % over tracks.",

@@ -34,25 +34,19 @@ from ..separation.separator import SCORING, Separator
 _ENOUGH_SECONDS = 120.0
 
 
-def count_macs(model: SourceModel, seconds: float = 10.0, channels: int = 2) -> float:
+def count_macs(model: SourceModel) -> float:
     """Count the multiply-accumulates per second of audio while a copy of the model runs on a CPU.
 
     Matrix products, convolutions, attention and recurrent layers count, for all channels. FFTs and
     element-wise operations, which are few in comparison, do not.
 
-    Args:
-        model: to count; it is not changed.
-        seconds: length of the input.
-        channels: of the audio.
-
-    Returns:
-        Multiply-accumulates per second of audio.
+    The input has ten seconds, and two channels unless the model demands another number.
     """
     from torch.utils.flop_counter import FlopCounterMode
 
     twin = copy.deepcopy(model).cpu().float().eval()
-    length = round(seconds * float(model.sample_rate))
-    mixture = torch.zeros(1, model.in_channels or channels, length)
+    length = round(10 * float(model.sample_rate))
+    mixture = torch.zeros(1, model.in_channels or 2, length)
     formulas = {
         torch.ops.aten.mkldnn_rnn_layer: _recurrent_flops,
         torch.ops.aten.addmv: _matrix_vector_flops,

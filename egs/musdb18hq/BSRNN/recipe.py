@@ -252,12 +252,12 @@ def contents(config: dict) -> dict[str, str]:
     return found
 
 
-def build_tracks(config: dict, root: str, subset: str, split: str | None = None) -> list[Track]:
-    """Return the tracks of a part of the data."""
+def build_tracks(config: dict, root: str, split: str) -> list[Track]:
+    """Return the tracks of the training data for "train" or "valid"."""
     described = data_groups.layout_of(config)
     return find_tracks(
         root,
-        subset,
+        "train",
         split,
         validation_tracks=validation_names(config),
         with_mixture=described.mixture is not None,

@@ -112,8 +112,8 @@ def run(
     check_same_run(folder, config, contents)
     pl.seed_everything(config["training"]["seed"], verbose=False)
     model, layout = build(config), data_groups.layout_of(config)
-    tracks = recipe.build_tracks(config, root, "train", "train")
-    validation = recipe.build_tracks(config, root, "train", "valid")
+    tracks = recipe.build_tracks(config, root, "train")
+    validation = recipe.build_tracks(config, root, "valid")
     monitor, mode = monitored(config)
     ledger = RunLedger(
         folder,

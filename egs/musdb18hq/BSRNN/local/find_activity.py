@@ -15,7 +15,7 @@ def main() -> int:
     """Fill the cache of the activity."""
     options = recipe.parser(__doc__).parse_args()
     config = recipe.configure(options)
-    tracks = recipe.build_tracks(config, options.root, "train", "train")
+    tracks = recipe.build_tracks(config, options.root, "train")
     with progress_bar("stems") as progress:
         activity = recipe.build_activity(config, options.root, tracks, progress)
     if activity is None:
