@@ -62,11 +62,7 @@ def separate_one(separator, work: Work, song: Song, reporter: ForPeople) -> bool
 
 
 class Devices:
-    """A context manager of processes, one for each device.
-
-    Args:
-        work: of all songs.
-        devices: their names. A name given several times gets several processes.
+    """A context manager of processes, one for each device; a name given twice gets two.
 
     Attributes:
         sources: of the model.

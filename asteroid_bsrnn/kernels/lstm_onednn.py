@@ -120,10 +120,7 @@ def _both_directions(x: torch.Tensor, module: nn.LSTM, linear: nn.Linear) -> tor
 class Direction:
     """One direction of an LSTM in oneDNN, in one type.
 
-    Args:
-        weights: the parameters of the direction, in the order of `PARAMETERS`.
-        reverse: whether the sequences are read backwards.
-        kind: the type in which it is computed.
+    The weights are in the order of `PARAMETERS`; with `reverse` the sequences are read backwards.
     """
 
     def __init__(self, weights: Sequence[torch.Tensor], reverse: int, kind: torch.dtype):
