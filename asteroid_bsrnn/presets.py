@@ -51,7 +51,7 @@ def names() -> list[str]:
 
 
 def is_simo(name: str) -> bool:
-    """Whether a preset is one network for all sources (single input, multiple output).
+    """Return whether a preset is one network for all sources (single input, multiple output).
 
     Raises:
         ValueError: for an unknown name.

@@ -204,7 +204,7 @@ class GraphedCall:
 
 
 def can_record(x: torch.Tensor) -> bool:
-    """Whether a call with `x` may be recorded, which needs CUDA and no gradients."""
+    """Return whether a call with `x` may be recorded, which needs CUDA and no gradients."""
     return x.is_cuda and not torch.is_grad_enabled()
 
 
