@@ -96,7 +96,7 @@ def _can_part(x: torch.Tensor, module: nn.LSTM, linear: nn.Linear | None) -> boo
 
 
 def is_one_bidirectional_layer(module: nn.LSTM) -> bool:
-    """Return whether `module` is one bidirectional layer with biases and steps first, unprojected."""
+    """Return whether `module` is one bidirectional layer, steps first, without projection."""
     plain = module.bidirectional and module.bias and not module.batch_first
     return plain and module.num_layers == 1 and not module.proj_size
 
