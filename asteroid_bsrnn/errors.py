@@ -22,16 +22,12 @@ def one_line(message: object) -> str:
 
 
 def check_channels(shape: Sequence[int], what: str = "audio") -> None:
-    """Refuse a shape whose channels and samples are probably transposed.
+    """Refuse a shape (..., channels, time) whose channels and samples are probably transposed.
 
     With more channels than samples, or more than `MOST_CHANNELS`, the shape is almost certainly
     (time, channels), and each sample would be processed as a channel of its own. Stereo of one
     sample passes: it is what is left of a short stereo recording. Files are not checked, because
-    their headers tell channels from samples.
-
-    Args:
-        shape: (..., channels, time) or (time,).
-        what: name of the array in the message.
+    their headers tell channels from samples. `what` names the array in the message.
 
     Raises:
         UserError: the array is probably transposed.

@@ -174,13 +174,10 @@ def write_text(path: str | os.PathLike, text: str) -> None:
 
 
 def write_json(path: str | os.PathLike, value: Any, indent: int | None = 2) -> None:
-    """Write a JSON file, whole or not at all.
+    """Write a JSON file of plain types, whole or not at all; keys keep their order.
 
-    Args:
-        path: the file.
-        value: of plain types; keys keep their order. Text is escaped to ASCII only where it
-            holds file names that are not valid Unicode.
-        indent: spaces of each level; None writes one line.
+    Text is escaped to ASCII only where it holds file names that are not valid Unicode. `indent`
+    None writes one line.
     """
     text = json.dumps(value, indent=indent, ensure_ascii=False)
     try:

@@ -206,6 +206,3 @@ class Decoder(asteroid_filterbanks.Decoder):
         real, imag = spec.chunk(2, dim=-2)
         waveform = self.filterbank.istft(torch.complex(real, imag), length)
         return waveform.unsqueeze(1) if spec.ndim == 3 else waveform
-
-
-fft_stft = FFTSTFTFB

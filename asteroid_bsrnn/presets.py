@@ -51,7 +51,7 @@ def names() -> list[str]:
 
 
 def is_simo(name: str) -> bool:
-    """Whether a preset is one network for all sources (single input, multiple output).
+    """Return whether a preset is one network for all sources (single input, multiple output).
 
     Raises:
         ValueError: for an unknown name.
@@ -115,18 +115,9 @@ def build(
 def build_separator(name: str, sources: Sequence[str] | None = None, **overrides) -> SourceModel:
     """Build a network of several sources with random weights.
 
-    Args:
-        name: one of `names()`.
-        sources: for a preset of one source, the sources, each of which gets a network; None means
-            all four. Omit it for a SIMO preset.
-        **overrides: constructor arguments that replace the preset's.
-
-    Returns:
-        A `PerSourceSeparator`, or a `BSRNN` for a SIMO preset.
-
-    Raises:
-        TypeError: as in `build`.
-        ValueError: as in `build`.
+    For a preset of one source it is a `PerSourceSeparator` with a network for each of the sources
+    (None: all four); for a SIMO preset, sources are omitted. Overrides and errors are those of
+    `build`.
     """
     from .models import PerSourceSeparator
 

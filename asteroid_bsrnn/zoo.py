@@ -63,14 +63,15 @@ def load(
     Raises:
         UserError: there are no such weights, or they cannot be downloaded, verified or loaded.
     """
-    models, managed = name_or_path_or_url, False
-    if not isinstance(models, Bag):
-        weights = find_weights(models, stems)
-        # A user may overwrite files of their own at any time, so these are read at once.
-        models, managed = weights.path, weights.name is not None
-    if not isinstance(models, Bag) and not bag.is_bag(models):
-        return checkpoint.load_model(models, stems=stems, mmap=managed, **overrides)
-    models = models if isinstance(models, Bag) else bag.read_bag(models)
+    if isinstance(name_or_path_or_url, Bag):
+        models = name_or_path_or_url
+    else:
+        weights = find_weights(name_or_path_or_url, stems)
+        if not bag.is_bag(weights.path):
+            # A user may overwrite files of their own at any time, so these are read at once.
+            managed = weights.name is not None
+            return checkpoint.load_model(weights.path, stems=stems, mmap=managed, **overrides)
+        models = bag.read_bag(weights.path)
     if overrides:
         raise UserError(
             f"{models.title}: a bag has no argument {next(iter(overrides))!r}; set it in the files "

@@ -48,10 +48,8 @@ def page_name(track: str) -> str:
 def check_pattern(pattern: str, format: str, several: bool = False) -> None:
     """Refuse a pattern that is not valid, or whose files would replace each other.
 
-    Args:
-        pattern: path of a stem below the output folder, with `FIELDS` in braces.
-        format: of the stems.
-        several: whether it names the stems of several recordings.
+    A pattern is the path of a stem below the output folder, with `FIELDS` in braces. `several`
+    tells whether it names the stems of several recordings.
 
     Raises:
         UserError: the message says what is wrong with the pattern.
@@ -81,15 +79,8 @@ def stem_paths(
 ) -> dict[str, Path]:
     """Return the path of each stem of a recording, relative to the output folder.
 
-    A track is shortened where a name would be too long for a file system.
-
-    Args:
-        pattern: as in `check_pattern`.
-        track: name of the recording.
-        names: of the stems.
-        sources: of the model, in order; they give the stems their `{index}`, from 1. A stem that is
-            no source has the index 0.
-        format: of the stems.
+    A track is shortened where a name would be too long for a file system. `{index}` is the number
+    of the stem among the sources of the model, from 1, or 0 if it is none of them.
 
     Raises:
         UserError: the pattern is not valid, or two stems get the same path.

@@ -36,21 +36,10 @@ def open_media(path: Path) -> av.container.InputContainer:
 
 
 class PyAVDecoder:
-    """A decoder of one audio track of a file.
+    """A decoder of one audio track of a file, with the attributes of `AudioFile`.
 
     If the track starts later than the others of the file (a video whose picture begins first),
-    silence of that length comes before it.
-
-    Args:
-        path: the file.
-        audio_track: number of the track, from 1. None means the one that the container flags as
-            default, or the first if it flags none.
-
-    Attributes:
-        sample_rate: in hertz.
-        channels: number of channels.
-        frames: number of samples per channel; None if only decoding can tell.
-        subtype: sample type in soundfile's terms; `PCM_16` for lossy codecs.
+    silence of that length comes before it. Lossy codecs have the subtype `PCM_16`.
 
     Raises:
         UserError: the file cannot be opened, has no such track, or its first frame cannot be
@@ -289,13 +278,7 @@ def _regroup(
 
 
 class AacFile:
-    """An m4a file that is written block by block.
-
-    Args:
-        path: the file; an existing one is overwritten.
-        sample_rate: in hertz.
-        channels: 1 or 2.
-        bitrate: in bits per second.
+    """An m4a file of 1 or 2 channels that is written block by block, over an existing one.
 
     Raises:
         OSError: the file cannot be written.

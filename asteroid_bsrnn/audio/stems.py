@@ -108,11 +108,7 @@ def plan(
 ) -> Job:
     """Check everything that can be checked before a file is separated.
 
-    Args:
-        path: an audio or video file.
-        output_directory: folder that the stems are written below.
-        sources: sources of the model, in order.
-        options: what to read and what to write.
+    The stems of a model with these sources, in order, are written below the output directory.
 
     Raises:
         UserError: a check failed.
@@ -159,10 +155,7 @@ def count_frames(audio: AudioFile) -> int:
 def separate(job: Job, estimate: Estimator, sample_rate: int) -> dict[str, Path]:
     """Read a file, write the stems that are not finished, and return the path of each stem.
 
-    Args:
-        job: what to read and write.
-        estimate: estimates the sources of blocks at `sample_rate`.
-        sample_rate: sample rate of the estimator, in hertz.
+    `estimate` estimates the sources of blocks at `sample_rate`, in hertz.
 
     Raises:
         UserError: the file cannot be read or a stem cannot be written. Then no stem is written.

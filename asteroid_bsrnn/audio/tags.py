@@ -113,32 +113,30 @@ def _write_others(path: Path, format: str, tags: Tags) -> None:
     """Copy the packets of a file to a new one that has the tags."""
     import av
 
-    options = {}
-    if format == "m4a":
-        with av.open(f"file:{path}") as source:
-            rate = source.streams.audio[0].sample_rate
-        options = {"movie_timescale": str(rate), "brand": "M4A "}
-    container = _CONTAINERS[format]
+    container, options = _CONTAINERS[format], {}
     with (
         whole_file(path) as unfinished,
         av.open(f"file:{path}") as source,
         open(unfinished, "wb") as file,
-        av.open(file, "w", format=container, options=options) as target,
     ):
-        stream = target.add_stream_from_template(source.streams.audio[0])
-        texts = dict(tags.texts)
-        if container == "ogg":
-            if tags.cover:
-                texts["METADATA_BLOCK_PICTURE"] = _picture_block(tags.cover)
-            stream.metadata.update(texts)
-        else:
-            target.metadata.update(texts)
-            if tags.cover:
-                _mux_cover(target, tags.cover)
-        for packet in source.demux(source.streams.audio[0]):
-            if packet.dts is not None:
-                packet.stream = stream
-                target.mux(packet)
+        sound = source.streams.audio[0]
+        if format == "m4a":
+            options = {"movie_timescale": str(sound.sample_rate), "brand": "M4A "}
+        with av.open(file, "w", format=container, options=options) as target:
+            stream = target.add_stream_from_template(sound)
+            texts = dict(tags.texts)
+            if container == "ogg":
+                if tags.cover:
+                    texts["METADATA_BLOCK_PICTURE"] = _picture_block(tags.cover)
+                stream.metadata.update(texts)
+            else:
+                target.metadata.update(texts)
+                if tags.cover:
+                    _mux_cover(target, tags.cover)
+            for packet in source.demux(sound):
+                if packet.dts is not None:
+                    packet.stream = stream
+                    target.mux(packet)
 
 
 def _mux_cover(target, cover: bytes) -> None:

@@ -65,8 +65,7 @@ def check_output(
             Lossy formats have no subtypes.
         sample_rate: in hertz.
         channels: number of channels.
-        bitrate: of a lossy format, in bits per second of all channels together; None means its
-            default.
+        bitrate: of a lossy format, in bits per second; None means its default.
 
     Returns:
         The subtype for `AudioWriter`.

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from multiprocessing import connection, get_context
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from .terminal import (
     OUT_OF_MEMORY,
     ForPeople,
     Song,
+    Told,
     ended_tidily,
     quiet_libraries,
     warnings_in_one_line,
@@ -40,7 +42,8 @@ class Work:
 def separate_one(separator, work: Work, song: Song, reporter: ForPeople) -> bool:
     """Separate a song, report what becomes of it, and return whether that is its stems."""
     try:
-        with quiet_libraries(), reporter.song(song) as progress:
+        tell = partial(reporter.progress, song)
+        with quiet_libraries(), reporter.bar(song.track, tell) as progress:
             job = separator.plan(song.path, work.output, replace(work.files, track=song.track))
             rate, page = job.audio.sample_rate, None
             if work.page:
@@ -62,11 +65,7 @@ def separate_one(separator, work: Work, song: Song, reporter: ForPeople) -> bool
 
 
 class Devices:
-    """A context manager of processes, one for each device.
-
-    Args:
-        work: of all songs.
-        devices: their names. A name given several times gets several processes.
+    """A context manager of processes, one for each device; a name given twice gets two.
 
     Attributes:
         sources: of the model.
@@ -115,7 +114,7 @@ class Devices:
         waiting, failures = deque(songs), 0
         working: dict[connection.Connection, Song] = {}
         free = list(self._processes)
-        with reporter.songs(len(songs)) as finished:
+        with reporter.bar(f"{len(songs)} songs") as finished:
             while waiting or working:
                 while free and waiting:
                     here = free.pop()
@@ -159,7 +158,7 @@ class _Sender(ForPeople):
     def __init__(self, there: connection.Connection):
         self._there = there
 
-    def song(self, song: Song):
+    def bar(self, name: str, tell: Told | None = None):
         return nullcontext(lambda done, total: self._there.send(("progress", done, total)))
 
     def written(self, song: Song, paths, finished: bool, page: Path | None = None) -> None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -202,7 +201,10 @@ def evaluate_all(
     found: list[Record] = []
 
     def add(label: str, evaluate: Callable[..., Record | None]) -> None:
-        with _tracks(label, reporter) as progress:
+        tell = partial(reporter.tracks, label)
+        with warnings.catch_warnings(), reporter.bar(label, tell) as progress:
+            # Silent stems are in the records.
+            warnings.filterwarnings("ignore", "no score for", UserWarning)
             record = evaluate(progress=progress, **shared)
         if record is not None:
             reporter.scored(label, record.path)
@@ -304,11 +306,3 @@ def _with_paper(data: EvaluationTracks, options: argparse.Namespace) -> bool:
         raise UserError(message)
     print(message, file=sys.stderr)
     return False
-
-
-@contextmanager
-def _tracks(label: str, reporter: ForPeople) -> Iterator[Callable[[int, int], None]]:
-    """Report progress over tracks. Warnings of silent stems are in the records."""
-    with warnings.catch_warnings(), reporter.tracks(label) as progress:
-        warnings.filterwarnings("ignore", "no score for", UserWarning)
-        yield progress

@@ -12,7 +12,6 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, redirect_stderr
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -115,17 +114,15 @@ def reports_mistakes(main: Callable[..., int]) -> Callable[..., int]:
 # --- reports --------------------------------------------------------------------------------------
 
 
+Told = Callable[[float, float], None]
+"""A callback that gets what has been done, and all that is to be done."""
+
+
 class Song(NamedTuple):
     """An input, and the name of its stems."""
 
     path: Path
     track: str
-
-
-def _bar(name: str):
-    from ..progress import progress_bar
-
-    return progress_bar(name)
 
 
 class ForPeople:
@@ -140,20 +137,17 @@ class ForPeople:
     def stopped(self, error: UserError) -> None:
         """Say why the whole command fails; `main` does."""
 
-    def song(self, song: Song):
-        """Show a bar while a song is separated; the callback gets its seconds, done and all."""
-        return _bar(song.track)
+    def bar(self, name: str, tell: Told | None = None):
+        """Yield the callback that moves a bar."""
+        from ..progress import progress_bar
+
+        return progress_bar(name)
 
     def progress(self, song: Song, done: float, total: float) -> None:
-        """Tell the seconds of a song that are done in another process; here `songs` does."""
+        """Tell the seconds of a song that are done; the bar does."""
 
-    def songs(self, number: int):
-        """Show a bar over songs that several processes separate."""
-        return _bar(f"{number} songs")
-
-    def tracks(self, model: str):
-        """Show a bar over the tracks that a model is scored on."""
-        return _bar(model)
+    def tracks(self, model: str, done: int, total: int) -> None:
+        """Tell the number of tracks that a model is scored on; the bar does."""
 
     def scored(self, model: str, path: Path) -> None:
         """Tell the file with the scores of a model; a table shows them."""
@@ -206,26 +200,18 @@ class ForPrograms(ForPeople):
         """Print the error that stops the command."""
         self.event("error", input=None, message=one_line(error))
 
-    def song(self, song: Song):
-        """Print the seconds of a song that are done."""
-        return nullcontext(partial(self.progress, song))
+    def bar(self, name: str, tell: Told | None = None):
+        """Yield `tell`, which prints, instead of a bar."""
+        return nullcontext(tell or (lambda done, total: None))
 
     def progress(self, song: Song, done: float, total: float) -> None:
         """Print the seconds of a song that are done."""
         facts = {"seconds": round(done, 3), "total": round(total, 3)}
         self.event("progress", input=str(song.path), track=song.track, **facts)
 
-    def songs(self, number: int):
-        """Print nothing more than for each song."""
-        return nullcontext(lambda done, total: None)
-
-    def tracks(self, model: str):
+    def tracks(self, model: str, done: int, total: int) -> None:
         """Print the number of tracks that a model is scored on, and of all."""
-
-        def progress(done: int, total: int) -> None:
-            self.event("progress", model=model, tracks=done, total=total)
-
-        return nullcontext(progress)
+        self.event("progress", model=model, tracks=done, total=total)
 
     def written(
         self, song: Song, paths: Mapping[str, Path], finished: bool, page: Path | None = None

@@ -39,25 +39,19 @@ SUFFIXES = (".onnx", ".pt2")
 
 @dataclass(frozen=True)
 class Exported:
-    """A file that `export` wrote.
+    """A file that `export` wrote, and what a caller needs to know.
 
-    Attributes:
-        path: the file.
-        facts: what a caller needs to know, as stored in the file: `kind` ("masker" or
-            "waveform"), `sources`, `sample_rate`, `channels` (None for any number), `n_fft`, `hop`
-            and `window` but for an `Ensemble`, and the `samples` of a waveform model.
-        input_shape: with names for dynamic dimensions.
-        output_shape: with names for dynamic dimensions.
-        opset: of an ONNX file; None for `torch.export`.
-        error: largest difference from PyTorch on noise, as a share of the largest estimate.
+    The facts are stored in the file too: `kind` ("masker" or "waveform"), `sources`, `sample_rate`,
+    `channels` (None for any number), `n_fft`, `hop` and `window` but for an `Ensemble`, and the
+    `samples` of a waveform model.
     """
 
     path: Path
     facts: dict
-    input_shape: tuple
+    input_shape: tuple  # with names for dynamic dimensions
     output_shape: tuple
-    opset: int | None
-    error: float
+    opset: int | None  # of an ONNX file; None for `torch.export`
+    error: float  # largest difference from PyTorch on noise, as a share of the largest estimate
 
 
 def export(

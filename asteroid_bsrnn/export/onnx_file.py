@@ -100,15 +100,11 @@ def _translate_recurrent(x, start, weights, cell: str):
 
 
 def quantise(whole: str | os.PathLike, path: str | os.PathLike) -> None:
-    """Write an ONNX file with the weights in 8 bits, each with a scale for every row.
+    """Write an ONNX file with the float32 weights of another in 8 bits, with a scale for every row.
 
     The runtime turns them back to float32 and computes in float32. Quantised products (dynamic
     quantisation) are up to a quarter faster, but need activations in 8 bits too: with the weights
     in the package, the error of the worst stem is -14 dB instead of -28 dB.
-
-    Args:
-        whole: the file in float32.
-        path: the file to write.
     """
     import onnx
     from onnx import helper, numpy_helper

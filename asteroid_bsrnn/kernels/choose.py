@@ -116,7 +116,7 @@ def _checked(implementation: str, name: str) -> str:
 
 
 def _is_measured(x: torch.Tensor, module: nn.LSTM) -> bool:
-    """Whether the kernels have been measured to be faster than `nn.LSTM` on this GPU."""
+    """Return whether the kernels have been measured to be faster than `nn.LSTM` on this GPU."""
     if not MEASURED or not x.is_cuda:
         return False
     dtype = torch.get_autocast_dtype("cuda") if torch.is_autocast_enabled("cuda") else x.dtype

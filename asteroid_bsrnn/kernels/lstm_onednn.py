@@ -82,7 +82,7 @@ def _bfloat16(x: torch.Tensor, module: nn.LSTM, linear: nn.Linear | None) -> tor
 
 
 def _can_part(x: torch.Tensor, module: nn.LSTM, linear: nn.Linear | None) -> bool:
-    """Whether `_both_directions` can replace `module` and `linear`."""
+    """Return whether `_both_directions` can replace `module` and `linear`."""
     return (
         linear is not None
         and linear.bias is not None
@@ -96,7 +96,7 @@ def _can_part(x: torch.Tensor, module: nn.LSTM, linear: nn.Linear | None) -> boo
 
 
 def is_one_bidirectional_layer(module: nn.LSTM) -> bool:
-    """Whether `module` is one bidirectional layer with biases, no projection and steps first."""
+    """Return whether `module` is one bidirectional layer, steps first, without projection."""
     plain = module.bidirectional and module.bias and not module.batch_first
     return plain and module.num_layers == 1 and not module.proj_size
 
@@ -120,10 +120,7 @@ def _both_directions(x: torch.Tensor, module: nn.LSTM, linear: nn.Linear) -> tor
 class Direction:
     """One direction of an LSTM in oneDNN, in one type.
 
-    Args:
-        weights: the parameters of the direction, in the order of `PARAMETERS`.
-        reverse: whether the sequences are read backwards.
-        kind: the type in which it is computed.
+    The weights are in the order of `PARAMETERS`; with `reverse` the sequences are read backwards.
     """
 
     def __init__(self, weights: Sequence[torch.Tensor], reverse: int, kind: torch.dtype):
@@ -167,7 +164,7 @@ def sequences_missing(x: torch.Tensor) -> int:
 
 @functools.cache
 def _has_tiles() -> bool:
-    """Whether this processor multiplies tiles in bfloat16."""
+    """Return whether this processor multiplies tiles in bfloat16."""
     # Older releases of torch have no such function.
     capabilities = getattr(torch.cpu, "get_capabilities", dict)()
     return bool(capabilities.get("amx_bf16"))

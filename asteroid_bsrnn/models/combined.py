@@ -15,13 +15,10 @@ from .base import SourceModel, as_mixture, like_input, records_arguments
 
 
 def build_network(conf: Mapping) -> SourceModel:
-    """Build a model with fresh weights from its `model_name` and `model_args`.
+    """Build a model with fresh weights from what `SourceModel.describe` returned.
 
     Asteroid's registry is a module that also contains functions. Only names of models are
     accepted, so that a file of weights cannot call anything else.
-
-    Args:
-        conf: a result of `SourceModel.serialize`; other entries are ignored.
 
     Raises:
         TypeError: for an unknown argument of the model.

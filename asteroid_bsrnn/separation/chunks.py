@@ -46,13 +46,8 @@ class Whole:
 class CrossFade:
     """A schedule of segments that overlap their neighbours with a linear cross-fade.
 
-    With `segment = 10` and `overlap = 0.1`, a chunk starts every 11 s, and overlaps the previous
-    one by 1 s. A recording of at most 11 s is one chunk.
-
-    Args:
-        segment: length of a segment in seconds.
-        overlap: length of a cross-fade as a share of the segment, from 0 to below 1.
-        sample_rate: in hertz.
+    With a segment of 10 s and an overlap of 0.1 segments, a chunk starts every 11 s, and overlaps
+    the previous one by 1 s. A recording of at most 11 s is one chunk.
 
     Raises:
         UserError: a value is out of its range.
@@ -80,16 +75,11 @@ class CrossFade:
 
 
 class OverlapAdd:
-    """A schedule of segments at a regular hop, averaged where they overlap.
+    """A schedule of segments at a regular hop, both in seconds, averaged where they overlap.
 
     The recording counts as silent before its start and after its end, so that its first and last
     samples lie in as many segments as the others. A recording that is no longer than a segment is
     one chunk.
-
-    Args:
-        segment: length of a segment in seconds.
-        hop: distance between the starts of segments in seconds, at most the segment.
-        sample_rate: in hertz.
 
     Raises:
         UserError: a value is out of its range.
@@ -142,10 +132,7 @@ def make_schedule(
 
 
 class SampleStream:
-    """A recording that is read block by block, as far as needed.
-
-    Args:
-        blocks: consecutive blocks (channels, n) of one recording.
+    """A recording of consecutive blocks (channels, n) that is read as far as needed.
 
     Attributes:
         forgets: whether `take` drops the samples before its start.
@@ -344,12 +331,8 @@ def any_channels(network: Network, in_channels: int | None) -> Network:
 def shifted(network: Network, shifts: int, stride: int) -> Network:
     """Return `network` averaged over shifts of the recording by fractions of the STFT's hop.
 
-    Averaging reduces errors that depend on the position of the STFT's frame grid.
-
-    Args:
-        network: (batch, channels, time) -> (batch, sources, channels, time).
-        shifts: number of passes; 1 returns `network` itself.
-        stride: hop of the STFT in samples.
+    Averaging reduces errors that depend on the position of the STFT's frame grid. One shift
+    returns `network` itself; `stride` is the hop in samples.
     """
     if shifts == 1:
         return network

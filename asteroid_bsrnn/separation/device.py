@@ -108,12 +108,10 @@ def send(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
 
 
 def arriving(blocks: Iterable[torch.Tensor], ahead: int = 0) -> Iterator[torch.Tensor]:
-    """Yield blocks on the CPU, in order.
+    """Yield blocks of any device on the CPU, in order.
 
-    Args:
-        blocks: tensors on any device.
-        ahead: number of blocks that are requested before the first one is waited for. A GPU
-            computes them while the CPU processes earlier ones.
+    `ahead` blocks are requested before the first one is waited for. A GPU computes them while the
+    CPU processes earlier ones.
     """
     copies: deque[Arrival] = deque()
     for block in blocks:
@@ -206,7 +204,7 @@ class GraphedCall:
 
 
 def can_record(x: torch.Tensor) -> bool:
-    """Whether a call with `x` may be recorded, which needs CUDA and no gradients."""
+    """Return whether a call with `x` may be recorded, which needs CUDA and no gradients."""
     return x.is_cuda and not torch.is_grad_enabled()
 
 

@@ -51,8 +51,11 @@ class Member:
                 f"weights of {self.model}: must be a number above 0, or numbers by stem as "
                 f"{{vocals: 2, drums: 1}}, got {given!r}"
             )
-        by_stem = isinstance(given, Mapping) and {str(k): float(v) for k, v in given.items()}
-        object.__setattr__(self, "weights", by_stem or float(given))
+        if isinstance(given, Mapping):
+            given = {str(stem): float(weight) for stem, weight in given.items()}
+        else:
+            given = float(given)
+        object.__setattr__(self, "weights", given)
 
     @property
     def stems(self) -> list[str] | None:

@@ -79,8 +79,7 @@ def load_model(
     Args:
         path: a published file; a checkpoint of one of the recipes' trainings; or a folder of
             published files, whose networks become one separator.
-        stems: wanted sources. If the model has a network for each source, only those of the stems
-            are built. None means all.
+        stems: as in `zoo.load`.
         mmap: whether the weights stay in the file until they are used. The file must not be
             overwritten meanwhile.
         **overrides: constructor arguments that replace the stored ones.

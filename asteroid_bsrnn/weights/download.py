@@ -331,7 +331,7 @@ class Download:
         if found.in_ranges and found.size is None and expected is None:
             raise Failure("the server does not tell the file's size", retry=False)
         one_stream_of_many = self._in_ranges and not found.in_ranges and self._answered.is_set()
-        self._in_ranges = found.in_ranges
+        self._in_ranges = found.in_ranges and self.checksum is not None
         if one_stream_of_many:
             raise Failure("the server no longer answers with ranges", retry=True)
         if not found.in_ranges and found.size is None:

@@ -86,7 +86,7 @@ def fetch(name: str) -> Path:
 def publish(
     path: str | os.PathLike, repository: str, card: str, *, private: bool | None = None
 ) -> str:
-    """Upload a published file and its model card as one commit.
+    """Upload a published file and its model card as one commit; return `hf:user/name@commit`.
 
     The repository is created if needed. Earlier versions of its files stay in its history.
 
@@ -96,9 +96,6 @@ def publish(
         card: the model card, Markdown that begins with a YAML block.
         private: whether only its owner may see the repository; None means what the repository or
             the owner's settings say.
-
-    Returns:
-        The reference of this version, `hf:user/name@commit`.
 
     Raises:
         UserError: the file cannot be loaded, the card's block is not valid YAML, a private upload

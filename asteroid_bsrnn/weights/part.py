@@ -68,11 +68,8 @@ class Spans:
 class Part:
     """An incomplete file with its journal. Several threads may write to it.
 
-    Args:
-        path: the incomplete file. The file of an earlier run is resumed if its journal is valid
-            and has the same identity, and deleted otherwise.
-        identity: what the journal must state, such as the checksum of the complete file; None
-            never resumes.
+    The file of an earlier run is resumed if its journal is valid and has the same identity, such
+    as the checksum of the complete file, and deleted otherwise. None as identity never resumes.
 
     Attributes:
         size: size of the complete file in bytes, or None while it is unknown.

