@@ -14,7 +14,7 @@ from openstems.composer import compose
 from openstems.corpora import analysis, midi, mma, roles
 from openstems.corpora.sources import lumps
 from openstems.materials import default_directory
-from openstems.music import Note, Part
+from openstems.music import Note, Part, chord_at
 from openstems.randomness import generator
 from openstems.splits import SPLITS, split_of_digest
 
@@ -120,7 +120,6 @@ def test_broken_files_are_left_out_by_name(doom, caplog):
     with caplog.at_level(logging.WARNING):
         found = corpora.all_pieces(doom)
     assert any("D_BAD" in line for line in caplog.messages)
-    assert [line for line in corpora.broken(doom) if "D_BAD" in line]
     assert not any("D_BAD" in piece.name for piece in found)
 
 
@@ -179,8 +178,6 @@ def test_splits_share_nothing_and_have_the_right_sizes(simutrans):
     for name, pieces in splits.items():
         assert pieces and all(split_of_digest(piece.digest) == name for piece in pieces)
     assert len(splits["train"]) > len(splits["valid"]) + len(splits["test"]) - 5
-    with pytest.raises(ValueError, match="unknown split 'dev'"):
-        corpora.pieces(simutrans, "dev")
 
 
 def test_nothing_is_found_where_nothing_is():
@@ -304,7 +301,7 @@ def test_key_and_chords_are_found():
         bass = analysis.chroma(score.part("bass"), lines)
         keys += analysis.key(tones)[0] in (score.key, (score.key + 3) % 12, (score.key - 3) % 12)
         for bar, (root, _) in zip(score.bars, analysis.chords(tones, bass), strict=True):
-            chord = score.chord_at(min(bar + 0.05, 39.99))
+            chord = chord_at(score.chords, min(bar + 0.05, 39.99))
             if chord.end - chord.start > 0.9 * (score.bars[1] - score.bars[0]):
                 right += root == chord.root
                 total += 1
@@ -337,7 +334,7 @@ def test_mma_plays_our_chords_the_same_way_twice():
     assert score.part("drums") and score.part("bass") and score.part("vocals")
     assert score.origin["groove"] and score.origin["transposition"] == 0
     bass = [note for part in score.part("bass") for note in part.notes if note.start < 11.9]
-    fits = [n.pitch % 12 in score.chord_at(n.start + 0.05).pitch_classes for n in bass]
+    fits = [n.pitch % 12 in chord_at(score.chords, n.start + 0.05).pitch_classes for n in bass]
     assert np.mean(fits) > 0.6
 
 

@@ -16,9 +16,9 @@ import soundfile
 from asteroid_bsrnn.data import verify
 from openstems.dataset import build, default_workers
 from openstems.errors import UserError
+from openstems.files import sha256_of
 from openstems.manifest import read_manifest
 from openstems.splits import SongId, check, first_songs, split_of_digest
-from openstems.writing import sha256_of
 
 from ..warm_python import python
 from . import tones
@@ -124,37 +124,9 @@ def test_another_seed_gives_other_songs(built, tmp_path, pip_materials):
     assert sha256_of(one) != sha256_of(built / "train" / "train-00000" / "bass.wav")
 
 
-def test_a_killed_build_goes_on(built, tmp_path, pip_materials):
-    script = tmp_path / "build.py"
-    script.write_text(
-        "import multiprocessing, sys\n"
-        f"sys.path[:0] = [{str(ROOT)!r}, {str(RECIPE)!r}]\n"
-        "if __name__ == '__main__':\n"
-        f"    multiprocessing.set_executable({python()!r})\n"
-        "    from openstems.materials import Materials\n"
-        "    from tests.openstems import tones\n"
-        "    from openstems.dataset import build\n"
-        f"    build({str(tmp_path / 'data')!r}, tones.settings(Materials(clients=('pip',))),\n"
-        "          render=tones.render_slowly)\n"
-    )
-    process = subprocess.Popen([sys.executable, script], start_new_session=True)
-    songs = tmp_path / "data" / "train"
-    deadline = time.monotonic() + 60
-    while not list(songs.glob("*")):
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.01)
-    # Only the parent is killed: its worker must end by itself and unlock the data set.
-    process.kill()
-    process.wait()
-    assert not (tmp_path / "data" / "manifest.json").exists()
-    n_before = len(list((tmp_path / "data").glob("t*/*")))
-    outcome = build(tmp_path / "data", settings(pip_materials), render=tones.render)
-    assert outcome.n_rendered == 4 - n_before and n_before < 4
-    assert hashes(tmp_path / "data") == hashes(built)
-    assert not (tmp_path / "data" / ".part").exists()
-
-
-def test_ctrl_c_stops_cleanly_and_keeps_what_is_finished(tmp_path):
+@pytest.fixture
+def started(tmp_path):
+    """Start a slow build of the data set in a process group, and wait for its first song."""
     script = tmp_path / "build.py"
     script.write_text(
         "import multiprocessing, sys\n"
@@ -177,9 +149,25 @@ def test_ctrl_c_stops_cleanly_and_keeps_what_is_finished(tmp_path):
     while not list((tmp_path / "data" / "train").glob("*")):
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.01)
-    os.killpg(process.pid, signal.SIGINT)
-    _, errors = process.communicate(timeout=30)
-    assert process.returncode == 130 and "Traceback" not in errors
+    return process
+
+
+def test_a_killed_build_goes_on(started, built, tmp_path, pip_materials):
+    # Only the parent is killed: its worker must end by itself and unlock the data set.
+    started.kill()
+    started.communicate()
+    assert not (tmp_path / "data" / "manifest.json").exists()
+    n_before = len(list((tmp_path / "data").glob("t*/*")))
+    outcome = build(tmp_path / "data", settings(pip_materials), render=tones.render)
+    assert outcome.n_rendered == 4 - n_before and n_before < 4
+    assert hashes(tmp_path / "data") == hashes(built)
+    assert not (tmp_path / "data" / ".part").exists()
+
+
+def test_ctrl_c_stops_cleanly_and_keeps_what_is_finished(started, tmp_path):
+    os.killpg(started.pid, signal.SIGINT)
+    _, errors = started.communicate(timeout=30)
+    assert started.returncode == 130 and "Traceback" not in errors
     assert 1 <= len(read_manifest(tmp_path / "data")) < 4
     assert not (tmp_path / "data" / ".part").exists()
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import signal
 
 from openstems import effects
 from openstems.effects import dynamics, filters, modulation, saturation, space
@@ -24,6 +25,12 @@ def impulse(seconds=1.0):
     return sound
 
 
+def gain_at(sections, frequencies):
+    """Return the gain of a cascade in dB at frequencies in Hz."""
+    _, response = signal.sosfreqz(np.concatenate(sections), worN=frequencies, fs=RATE)
+    return 20 * np.log10(np.abs(response) + 1e-12)
+
+
 def decibels_of(sound):
     return 10 * np.log10(np.mean(sound.astype(np.float64) ** 2))
 
@@ -42,10 +49,10 @@ def decibels_of(sound):
 )
 def test_filters_have_the_gain_they_name(section, frequencies, gains):
     if gains[-1] == -60:
-        measured = filters.gain_at([section], frequencies)
+        measured = gain_at([section], frequencies)
         assert measured[0] > -0.2 and measured[1] < -59
     else:
-        np.testing.assert_allclose(filters.gain_at([section], frequencies), gains, atol=0.15)
+        np.testing.assert_allclose(gain_at([section], frequencies), gains, atol=0.15)
 
 
 def test_a_cascade_filters_a_sound_as_its_gain_says():
@@ -54,7 +61,7 @@ def test_a_cascade_filters_a_sound_as_its_gain_says():
         sound = sine(frequency)
         changed = filters.equalize(sound, *sections)
         measured = decibels_of(changed[:, RATE // 2 :]) - decibels_of(sound[:, RATE // 2 :])
-        assert measured == pytest.approx(filters.gain_at(sections, [frequency])[0], abs=0.02)
+        assert measured == pytest.approx(gain_at(sections, [frequency])[0], abs=0.02)
 
 
 def test_equal_channels_are_filtered_as_unequal_ones():
@@ -260,8 +267,7 @@ def test_active_level_ignores_pauses():
     assert not dynamics.set_active_level(silence, -20).any()
 
 
-@pytest.mark.parametrize("name", effects.NAMES)
-def test_every_effect_keeps_shape_type_and_silence(name):
+def test_every_effect_keeps_shape_type_and_silence():
     needed = {
         "peak": {"frequency": 900.0, "gain": 3.0},
         "low_shelf": {"frequency": 90.0, "gain": 3.0},
@@ -282,11 +288,11 @@ def test_every_effect_keeps_shape_type_and_silence(name):
         "widen": {"factor": 1.2},
         "mono_below": {"frequency": 150.0},
     }
-    link = {"effect": name, **needed.get(name, {})}
-    for sound in (noise(0.7), np.zeros((2, 30001), np.float32)):
-        changed = effects.process(sound, [link])
-        assert changed.shape == sound.shape and changed.dtype == np.float32
-        assert np.isfinite(changed).all()
-        if not sound.any():
+    for name in effects.NAMES:
+        link = {"effect": name, **needed.get(name, {})}
+        for sound in (noise(0.7), np.zeros((2, 30001), np.float32)):
+            changed = effects.process(sound, [link])
+            assert changed.shape == sound.shape and changed.dtype == np.float32, name
+            assert np.isfinite(changed).all(), name
             # Far below half a quantisation step of 16 bits.
-            assert np.abs(changed).max() < 1e-9
+            assert sound.any() or np.abs(changed).max() < 1e-9, name

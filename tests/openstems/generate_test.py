@@ -12,9 +12,9 @@ import pytest
 import soundfile
 
 from asteroid_bsrnn.data import WholeTracks, find_tracks, verify
+from openstems.files import sha256_of
 from openstems.manifest import read_manifest
 from openstems.splits import KINDS, check
-from openstems.writing import sha256_of
 
 from ..warm_python import python
 from .conftest import GENERATE, QUICK, generate

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from openstems import mastering
+from openstems.effects import dynamics
 from openstems.effects.dynamics import active_level
 from openstems.music import RATE
 from openstems.randomness import generator
@@ -27,7 +28,7 @@ def stems_of(seed, seconds=1.0):
     return stems
 
 
-@pytest.mark.parametrize("seed", range(25))
+@pytest.mark.parametrize("seed", range(10))
 def test_the_mixture_is_the_exact_sum_and_nothing_clips(seed):
     choice = mastering.draw(generator("master", seed))
     written = mastering.master(stems_of(seed), **choice)
@@ -65,7 +66,7 @@ def test_a_limiter_looks_ahead():
 def test_the_bus_compressor_has_its_ratio():
     levels = np.array([-2.0, -8.0])
     gains = [
-        mastering.compressor_gain(np.full(4000, 10 ** (level / 20)), -10, 4, 0.01, 0.1)[-1]
+        dynamics.compressor_gain(np.full(4000, 10 ** (level / 20)), -10, 4, 0.01, 0.1)[-1]
         for level in levels
     ]
     out = levels + 20 * np.log10(gains)

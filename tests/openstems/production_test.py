@@ -154,7 +154,7 @@ def test_every_instrument_has_a_chain(role):
     room = draws.room(rng, (0.3, 0.5), early=0.3)
     sound = tracks_of(score_of())[0].sound
     for _ in range(3):
-        choice = other.draw(other.Player(role, distorted=True), rng, room, 120.0)
+        choice = other.draw(production.Track(role, sound, program=30), rng, room, 120.0)
         mixed = other.mix(sound, **choice, kicks=[])
         assert active_level(mixed) == pytest.approx(other.LEVEL + choice["level"], abs=0.1)
 
