@@ -40,7 +40,7 @@ def _sounding(notes, seconds):
 OTHERS = tuple(role for role in ROLES if role not in ("drums", "bass", "vocals"))
 
 
-def test_the_same_stream_gives_the_same_song_and_another_one_does_not():
+def test_a_song_depends_on_its_stream_alone():
     assert compose(20, generator(1, "song")) == compose(20, generator(1, "song"))
     assert compose(20, generator(1, "song")) != compose(20, generator(2, "song"))
 
@@ -57,7 +57,7 @@ def test_every_note_is_playable_and_within_the_song(songs):
                 assert 0 <= note.pitch <= 127 and 1 <= note.velocity <= 127
 
 
-def test_every_role_is_there_and_ranges_are_those_of_the_instruments(songs):
+def test_roles_and_ranges(songs):
     for score in songs:
         assert score.part("drums") and score.part("bass") and score.part("vocals")
         assert _notes(score, *OTHERS)
@@ -271,7 +271,7 @@ def test_swing_delays_off_beats_alone():
     assert float(grid.seconds(9)) == pytest.approx(4.5) and float(grid.seconds(-1)) == -0.5
 
 
-def test_forms_are_as_long_as_they_should_be():
+def test_length_of_forms():
     for index in range(30):
         rng = generator("form", index)
         for bars, whole in ((4, False), (17, False), (60, True), (301, True)):

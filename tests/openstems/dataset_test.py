@@ -58,7 +58,7 @@ def test_beginnings_have_all_splits_and_stay_the_same():
         first_songs(3, (0, 0, 0))
 
 
-def test_the_layout_is_musdbs(built):
+def test_the_layout_is_that_of_musdb18hq(built):
     names = (built / "validation_tracks.txt").read_text().split()
     assert names == ["valid-00000"]
     assert verify(built, validation_tracks=names) == []
@@ -83,7 +83,7 @@ def test_the_mixture_is_the_sum_to_the_last_bit(built):
         np.testing.assert_array_equal(mixture, np.sum(stems, axis=0, dtype=np.int64))
 
 
-def test_the_manifest_says_what_lies_there(built):
+def test_the_manifest_matches_the_files(built):
     entries = read_manifest(built)
     assert [entry["name"] for entry in entries] == sorted(entry["name"] for entry in entries)
     for entry in entries:
@@ -152,7 +152,7 @@ def started(tmp_path):
     return process
 
 
-def test_a_killed_build_goes_on(started, built, tmp_path, pip_materials):
+def test_resuming_a_killed_build(started, built, tmp_path, pip_materials):
     # Only the parent is killed: its worker must end by itself and unlock the data set.
     started.kill()
     started.communicate()
@@ -172,7 +172,7 @@ def test_ctrl_c_stops_cleanly_and_keeps_what_is_finished(started, tmp_path):
     assert not (tmp_path / "data" / ".part").exists()
 
 
-def test_a_song_that_fails_is_named_and_the_rest_goes_on(tmp_path, pip_materials):
+def test_a_failed_song_is_reported_and_others_are_built(tmp_path, pip_materials):
     chosen = settings(pip_materials)
     outcome = build(tmp_path, chosen, render=tones.render_some)
     assert outcome.failed == ("train-00001",) and outcome.n_songs == 3
@@ -188,13 +188,13 @@ def test_a_sum_beyond_16_bits_fails(tmp_path, pip_materials):
     assert "clips" in (tmp_path / "failures" / "train-00000.txt").read_text()
 
 
-def test_a_dead_worker_is_not_waited_for(tmp_path, pip_materials):
+def test_a_dead_worker_ends_the_build(tmp_path, pip_materials):
     with pytest.raises(BrokenProcessPool):
         build(tmp_path, settings(pip_materials), render=tones.render_and_die)
     assert len(read_manifest(tmp_path)) == 3
 
 
-def test_what_two_splits_share_is_found(tmp_path, pip_materials):
+def test_names_shared_by_splits_are_reported(tmp_path, pip_materials):
     outcome = build(tmp_path, settings(pip_materials, n_songs=3), render=tones.render_leaking)
     (problem,) = outcome.problems
     assert "speaker 'the same singer'" in problem
@@ -205,7 +205,7 @@ def test_what_two_splits_share_is_found(tmp_path, pip_materials):
     assert "unknown kind: singer" in check([{**entries[0], "uses": {"singer": ["x"]}}])[0]
 
 
-def test_a_damaged_song_is_made_again(built, tmp_path, pip_materials):
+def test_damaged_songs_are_rendered_again(built, tmp_path, pip_materials):
     chosen = settings(pip_materials, n_songs=2)
     build(tmp_path, chosen, render=tones.render)
     stem = tmp_path / "train" / "valid-00000" / "drums.wav"
@@ -215,13 +215,13 @@ def test_a_damaged_song_is_made_again(built, tmp_path, pip_materials):
     assert hashes(built).items() >= hashes(tmp_path).items()
 
 
-def test_pieces_are_shared_out_by_their_content():
+def test_shares_of_pieces_by_split():
     digests = [f"{number:08x}" for number in range(1000)]
     splits = [split_of_digest(digest) for digest in digests]
     assert [splits.count(split) for split in ("train", "valid", "test")] == [600, 200, 200]
 
 
-def test_workers_are_as_many_as_memory_allows():
+def test_memory_limits_the_number_of_workers():
     assert 1 <= default_workers(800) <= default_workers(10) <= (os.cpu_count() or 1)
 
 
@@ -234,7 +234,7 @@ def test_workers_are_as_many_as_memory_allows():
         ({"shares": (1, 1)}, "three numbers"),
     ],
 )
-def test_wrong_settings_are_named(pip_materials, changes, words):
+def test_invalid_settings(pip_materials, changes, words):
     with pytest.raises(UserError, match=words):
         settings(pip_materials, **changes)
 
@@ -266,7 +266,7 @@ def test_foreign_files_are_left_alone(tmp_path, pip_materials):
     assert (mine / "mixture.wav").read_text() == "mine"
 
 
-def test_a_disk_too_small_is_said_before_anything_is_made(tmp_path, pip_materials):
+def test_a_full_disk_is_reported_first(tmp_path, pip_materials):
     with pytest.raises(UserError, match=r"songs of 900 s take \d+\.\d GB, and .* are free"):
         build(tmp_path, settings(pip_materials, n_songs=20_000, seconds=900), render=tones.render)
 

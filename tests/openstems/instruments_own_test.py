@@ -137,7 +137,7 @@ def test_doubled_guitars_are_wide():
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_drums_lie_where_drums_lie(mode):
+def test_spectra_of_drums(mode):
     kick, snare, hat, crash = (
         play_drums(mode, (Note(0.0, 0.1, pitch, 110),), 3 * RATE) for pitch in (36, 38, 42, 49)
     )

@@ -191,7 +191,7 @@ def kit_materials():
     return Materials(profile="full")
 
 
-def test_kits_at_hand_hold_kick_snare_and_hat(kit_materials):
+def test_downloaded_kits_have_kick_snare_and_hat(kit_materials):
     materials = kit_materials
     missing = {material.name for material in materials.missing()}
     found = [source for source in banks.KITS if source.material not in missing]
@@ -223,7 +223,7 @@ class FolderMaterials:
         return self.folder / name
 
 
-def test_recordings_are_taken_where_they_play(tmp_path):
+def test_excerpts_of_recordings_are_active(tmp_path):
     materials = FolderMaterials(tmp_path)
     noise = 0.2 * np.random.default_rng(0).standard_normal((RATE * 8, 2))
     noise[: 5 * RATE] = 0

@@ -50,7 +50,7 @@ def same(first, second):
     )
 
 
-def test_a_bank_is_read_back_and_made_again_where_its_file_is_corrupt(cache):
+def test_corrupt_banks_are_built_again(cache):
     made = bank.load("hibari-heart", Pip(), PHRASES, cache)
     (path,) = cache.glob("hibari-heart-*.npz")
     assert same(bank.read(path), made)
@@ -63,7 +63,7 @@ def test_a_bank_is_read_back_and_made_again_where_its_file_is_corrupt(cache):
     assert {path.suffix for path in cache.iterdir()} == {".npz", ".lock"}
 
 
-def test_a_bank_that_another_process_is_making_is_waited_for(cache, tmp_path):
+def test_a_bank_waits_for_another_process(cache, tmp_path):
     made = bank.load("hibari-heart", Pip(), PHRASES, cache)
     (path,) = cache.glob("hibari-heart-*.npz")
     bank.load.cache_clear()
@@ -94,7 +94,7 @@ def test_syllables_have_a_voiced_nucleus_between_consonants(cache):
     assert 35 < made.pitch < 72
 
 
-def test_narrow_sources_go_on_above_their_band(cache):
+def test_narrow_sources_are_extended_above_their_band(cache):
     from openstems.voices import world
 
     rate = 16000
@@ -129,7 +129,7 @@ def test_aperiodicity_measured_in_a_few_frames_hardly_differs(rate):
         assert (difference.mean(axis=0) < 1.5).all()
 
 
-def test_speakers_are_on_one_side_and_blends_mix_training_styles():
+def test_splits_of_speakers_and_blends():
     splits = {speaker.name: speaker.split for speaker in CATALOGUE.values()}
     assert set(splits.values()) == {"train", "valid", "test"}
     blends = 0

@@ -192,7 +192,7 @@ def test_arrangements_differ_and_are_as_loud_as_promised(cache):
     assert min(widths) < -20 and max(widths) > -12
 
 
-def test_nothing_to_sing_is_silence(cache):
+def test_a_song_without_notes_is_silent(cache):
     audio, _ = arrangement.sing(
         (), record(CATALOGUE["hibari-heart"], generator("x")), 1000, generator("y"),
         materials=Pip(), phrases=PHRASES,
