@@ -27,6 +27,7 @@ from openstems.materials import (  # noqa: E402
     Materials,
     default_directory,
 )
+from openstems.splits import VOICE_PHRASES  # noqa: E402
 
 PROGRAM = "generate.py"
 
@@ -199,7 +200,7 @@ def _add_build(commands) -> None:
     command.add_argument(
         "--voice-phrases",
         type=int,
-        default=48,
+        default=VOICE_PHRASES,
         metavar="N",
         help="phrases from which each voice is built; a few do for a trial; default: %(default)s",
     )

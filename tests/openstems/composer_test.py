@@ -13,10 +13,10 @@ from openstems.composer.form import plan
 from openstems.composer.grid import Grid, Meter
 from openstems.composer.harmony import CLOSES, LOOPS, MOVES, ladder, parse, voicing
 from openstems.composer.styles import STYLES
-from openstems.music import CHORD_INTERVALS, ROLES, SECTION_NAMES
+from openstems.music import CHORD_INTERVALS, ROLES, SECTION_NAMES, chord_at
 from openstems.randomness import generator
 
-SONGS = 200
+SONGS = 100
 SECONDS = 30.0
 
 
@@ -40,7 +40,7 @@ def _sounding(notes, seconds):
 OTHERS = tuple(role for role in ROLES if role not in ("drums", "bass", "vocals"))
 
 
-def test_the_same_stream_gives_the_same_song_and_another_one_does_not():
+def test_a_song_depends_on_its_stream_alone():
     assert compose(20, generator(1, "song")) == compose(20, generator(1, "song"))
     assert compose(20, generator(1, "song")) != compose(20, generator(2, "song"))
 
@@ -57,7 +57,7 @@ def test_every_note_is_playable_and_within_the_song(songs):
                 assert 0 <= note.pitch <= 127 and 1 <= note.velocity <= 127
 
 
-def test_every_role_is_there_and_ranges_are_those_of_the_instruments(songs):
+def test_roles_and_ranges(songs):
     for score in songs:
         assert score.part("drums") and score.part("bass") and score.part("vocals")
         assert _notes(score, *OTHERS)
@@ -119,11 +119,11 @@ def test_bass_and_voice_agree_with_the_chords(songs):
         bars = np.array(score.bars)
         for note in _notes(score, "bass"):
             if np.abs(bars - note.start).min() < 0.03:
-                tones = score.chord_at(min(note.start + 0.03, SECONDS - 0.01)).pitch_classes
+                tones = chord_at(score.chords, min(note.start + 0.03, SECONDS - 0.01)).pitch_classes
                 bass.append(note.pitch % 12 in tones)
                 shuffled.append((note.pitch + 6) % 12 in tones)
         for note in _notes(score, "vocals"):
-            voice.append(note.pitch % 12 in score.chord_at(note.start).pitch_classes)
+            voice.append(note.pitch % 12 in chord_at(score.chords, note.start).pitch_classes)
     assert np.mean(bass) > 0.95 and np.mean(voice) > 0.65
     assert np.mean(shuffled) < 0.3
 
@@ -152,17 +152,17 @@ def test_songs_differ(songs):
     assert len(set(firsts)) == SONGS
 
 
-@pytest.mark.parametrize("style", STYLES)
-def test_every_style_can_be_asked_for(style):
-    score = compose(12, generator("style", style), style)
-    assert score.origin["style"] == style
-    assert score.part("drums") and score.part("bass") and score.part("vocals")
+def test_every_style_can_be_asked_for():
+    for style in STYLES:
+        score = compose(12, generator("style", style), style)
+        assert score.origin["style"] == style
+        assert all(map(score.part, ("drums", "bass", "vocals"))), style
 
 
 def test_chords_and_basses_are_held_over_bar_lines():
     """In styles of slow chords, each note lasts exactly as long as its chord."""
     longest = {"bass": [], "other": []}
-    for index in range(40):
+    for index in range(20):
         score = compose(SECONDS, generator("slow", index), "wall_of_guitars")
         bar = np.median(np.diff(score.bars))
         for name, roles in (("bass", ("bass",)), ("other", OTHERS)):
@@ -171,7 +171,7 @@ def test_chords_and_basses_are_held_over_bar_lines():
             held = [note for note in notes if note.end - note.start > 1.1 * bar]
             for note in held:
                 middle, late = note.start + 0.1 * bar, note.end - 0.1 * bar
-                first, last = score.chord_at(middle), score.chord_at(late)
+                first, last = chord_at(score.chords, middle), chord_at(score.chords, late)
                 assert (first.root, first.quality) == (last.root, last.quality)
                 assert note.pitch % 12 in {*first.pitch_classes, (first.root + 7) % 12}
     assert np.mean(np.array(longest["other"]) > 1.9) > 0.3 and max(longest["other"]) > 3.5
@@ -180,7 +180,7 @@ def test_chords_and_basses_are_held_over_bar_lines():
 
 
 def test_a_long_song_has_a_whole_form():
-    for index in range(5):
+    for index in range(3):
         score = compose(150, generator("long", index))
         names = [section.name for section in score.sections]
         assert names[-1] == "outro" and names[-2] == "chorus" and "verse" in names
@@ -203,12 +203,12 @@ def test_choruses_return_with_the_same_chords():
     assert first[:4] == second[:4]
 
 
-@pytest.mark.parametrize("seconds", [1, 2.5, 10, 74.9, 75, 300])
-def test_any_length_can_be_asked_for(seconds):
-    for index in range(6):
-        score = compose(seconds, generator("length", index))
-        assert score.seconds == seconds and score.part("drums")
-        assert all(note.end <= seconds for part in score.parts for note in part.notes)
+def test_any_length_can_be_asked_for():
+    for seconds, count in ((1, 6), (2.5, 6), (74.9, 2), (75, 2), (300, 1)):
+        for index in range(count):
+            score = compose(seconds, generator("length", index))
+            assert score.seconds == seconds and score.part("drums"), seconds
+            assert all(note.end <= seconds for part in score.parts for note in part.notes), seconds
 
 
 def test_wrong_lengths_and_styles_are_refused():
@@ -271,7 +271,7 @@ def test_swing_delays_off_beats_alone():
     assert float(grid.seconds(9)) == pytest.approx(4.5) and float(grid.seconds(-1)) == -0.5
 
 
-def test_forms_are_as_long_as_they_should_be():
+def test_length_of_forms():
     for index in range(30):
         rng = generator("form", index)
         for bars, whole in ((4, False), (17, False), (60, True), (301, True)):

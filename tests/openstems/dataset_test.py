@@ -16,9 +16,9 @@ import soundfile
 from asteroid_bsrnn.data import verify
 from openstems.dataset import build, default_workers
 from openstems.errors import UserError
+from openstems.files import sha256_of
 from openstems.manifest import read_manifest
 from openstems.splits import SongId, check, first_songs, split_of_digest
-from openstems.writing import sha256_of
 
 from ..warm_python import python
 from . import tones
@@ -58,7 +58,7 @@ def test_beginnings_have_all_splits_and_stay_the_same():
         first_songs(3, (0, 0, 0))
 
 
-def test_the_layout_is_musdbs(built):
+def test_the_layout_is_that_of_musdb18hq(built):
     names = (built / "validation_tracks.txt").read_text().split()
     assert names == ["valid-00000"]
     assert verify(built, validation_tracks=names) == []
@@ -83,7 +83,7 @@ def test_the_mixture_is_the_sum_to_the_last_bit(built):
         np.testing.assert_array_equal(mixture, np.sum(stems, axis=0, dtype=np.int64))
 
 
-def test_the_manifest_says_what_lies_there(built):
+def test_the_manifest_matches_the_files(built):
     entries = read_manifest(built)
     assert [entry["name"] for entry in entries] == sorted(entry["name"] for entry in entries)
     for entry in entries:
@@ -124,37 +124,9 @@ def test_another_seed_gives_other_songs(built, tmp_path, pip_materials):
     assert sha256_of(one) != sha256_of(built / "train" / "train-00000" / "bass.wav")
 
 
-def test_a_killed_build_goes_on(built, tmp_path, pip_materials):
-    script = tmp_path / "build.py"
-    script.write_text(
-        "import multiprocessing, sys\n"
-        f"sys.path[:0] = [{str(ROOT)!r}, {str(RECIPE)!r}]\n"
-        "if __name__ == '__main__':\n"
-        f"    multiprocessing.set_executable({python()!r})\n"
-        "    from openstems.materials import Materials\n"
-        "    from tests.openstems import tones\n"
-        "    from openstems.dataset import build\n"
-        f"    build({str(tmp_path / 'data')!r}, tones.settings(Materials(clients=('pip',))),\n"
-        "          render=tones.render_slowly)\n"
-    )
-    process = subprocess.Popen([sys.executable, script], start_new_session=True)
-    songs = tmp_path / "data" / "train"
-    deadline = time.monotonic() + 60
-    while not list(songs.glob("*")):
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.01)
-    # Only the parent is killed: its worker must end by itself and unlock the data set.
-    process.kill()
-    process.wait()
-    assert not (tmp_path / "data" / "manifest.json").exists()
-    n_before = len(list((tmp_path / "data").glob("t*/*")))
-    outcome = build(tmp_path / "data", settings(pip_materials), render=tones.render)
-    assert outcome.n_rendered == 4 - n_before and n_before < 4
-    assert hashes(tmp_path / "data") == hashes(built)
-    assert not (tmp_path / "data" / ".part").exists()
-
-
-def test_ctrl_c_stops_cleanly_and_keeps_what_is_finished(tmp_path):
+@pytest.fixture
+def started(tmp_path):
+    """Start a slow build of the data set in a process group, and wait for its first song."""
     script = tmp_path / "build.py"
     script.write_text(
         "import multiprocessing, sys\n"
@@ -177,14 +149,30 @@ def test_ctrl_c_stops_cleanly_and_keeps_what_is_finished(tmp_path):
     while not list((tmp_path / "data" / "train").glob("*")):
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.01)
-    os.killpg(process.pid, signal.SIGINT)
-    _, errors = process.communicate(timeout=30)
-    assert process.returncode == 130 and "Traceback" not in errors
+    return process
+
+
+def test_resuming_a_killed_build(started, built, tmp_path, pip_materials):
+    # Only the parent is killed: its worker must end by itself and unlock the data set.
+    started.kill()
+    started.communicate()
+    assert not (tmp_path / "data" / "manifest.json").exists()
+    n_before = len(list((tmp_path / "data").glob("t*/*")))
+    outcome = build(tmp_path / "data", settings(pip_materials), render=tones.render)
+    assert outcome.n_rendered == 4 - n_before and n_before < 4
+    assert hashes(tmp_path / "data") == hashes(built)
+    assert not (tmp_path / "data" / ".part").exists()
+
+
+def test_ctrl_c_stops_cleanly_and_keeps_what_is_finished(started, tmp_path):
+    os.killpg(started.pid, signal.SIGINT)
+    _, errors = started.communicate(timeout=30)
+    assert started.returncode == 130 and "Traceback" not in errors
     assert 1 <= len(read_manifest(tmp_path / "data")) < 4
     assert not (tmp_path / "data" / ".part").exists()
 
 
-def test_a_song_that_fails_is_named_and_the_rest_goes_on(tmp_path, pip_materials):
+def test_a_failed_song_is_reported_and_others_are_built(tmp_path, pip_materials):
     chosen = settings(pip_materials)
     outcome = build(tmp_path, chosen, render=tones.render_some)
     assert outcome.failed == ("train-00001",) and outcome.n_songs == 3
@@ -200,13 +188,13 @@ def test_a_sum_beyond_16_bits_fails(tmp_path, pip_materials):
     assert "clips" in (tmp_path / "failures" / "train-00000.txt").read_text()
 
 
-def test_a_dead_worker_is_not_waited_for(tmp_path, pip_materials):
+def test_a_dead_worker_ends_the_build(tmp_path, pip_materials):
     with pytest.raises(BrokenProcessPool):
         build(tmp_path, settings(pip_materials), render=tones.render_and_die)
     assert len(read_manifest(tmp_path)) == 3
 
 
-def test_what_two_splits_share_is_found(tmp_path, pip_materials):
+def test_names_shared_by_splits_are_reported(tmp_path, pip_materials):
     outcome = build(tmp_path, settings(pip_materials, n_songs=3), render=tones.render_leaking)
     (problem,) = outcome.problems
     assert "speaker 'the same singer'" in problem
@@ -217,7 +205,7 @@ def test_what_two_splits_share_is_found(tmp_path, pip_materials):
     assert "unknown kind: singer" in check([{**entries[0], "uses": {"singer": ["x"]}}])[0]
 
 
-def test_a_damaged_song_is_made_again(built, tmp_path, pip_materials):
+def test_damaged_songs_are_rendered_again(built, tmp_path, pip_materials):
     chosen = settings(pip_materials, n_songs=2)
     build(tmp_path, chosen, render=tones.render)
     stem = tmp_path / "train" / "valid-00000" / "drums.wav"
@@ -227,13 +215,13 @@ def test_a_damaged_song_is_made_again(built, tmp_path, pip_materials):
     assert hashes(built).items() >= hashes(tmp_path).items()
 
 
-def test_pieces_are_shared_out_by_their_content():
+def test_shares_of_pieces_by_split():
     digests = [f"{number:08x}" for number in range(1000)]
     splits = [split_of_digest(digest) for digest in digests]
     assert [splits.count(split) for split in ("train", "valid", "test")] == [600, 200, 200]
 
 
-def test_workers_are_as_many_as_memory_allows():
+def test_memory_limits_the_number_of_workers():
     assert 1 <= default_workers(800) <= default_workers(10) <= (os.cpu_count() or 1)
 
 
@@ -246,7 +234,7 @@ def test_workers_are_as_many_as_memory_allows():
         ({"shares": (1, 1)}, "three numbers"),
     ],
 )
-def test_wrong_settings_are_named(pip_materials, changes, words):
+def test_invalid_settings(pip_materials, changes, words):
     with pytest.raises(UserError, match=words):
         settings(pip_materials, **changes)
 
@@ -278,7 +266,7 @@ def test_foreign_files_are_left_alone(tmp_path, pip_materials):
     assert (mine / "mixture.wav").read_text() == "mine"
 
 
-def test_a_disk_too_small_is_said_before_anything_is_made(tmp_path, pip_materials):
+def test_a_full_disk_is_reported_first(tmp_path, pip_materials):
     with pytest.raises(UserError, match=r"songs of 900 s take \d+\.\d GB, and .* are free"):
         build(tmp_path, settings(pip_materials, n_songs=20_000, seconds=900), render=tones.render)
 

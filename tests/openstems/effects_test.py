@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import signal
 
 from openstems import effects
 from openstems.effects import dynamics, filters, modulation, saturation, space
@@ -24,6 +25,12 @@ def impulse(seconds=1.0):
     return sound
 
 
+def gain_at(sections, frequencies):
+    """Return the gain of a cascade in dB at frequencies in Hz."""
+    _, response = signal.sosfreqz(np.concatenate(sections), worN=frequencies, fs=RATE)
+    return 20 * np.log10(np.abs(response) + 1e-12)
+
+
 def decibels_of(sound):
     return 10 * np.log10(np.mean(sound.astype(np.float64) ** 2))
 
@@ -40,24 +47,24 @@ def decibels_of(sound):
         (filters.steep_low_pass(16000), (15900, 17500), (0, -60)),
     ],
 )
-def test_filters_have_the_gain_they_name(section, frequencies, gains):
+def test_gain_of_filters(section, frequencies, gains):
     if gains[-1] == -60:
-        measured = filters.gain_at([section], frequencies)
+        measured = gain_at([section], frequencies)
         assert measured[0] > -0.2 and measured[1] < -59
     else:
-        np.testing.assert_allclose(filters.gain_at([section], frequencies), gains, atol=0.15)
+        np.testing.assert_allclose(gain_at([section], frequencies), gains, atol=0.15)
 
 
-def test_a_cascade_filters_a_sound_as_its_gain_says():
+def test_gain_of_a_cascade():
     sections = filters.peak(1000, 6), filters.low_shelf(150, -4), filters.high_shelf(5000, 3)
     for frequency in (60, 1000, 9000):
         sound = sine(frequency)
         changed = filters.equalize(sound, *sections)
         measured = decibels_of(changed[:, RATE // 2 :]) - decibels_of(sound[:, RATE // 2 :])
-        assert measured == pytest.approx(filters.gain_at(sections, [frequency])[0], abs=0.02)
+        assert measured == pytest.approx(gain_at(sections, [frequency])[0], abs=0.02)
 
 
-def test_equal_channels_are_filtered_as_unequal_ones():
+def test_equal_channels_are_filtered_like_others():
     sound = sine(440)
     other = np.stack([sound[0], 0.5 * sound[1]])
     section = filters.peak(500, 5)
@@ -66,7 +73,7 @@ def test_equal_channels_are_filtered_as_unequal_ones():
     )
 
 
-def test_filters_in_a_row_are_one_cascade():
+def test_consecutive_filters_are_one_cascade():
     links = [
         {"effect": "peak", "frequency": 500.0, "gain": 4.0},
         {"effect": "high_pass", "frequency": 90.0},
@@ -82,7 +89,7 @@ def test_an_unknown_effect_is_named():
 
 
 @pytest.mark.parametrize(("ratio", "threshold"), [(2.0, -20.0), (4.0, -12.0)])
-def test_a_compressor_leaves_one_dB_of_so_many(ratio, threshold):
+def test_ratio_of_a_compressor(ratio, threshold):
     loud, louder = (sine(1000, level=10 ** (level / 20)) for level in (-6, -2))
     settle = slice(RATE // 2, None)
     out = [dynamics.compress(s, threshold, ratio)[:, settle] for s in (loud, louder)]
@@ -92,7 +99,7 @@ def test_a_compressor_leaves_one_dB_of_so_many(ratio, threshold):
     )
 
 
-def test_a_compressor_leaves_what_is_below_its_threshold():
+def test_a_compressor_keeps_levels_below_its_threshold():
     sound = sine(1000, level=0.05)
     np.testing.assert_allclose(dynamics.compress(sound, -20, 4), sound, atol=1e-6)
 
@@ -104,7 +111,7 @@ def test_parallel_compression_is_a_mix():
     np.testing.assert_allclose(half, 0.5 * (sound + wet), atol=1e-5)
 
 
-def test_attack_and_release_take_their_time():
+def test_attack_and_release_times():
     values = np.concatenate([np.zeros(200), np.full(2000, -10.0), np.zeros(2000)])
     followed = dynamics.follow(values, fall=0.02, rise=0.2)
     constant = int(0.02 * RATE / dynamics.HOP)
@@ -121,7 +128,7 @@ def test_deesser_lowers_sibilants_alone():
     assert decibels_of(dynamics.deess(high, 6000, -30, 4)) < decibels_of(high) - 4
 
 
-def test_transients_are_raised_against_the_tail():
+def test_transients_are_raised_relative_to_the_tail():
     time = np.arange(RATE) / RATE
     hit = np.repeat((noise(1.0, 1)[0] * np.exp(-time / 0.15))[None], 2, axis=0).astype(np.float32)
     sound = np.concatenate([np.zeros((2, RATE // 2), np.float32), hit], axis=1)
@@ -153,14 +160,14 @@ def test_asymmetry_adds_even_harmonics():
     assert abs(driven[0, RATE // 2 :].mean()) < 0.01
 
 
-def test_an_amplifier_ends_where_its_loudspeaker_does():
+def test_upper_edge_of_an_amplifier():
     driven = saturation.amplify(noise(2.0), drive=20, cabinet=4000)
     spectrum = np.abs(np.fft.rfft(driven[0])) ** 2
     # Bins of half a hertz: the second octave above the edge relative to the first below it.
     assert spectrum[24000:32000].mean() < 1e-3 * spectrum[4000:8000].mean()
 
 
-def test_an_echo_comes_at_its_time_with_its_strength():
+def test_time_and_strength_of_echoes():
     echoed = space.delay(impulse(), 0.25, feedback=0.5, mix=0.4)
     energy = [np.abs(echoed[0, int(t * RATE) :][:400]).sum() for t in (0.25, 0.5, 0.75)]
     assert energy[1] / energy[0] == pytest.approx(0.5, abs=1e-3)
@@ -185,7 +192,7 @@ def test_a_room_has_unit_energy_and_its_decay():
     assert 2 * (end - start) / RATE == pytest.approx(1.0, rel=0.1)
 
 
-def test_treble_dies_away_faster_and_channels_differ():
+def test_treble_decays_faster_and_channels_differ():
     room = space.impulse_response(seed=3, decay=1.0, damping=0.9, early=0.0, width=1.0)
     half = room.shape[-1] // 2
     treble = filters.equalize(room, filters.high_pass(6000, 4))
@@ -260,8 +267,7 @@ def test_active_level_ignores_pauses():
     assert not dynamics.set_active_level(silence, -20).any()
 
 
-@pytest.mark.parametrize("name", effects.NAMES)
-def test_every_effect_keeps_shape_type_and_silence(name):
+def test_every_effect_keeps_shape_type_and_silence():
     needed = {
         "peak": {"frequency": 900.0, "gain": 3.0},
         "low_shelf": {"frequency": 90.0, "gain": 3.0},
@@ -282,11 +288,11 @@ def test_every_effect_keeps_shape_type_and_silence(name):
         "widen": {"factor": 1.2},
         "mono_below": {"frequency": 150.0},
     }
-    link = {"effect": name, **needed.get(name, {})}
-    for sound in (noise(0.7), np.zeros((2, 30001), np.float32)):
-        changed = effects.process(sound, [link])
-        assert changed.shape == sound.shape and changed.dtype == np.float32
-        assert np.isfinite(changed).all()
-        if not sound.any():
+    for name in effects.NAMES:
+        link = {"effect": name, **needed.get(name, {})}
+        for sound in (noise(0.7), np.zeros((2, 30001), np.float32)):
+            changed = effects.process(sound, [link])
+            assert changed.shape == sound.shape and changed.dtype == np.float32, name
+            assert np.isfinite(changed).all(), name
             # Far below half a quantisation step of 16 bits.
-            assert np.abs(changed).max() < 1e-9
+            assert sound.any() or np.abs(changed).max() < 1e-9, name

@@ -12,9 +12,9 @@ import pytest
 import soundfile
 
 from asteroid_bsrnn.data import WholeTracks, find_tracks, verify
+from openstems.files import sha256_of
 from openstems.manifest import read_manifest
 from openstems.splits import KINDS, check
-from openstems.writing import sha256_of
 
 from ..warm_python import python
 from .conftest import GENERATE, QUICK, generate
@@ -24,7 +24,7 @@ def hashes(root):
     return {path.relative_to(root).as_posix(): sha256_of(path) for path in root.glob("t*/*/*")}
 
 
-def test_the_songs_are_what_the_project_reads(quick_data):
+def test_the_package_reads_the_songs(quick_data):
     root, _ = quick_data
     names = (root / "validation_tracks.txt").read_text().split()
     assert verify(root, validation_tracks=names) == []
@@ -62,7 +62,7 @@ def test_the_credits_name_the_voices(quick_data):
     assert {path.name for path in (quick_data[0] / "licences").iterdir()} == used
 
 
-def test_a_killed_build_goes_on_and_two_workers_make_the_same_bits(quick_data, tmp_path):
+def test_resuming_with_two_workers_gives_identical_songs(quick_data, tmp_path):
     root, environment = quick_data
     command = ["build", "--root", tmp_path, "--songs", "3", "--workers", "2", *QUICK]
     process = subprocess.Popen(
@@ -88,7 +88,7 @@ def test_statistics_are_a_table(quick_data):
 
 
 @pytest.mark.parametrize("command", [(), ("fetch",), ("build",), ("statistics",)])
-def test_help_is_help(command):
+def test_help(command):
     run = generate(*command, "--help")
     assert run.returncode == 0 and run.stdout.startswith("usage: generate.py")
     assert not re.search(r"/root|/home|None", run.stdout)

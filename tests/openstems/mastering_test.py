@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from openstems import mastering
+from openstems.effects import dynamics
 from openstems.effects.dynamics import active_level
 from openstems.music import RATE
 from openstems.randomness import generator
@@ -27,7 +28,7 @@ def stems_of(seed, seconds=1.0):
     return stems
 
 
-@pytest.mark.parametrize("seed", range(25))
+@pytest.mark.parametrize("seed", range(10))
 def test_the_mixture_is_the_exact_sum_and_nothing_clips(seed):
     choice = mastering.draw(generator("master", seed))
     written = mastering.master(stems_of(seed), **choice)
@@ -40,7 +41,7 @@ def test_the_mixture_is_the_exact_sum_and_nothing_clips(seed):
         assert np.abs(sound.astype(np.int64)).max() <= min(ceiling + 2, mastering.FULL_SCALE)
 
 
-def test_a_limiter_holds_its_ceiling_and_leaves_the_rest():
+def test_a_limiter_changes_peaks_only():
     rng = np.random.default_rng(0)
     peaks = np.full(500, 0.3)
     peaks[rng.integers(0, 500, 12)] = rng.uniform(1, 30, 12)
@@ -65,14 +66,14 @@ def test_a_limiter_looks_ahead():
 def test_the_bus_compressor_has_its_ratio():
     levels = np.array([-2.0, -8.0])
     gains = [
-        mastering.compressor_gain(np.full(4000, 10 ** (level / 20)), -10, 4, 0.01, 0.1)[-1]
+        dynamics.compressor_gain(np.full(4000, 10 ** (level / 20)), -10, 4, 0.01, 0.1)[-1]
         for level in levels
     ]
     out = levels + 20 * np.log10(gains)
     assert out[0] - out[1] == pytest.approx(6 / 4, abs=0.01)
 
 
-def test_loudness_is_reached_where_nothing_is_limited():
+def test_loudness_without_limiting():
     tone = 0.01 * np.sin(2 * np.pi * 440 * np.arange(2 * RATE) / RATE)
     stems = {name: np.stack([tone, tone]).astype(np.float32) for name in STEMS}
     written = mastering.master(stems, loudness=-18.0)
@@ -96,7 +97,7 @@ def test_silence_stays_digital_silence():
     assert not any(stem.any() for stem in mastering.master(nothing, -15.0).values())
 
 
-def test_a_codec_takes_the_top_from_every_stem():
+def test_a_codec_removes_the_top_of_every_stem():
     chain = [{"effect": "steep_low_pass", "frequency": 15000.0}]
     stems = {name: np.random.default_rng(i).normal(size=(2, RATE)) for i, name in enumerate(STEMS)}
     stems = {name: sound.astype(np.float32) for name, sound in stems.items()}

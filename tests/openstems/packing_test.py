@@ -77,7 +77,7 @@ def sources(tmp_path):
     return data, path
 
 
-def test_what_is_packed_comes_back(sources, tmp_path):
+def test_packed_data_are_unpacked(sources, tmp_path):
     amounts = Amounts(seconds=2.0, silent_seconds=1.0, validation=1)
     manifest = pack(*sources, tmp_path / "packed", amounts, lambda line: None)
     assert manifest["counts"] == {"labelled": 3, "estimates": 1, "silent": 1, "parts": 0}
@@ -100,7 +100,7 @@ def test_what_is_packed_comes_back(sources, tmp_path):
         pack(*sources, tmp_path / "packed", amounts, lambda line: None)
 
 
-def test_the_size_is_kept_and_damage_is_found(sources, tmp_path):
+def test_size_limit_and_damage(sources, tmp_path):
     packed = tmp_path / "packed"
     manifest = pack(*sources, packed, Amounts(megabytes=0.1, validation=1), lambda line: None)
     assert manifest["counts"]["labelled"] < 3

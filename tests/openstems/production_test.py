@@ -104,12 +104,12 @@ def test_vocals_are_absent_in_about_as_many_songs_as_intended():
     assert any("bass" in stems for stems in absent) and any("drums" in stems for stems in absent)
 
 
-def test_a_note_into_a_pause_ends_there():
+def test_notes_end_at_a_pause():
     part = Part("bass", 33, (Note(0, 3, 40, 90), Note(3, 5, 41, 90), Note(5, 6, 42, 90)))
     assert form.without(part, 2, 5).notes == (Note(0, 2, 40, 90), Note(5, 6, 42, 90))
 
 
-def test_a_recording_pauses_with_its_stem():
+def test_recordings_pause_with_their_stem():
     sound = np.ones((2, 4 * RATE), np.float32)
     pauses = [
         {"start": 1.0, "end": 2.0, "silent": ["other"]},
@@ -132,7 +132,7 @@ def test_sections_differ_by_their_energy():
     np.testing.assert_allclose(flat, 1)
 
 
-def test_a_sub_follows_the_kicks_alone():
+def test_a_sub_follows_the_kicks_only():
     notes = (Note(0.5, 0.6, 36, 127), Note(1.0, 1.1, 38, 127))
     layer = drums.sub_kick(notes, 2 * RATE, frequency=50.0, decay=0.08)
     assert not layer[:, : RATE // 2].any()
@@ -154,7 +154,7 @@ def test_every_instrument_has_a_chain(role):
     room = draws.room(rng, (0.3, 0.5), early=0.3)
     sound = tracks_of(score_of())[0].sound
     for _ in range(3):
-        choice = other.draw(other.Player(role, distorted=True), rng, room, 120.0)
+        choice = other.draw(production.Track(role, sound, program=30), rng, room, 120.0)
         mixed = other.mix(sound, **choice, kicks=[])
         assert active_level(mixed) == pytest.approx(other.LEVEL + choice["level"], abs=0.1)
 
@@ -174,7 +174,7 @@ def test_bass_is_mono_below_and_gains_grit():
     assert np.median(treble) > 1e-5
 
 
-def test_throws_answer_only_the_ends_of_phrases():
+def test_throws_at_the_ends_of_phrases_only():
     notes = (Note(0.0, 0.5, 60, 90), Note(0.5, 1.0, 62, 90), Note(2.0, 2.4, 60, 90))
     gate = vocals._phrase_ends(notes, 4 * RATE)
     assert gate[int(0.25 * RATE)] == 0 and gate[int(0.8 * RATE)] == pytest.approx(1)

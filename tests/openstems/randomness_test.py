@@ -22,7 +22,7 @@ def test_other_names_give_other_numbers(other):
     assert not np.array_equal(generator(7, "song", 12).random(8), generator(*other).random(8))
 
 
-def test_names_are_not_run_together():
+def test_names_are_delimited():
     assert generator("ab", "c").random() != generator("a", "bc").random()
 
 

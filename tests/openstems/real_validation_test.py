@@ -84,7 +84,7 @@ def test_songs_have_origins_and_do_not_clip(some_songs, tmp_path):
         songs.write_set(root, iter(some_songs), lambda line: None)
 
 
-def test_songs_are_the_same_again(parts, some_songs):
+def test_songs_are_reproducible(parts, some_songs):
     collections = [one for one in sets("valid", parts) if len(one.paths) == 3]
     (band,) = [song for song in some_songs if song.group == "bands"]
     again = songs.band(0, collections, parts)
@@ -141,7 +141,7 @@ def figures(label, mean, worse=None, by=0.0):
         (figures("new", 2.0, "bass", -1.05), ["bass"]),  # slightly lower in every song
     ],
 )
-def test_the_rule_wants_a_better_mean_and_no_stem_worse(challenger, problems):
+def test_the_rule_requires_a_better_mean_and_no_worse_stem(challenger, problems):
     found = obstacles(challenger, figures("old", 1.0))
     assert [line.partition(":")[0] for line in found] == problems
     assert "| `new` - `old` |" in differences_table([challenger], figures("old", 1.0))

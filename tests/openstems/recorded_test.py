@@ -123,7 +123,7 @@ def test_each_split_has_instruments_of_its_own(recorded):
     assert found == {"train": {"growlybass", "emilyguitar"}, "valid": {"swagbass"}}
 
 
-def test_without_recordings_the_choices_are_what_they_were(pip_materials, recorded):
+def test_recorded_notes_need_recordings(pip_materials, recorded):
     kinds = {
         palette.choose("bass", "train", pip_materials, generator(seed))["kind"]
         for seed in range(30)

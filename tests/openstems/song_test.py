@@ -61,7 +61,7 @@ def test_stems_are_whole_and_their_sum_fits(songs):
         assert np.abs(exact).max() > 3000
 
 
-def test_what_plays_sounds_like_its_stem(songs):
+def test_spectra_of_stems(songs):
     rolloffs = {name: [] for name in STEMS}
     for song in songs:
         for name, stem in song.stems.items():
@@ -88,7 +88,7 @@ def test_silent_stems_are_digital_silence(songs):
             assert not song.stems[stem].any()
 
 
-def test_a_fresh_process_makes_the_same_bits_without_the_songs_before(songs):
+def test_a_song_does_not_depend_on_earlier_ones(songs):
     environment = {**os.environ, "PYTHONPATH": str(RECIPE), "PYTHONHASHSEED": "7"}
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, "1"],

@@ -26,7 +26,7 @@ def test_a_mono_sine():
     assert max(row["bands"][:3] + row["bands"][6:]) < -60
 
 
-def test_a_single_channel_is_as_two_equal_ones():
+def test_a_single_channel_counts_as_two_equal_ones():
     wave = sine(300).astype(np.float32)
     assert statistics.measure(wave[None]) == statistics.measure(np.stack([wave, wave]))
 
@@ -91,12 +91,11 @@ def test_a_folder_is_averaged_over_songs(data_set):
     assert rows["vocals"]["rms"] == pytest.approx(20 * np.log10(0.1 / np.sqrt(2)), abs=0.05)
 
 
-def test_processes_change_nothing(data_set):
+def test_the_number_of_processes_has_no_effect(data_set):
     assert statistics.measure_folder(data_set, jobs=2) == statistics.measure_folder(data_set)
-    assert statistics.measure_folder(data_set, limit=1)["songs"] == 1
 
 
-def test_what_is_missing_is_named(data_set, tmp_path):
+def test_missing_files_are_named(data_set, tmp_path):
     with pytest.raises(UserError, match="empty: holds no songs"):
         statistics.measure_folder(tmp_path / "empty")
     (data_set / "train" / "song 1" / "bass.wav").unlink()
@@ -111,7 +110,7 @@ def test_another_sample_rate_is_refused(data_set):
         statistics.measure_folder(data_set)
 
 
-def test_the_table_holds_every_number_beside_the_reference(data_set):
+def test_the_table_has_every_number_beside_the_reference(data_set):
     summary = statistics.measure_folder(data_set)
     text = statistics.table(summary, statistics.reference())
     lines = text.splitlines()
@@ -123,7 +122,7 @@ def test_the_table_holds_every_number_beside_the_reference(data_set):
     assert "real" not in alone and len(alone.splitlines()) == 7
 
 
-def test_the_reference_is_what_the_excerpt_measures():
+def test_the_reference_matches_the_excerpt():
     stempeg = pytest.importorskip("stempeg")
     sound, rate = stempeg.read_stems(stempeg.example_stem_path())
     excerpt = sound[:, int(0.05 * rate) : 6 * rate].astype(np.float32)

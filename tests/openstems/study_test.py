@@ -31,7 +31,7 @@ def study(root, exp, *arguments):
     return subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=300)
 
 
-def test_voices_are_learnt_one_kind_at_a_time(tmp_path):
+def test_the_study_of_voices_trains_on_one_kind(tmp_path):
     root, exp = tmp_path / "data", tmp_path / "studies"
     make_songs(root, 10)
     run = study(root, exp, "voices", "--trials", "kokoro")
@@ -60,7 +60,7 @@ def test_unknown_trials_are_refused_by_name(tmp_path):
     assert "'tack'" in run.stderr and "tac, features_40" in run.stderr
 
 
-def test_a_data_set_that_is_not_there_is_named(tmp_path):
+def test_a_missing_data_set_is_named(tmp_path):
     run = study(tmp_path / "nowhere", tmp_path / "studies", "voices")
     assert run.returncode == 2 and len(run.stderr.splitlines()) == 1
     assert "nowhere" in run.stderr and "build the data set first" in run.stderr

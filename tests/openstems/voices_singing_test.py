@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 from scipy import signal
 
-from openstems.music import RATE, Chord, Note, Section
+from openstems.music import RATE, Chord, Note, Section, chord_at
 from openstems.randomness import generator
 from openstems.voices import arrangement, character, harmony, melody
+from openstems.voices.arrangement import performer
 from openstems.voices.choice import record
-from openstems.voices.performer import BankPerformer, SinsyPerformer, performer
+from openstems.voices.singer import BankPerformer
+from openstems.voices.sinsy import SinsyPerformer
 from openstems.voices.speakers import CATALOGUE
 from openstems.voices.studio import add
 
@@ -190,10 +192,11 @@ def test_arrangements_differ_and_are_as_loud_as_promised(cache):
     assert min(widths) < -20 and max(widths) > -12
 
 
-def test_nothing_to_sing_is_silence(cache):
+def test_a_song_without_notes_is_silent(cache):
     audio, _ = arrangement.sing(
-        (), record(CATALOGUE["hibari-heart"], generator("x")), 1000, generator("y"), materials=Pip()
-    )
+        (), record(CATALOGUE["hibari-heart"], generator("x")), 1000, generator("y"),
+        materials=Pip(), phrases=PHRASES,
+    )  # fmt: skip
     assert audio.shape == (2, 1000) and not audio.any()
 
 
@@ -201,7 +204,7 @@ def test_stacks_keep_to_the_chords():
     notes = [Note(0.5, 1, 64, 90), Note(2.5, 3, 69, 90), Note(4.5, 5, 65, 90)]
     for interval in (4, -4):
         for note, other in zip(notes, harmony.stack(notes, CHORDS, interval), strict=True):
-            chord = harmony.chord_at(CHORDS, note.start)
+            chord = chord_at(CHORDS, note.start)
             assert other.pitch % 12 in chord.pitch_classes
             assert 3 <= (other.pitch - note.pitch) * np.sign(interval) <= 9
 
@@ -209,6 +212,6 @@ def test_stacks_keep_to_the_chords():
 def test_pads_hold_chord_tones_without_gaps_between_chords():
     for phrases in harmony.pads(CHORDS, 0, SECONDS, 62, 3):
         for note in (note for phrase in phrases for note in phrase):
-            middle = harmony.chord_at(CHORDS, note.start + 0.01)
+            middle = chord_at(CHORDS, note.start + 0.01)
             assert note.pitch % 12 in middle.pitch_classes
         assert sum(note.duration for phrase in phrases for note in phrase) > 0.9 * SECONDS

@@ -40,7 +40,7 @@ def test_every_song_comes_with_its_licence(songs, tmp_path):
     assert not held_out & set(found)
 
 
-def test_the_list_replaces_nothing_of_the_users(songs, tmp_path):
+def test_the_list_does_not_overwrite_other_files(songs, tmp_path):
     path = tmp_path / "songs.json"
     n_songs = write_list(path, songs)
     assert len(json.loads(path.read_text())) == n_songs
@@ -69,7 +69,7 @@ def test_archives_in_packages_are_unpacked(tmp_path):
 
 @needs("apt-get")
 @pytest.mark.slow
-def test_the_command_gets_and_lists_them(tmp_path):
+def test_the_command_downloads_and_lists_songs(tmp_path):
     others = [name for name in CATALOGUE if name != "zaz-data"]
     arguments = ["--materials", tmp_path / "m", "--without", *others]
     run = generate("songs", tmp_path / "songs.json", *arguments)

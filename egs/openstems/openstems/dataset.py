@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from . import manifest, splits, workers
 from .errors import UserError
+from .files import write_text
 from .materials import Materials
 from .music import RATE, STEMS
 from .splits import VOICE_PHRASES, SongId, SongSettings, first_songs
@@ -228,7 +229,7 @@ def _render_all(
 def _note_failure(root: Path, song_id: SongId, error: Exception) -> None:
     """Write the traceback of a failure in a worker, which is the cause of the error, to a file."""
     text = "".join(traceback.format_exception(error))
-    manifest.write_text(root / FAILURES / f"{song_id.name}.txt", text)
+    write_text(root / FAILURES / f"{song_id.name}.txt", text)
 
 
 def _describe(root: Path, settings: BuildSettings, entries: Sequence[dict]) -> None:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import importlib.metadata
-import json
-import os
 import platform
 import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from .errors import UserError
+from .files import read_json, write_json, write_text
 from .materials import Material, Materials, find
 
 DATASET = "dataset.json"
@@ -99,42 +97,6 @@ def read_manifest(root: Path) -> list[dict[str, Any]]:
     if not isinstance(content.get("songs"), list):
         raise UserError(f"{root / MANIFEST}: not a manifest; build the data set again")
     return content["songs"]
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Return the contents of a JSON file.
-
-    Raises:
-        UserError: if it is missing or damaged.
-    """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}; give the folder of a data set") from None
-    except ValueError:
-        raise UserError(f"{path}: damaged; remove the data set and build it again") from None
-    if not isinstance(content, dict):
-        raise UserError(f"{path}: damaged; remove the data set and build it again")
-    return content
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Replace a JSON file in one step."""
-    write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file in one step, so that readers never see a partial file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, part = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    try:
-        with open(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.chmod(part, 0o644)  # others may read what mkstemp made private
-        os.replace(part, path)
-    except BaseException:
-        Path(part).unlink(missing_ok=True)
-        raise
 
 
 def _difference(existing: object, wanted: Mapping[str, Any]) -> str:

@@ -76,14 +76,14 @@ def master(
     drive = np.float32(amplitude(loudness - level))
     stems = {name: sound * drive for name, sound in stems.items()}
     if compressor:
-        gain = compressor_gain(dynamics.peaks(sum_of(stems)), **compressor)
+        gain = dynamics.compressor_gain(dynamics.peaks(sum_of(stems)), **compressor)
         stems = {name: dynamics.apply_gain(sound, gain) for name, sound in stems.items()}
     # A stem may be louder than the mixture if another one cancels it, so stems count for the
     # limiter.
     loudest = np.max([dynamics.peaks(s) for s in (sum_of(stems), *stems.values())], axis=0)
     gain = limiter_gain(loudest, amplitude(ceiling))
     return {
-        name: _rounded(dynamics.apply_gain(sound, gain) * np.float32(_LARGEST))
+        name: np.rint(dynamics.apply_gain(sound, gain) * np.float32(_LARGEST)).astype(np.int16)
         for name, sound in stems.items()
     }
 
@@ -100,14 +100,6 @@ def sum_of(stems: Mapping[str, np.ndarray]) -> np.ndarray:
     sounds = list(stems.values())
     wide = np.int32 if sounds[0].dtype == np.int16 else sounds[0].dtype
     return np.sum(sounds, axis=0, dtype=wide).astype(sounds[0].dtype)
-
-
-def compressor_gain(
-    peaks: np.ndarray, threshold: float, ratio: float, attack: float, release: float
-) -> np.ndarray:
-    """Return the gain of a bus compressor, one value per hop, from the peaks of the hops."""
-    excess = np.maximum(20 * np.log10(np.maximum(peaks, 1e-6)) - threshold, 0)
-    return 10 ** (dynamics.follow(excess * (1 / ratio - 1), attack, release) / 20)
 
 
 def limiter_gain(peaks: np.ndarray, ceiling: float, reach: int = 4) -> np.ndarray:
@@ -128,10 +120,6 @@ def limiter_gain(peaks: np.ndarray, ceiling: float, reach: int = 4) -> np.ndarra
     # Because of rounding in running sums, the smooth gain may be too high by a few ulp.
     held = minimum_filter1d(needed, 3, mode="nearest")
     return np.minimum(smooth, held)
-
-
-def _rounded(sound: np.ndarray) -> np.ndarray:
-    return np.rint(sound).astype(np.int16)
 
 
 def _filter(effect: str, frequency: float, gain: float) -> dict[str, Any]:

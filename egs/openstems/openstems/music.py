@@ -7,7 +7,7 @@ and velocities go from 1 to 127. All classes are immutable.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 RATE = 44100
@@ -148,18 +148,10 @@ class Score:
         """Return all parts of a role."""
         return tuple(part for part in self.parts if part.role == role)
 
-    def with_parts(self, parts: Iterable[Part], **origin: Any) -> Score:
-        """Return a copy of the score with other parts.
 
-        Args:
-            parts: the parts of the new score.
-            **origin: entries added to `origin`.
-        """
-        return replace(self, parts=tuple(parts), origin={**self.origin, **origin})
-
-    def chord_at(self, time: float) -> Chord | None:
-        """Return the chord at `time` seconds, or None if it is unknown."""
-        return next((chord for chord in self.chords if chord.start <= time < chord.end), None)
+def chord_at(chords: Iterable[Chord], time: float) -> Chord | None:
+    """Return the chord at `time` seconds, or None if it is unknown."""
+    return next((chord for chord in chords if chord.start <= time < chord.end), None)
 
 
 def by_start(notes: Iterable[Note]) -> tuple[Note, ...]:

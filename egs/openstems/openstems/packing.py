@@ -7,8 +7,6 @@ and `manifest.json` with the checksums of the files and the teacher.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +19,8 @@ import soxr
 from asteroid_bsrnn.files import list_folders
 
 from .errors import UserError
-from .manifest import VALIDATION_TRACKS, write_json, write_text
+from .files import read_json, sha256_of, write_json, write_text
+from .manifest import VALIDATION_TRACKS
 from .music import RATE, STEMS
 
 FORMAT = "openstems packed"
@@ -70,7 +69,7 @@ def pack(
     """
     if output.exists():
         raise UserError(f"{output}: exists already; name a new folder")
-    chosen = _read_json(selection)
+    chosen = read_json(selection)
     packer = _Packer(output, amounts)
     names = (data / VALIDATION_TRACKS).read_text(encoding="utf-8").splitlines()
     validation = names[: amounts.validation]
@@ -115,12 +114,12 @@ def unpack(packed: Path, output: Path) -> None:
     Raises:
         UserError: if a file is missing or damaged.
     """
-    manifest = _read_json(packed / "manifest.json")
+    manifest = read_json(packed / "manifest.json")
     if manifest.get("format") != FORMAT:
         raise UserError(f"{packed}: not a packed data set")
     for name, facts in manifest["files"].items():
         path = packed / name
-        if not path.is_file() or _sha256(path) != facts["sha256"]:
+        if not path.is_file() or sha256_of(path) != facts["sha256"]:
             raise UserError(f"{path}: missing or damaged; pack again")
         target = output / name.replace("labelled/", "data/", 1)
         decode(path, target.with_suffix(".wav"), facts["frames"])
@@ -221,21 +220,10 @@ class _Packer:
         encode(samples, path, self.amounts.kbps)
         self.bytes += path.stat().st_size
         self.seconds += len(samples) / RATE
-        self.files[name] = {"frames": len(samples), "sha256": _sha256(path)}
+        self.files[name] = {"frames": len(samples), "sha256": sha256_of(path)}
 
 
 def _kind(song: Mapping[str, Any]) -> str:
     if song["song"]["silent"]:
         return "silent"
     return "estimates" if song["teacher"] else "parts"
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read as JSON ({error})") from error
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

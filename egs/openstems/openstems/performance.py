@@ -13,8 +13,8 @@ from .instruments import palette, recordings
 from .materials import Materials
 from .music import Part, Score
 from .production import Track, silence
-from .splits import VOICE_PHRASES
 from .voices import arrangement, phrases
+from .voices.choice import choose_voice
 
 MOST_PLAYERS = 6
 """Largest number of instruments of `other`; more parts share instruments."""
@@ -34,7 +34,7 @@ def play(
     split: str,
     materials: Materials,
     streams: Streams,
-    pauses: Sequence[Record] = (),
+    pauses: Sequence[Record],
 ) -> tuple[list[Track], list[Record]]:
     """Render all parts except the vocals.
 
@@ -72,8 +72,8 @@ def sing(
     split: str,
     materials: Materials,
     streams: Streams,
-    voice_phrases: int = VOICE_PHRASES,
-    pauses: Sequence[Record] = (),
+    voice_phrases: int,
+    pauses: Sequence[Record],
 ) -> tuple[list[Track], Record | None]:
     """Render the vocal part, or replace it by recorded phrases.
 
@@ -99,7 +99,7 @@ def sing(
         if recorded is not None:
             sound = silence(recorded[0], "vocals", pauses)
             return [Track("vocals", sound, notes)], recorded[1]
-    voice = arrangement.choose_voice(split, materials, streams("voice"))
+    voice = choose_voice(split, materials, streams("voice"))
     sound, record = arrangement.sing(
         notes,
         voice,
@@ -146,11 +146,12 @@ def _track(
     parameters = choice.get("parameters", {})
     own_takes = parameters.get("takes", 1) > 1
     if doubled and not own_takes:
-        takes = [palette.render(choice, side, samples, rng, materials) for side in sides]
+        takes = [palette.render(choice, side[0].notes, samples, rng, materials) for side in sides]
         sound = space.split_pan(*takes, position=float(rng.uniform(0.6, 1.0)))
     else:
         # Some instruments render two takes themselves.
-        sound = palette.render(choice, sides[0] if doubled else parts, samples, rng, materials)
+        played = [note for part in (sides[0] if doubled else parts) for note in part.notes]
+        sound = palette.render(choice, played, samples, rng, materials)
     return Track(
         role,
         sound,

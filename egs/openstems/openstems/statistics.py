@@ -5,7 +5,7 @@ reveals levels and spectra that differ from those of real music.
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -96,19 +96,12 @@ def measure_song(folder: str | Path) -> dict[str, Row | None]:
     return rows
 
 
-def measure_folder(
-    folder: str | Path,
-    jobs: int = 1,
-    limit: int | None = None,
-    progress: Callable[[Iterable], Iterable] = iter,
-) -> dict[str, Any]:
+def measure_folder(folder: str | Path, jobs: int = 1) -> dict[str, Any]:
     """Return the statistics of a data set.
 
     Args:
         folder: a data set in the MUSDB18-HQ layout, or one of its splits.
         jobs: number of processes; each has one file in memory.
-        limit: number of songs to measure, evenly spaced; None for all.
-        progress: wraps the iterator over finished songs, like tqdm.
 
     Returns:
         `songs`, their number; `with_vocals`, `with_drums`, ..., the shares of songs with a stem;
@@ -125,18 +118,12 @@ def measure_folder(
     songs = [path.parent for path in files if path.name == "mixture.wav"]
     if not songs:
         raise UserError(f"{folder}: holds no songs (folders with mixture.wav); name a data set")
-    if limit and limit < len(songs):
-        songs = [songs[i * len(songs) // limit] for i in range(limit)]
     if jobs == 1:
-        measured = list(progress(map(measure_song, songs)))
+        measured = list(map(measure_song, songs))
     else:
         with ProcessPoolExecutor(jobs) as pool:
-            measured = list(progress(pool.map(measure_song, songs)))
-    return summarize(measured)
-
-
-def summarize(measured: Sequence[Mapping[str, Row | None]]) -> dict[str, Any]:
-    """Return the mean over results of `measure_song`; silent stems count for the shares only."""
+            measured = list(pool.map(measure_song, songs))
+    # Silent stems count for the shares only.
     present = {name: [song[name] for song in measured if song[name]] for name in NAMES}
     return {
         "songs": len(measured),
@@ -146,7 +133,7 @@ def summarize(measured: Sequence[Mapping[str, Row | None]]) -> dict[str, Any]:
 
 
 def reference() -> dict[str, Any]:
-    """Return the statistics of a real excerpt as `summarize` returns them, with its `source`."""
+    """Return the statistics of a real excerpt, as of `measure_folder`, with its `source`."""
     return json.loads(_REFERENCE.read_text(encoding="utf-8"))
 
 

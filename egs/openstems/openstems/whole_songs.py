@@ -6,10 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-import soundfile
-
 from .errors import UserError
-from .manifest import write_text
+from .files import write_text
+from .instruments.sampling import opened
 from .materials import Materials, find
 from .voices.phrases import MATERIAL, sets
 
@@ -76,10 +75,8 @@ def seconds(path: Path) -> float:
     Raises:
         UserError: if it cannot be read.
     """
-    try:
-        return soundfile.info(path).duration
-    except (OSError, soundfile.LibsndfileError) as error:
-        raise UserError(f"{path}: cannot be read ({error}); get its material again") from error
+    with opened(path) as file:
+        return file.frames / file.samplerate
 
 
 def write_list(path: Path, materials: Materials, parts: Materials | None = None) -> int:

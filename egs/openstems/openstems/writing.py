@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -14,6 +13,7 @@ import numpy as np
 import soundfile
 
 from .errors import UserError
+from .files import sha256_of
 from .music import RATE, STEMS
 from .splits import SongId
 
@@ -40,9 +40,8 @@ def write_song(
         The entry with the song's name, split and length, and the hashes of its files.
 
     Raises:
-        ValueError: if the stems are not such samples, or their sum exceeds 16 bits.
+        ValueError: if the sum of the stems exceeds 16 bits.
     """
-    _check_stems(stems)
     part = scratch / f"{song_id.name}-{os.getpid()}"
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
@@ -59,7 +58,7 @@ def write_song(
         **entry,
         "files": {name: _write(part / f"{name}.wav", signal) for name, signal in signals.items()},
     }
-    text = json.dumps(full_entry, indent=1, ensure_ascii=False, default=_plain)
+    text = json.dumps(full_entry, indent=1, ensure_ascii=False)
     (part / ENTRY).write_text(text + "\n", encoding="utf-8")
     target = root / song_id.path
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -85,7 +84,7 @@ def read_entry(root: Path, song_id: SongId) -> dict[str, Any] | None:
         sizes = {name: file["bytes"] for name, file in entry["files"].items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise UserError(
-            f"{folder}: not a song of this program's (no {ENTRY}); remove it or choose another"
+            f"{folder}: not a song of this program (no {ENTRY}); remove it or choose another"
             " folder"
         ) from None
     for name, size in sizes.items():
@@ -95,37 +94,6 @@ def read_entry(root: Path, song_id: SongId) -> dict[str, Any] | None:
     return entry
 
 
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file in hexadecimal."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def _check_stems(stems: Mapping[str, np.ndarray]) -> None:
-    if sorted(stems) != sorted(STEMS):
-        raise ValueError(f"stems must be {', '.join(STEMS)}, got {', '.join(stems)}")
-    shapes = {name: (stem.dtype, stem.shape) for name, stem in stems.items()}
-    (dtype, shape), *others = shapes.values()
-    if dtype != np.int16 or len(shape) != 2 or shape[0] != 2 or shape[1] == 0:
-        raise ValueError(f"stems must be int16 of shape (2, samples), got {shapes}")
-    if any(other != (dtype, shape) for other in others):
-        raise ValueError(f"stems must be alike, got {shapes}")
-
-
 def _write(path: Path, signal: np.ndarray) -> dict[str, Any]:
     soundfile.write(path, signal.T, RATE, subtype="PCM_16")
     return {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
-
-
-def _plain(value: object) -> object:
-    """Convert numpy's numbers and tuples in an entry for JSON."""
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, np.ndarray):
-        return value.tolist()
-    if isinstance(value, (set, frozenset)):
-        return sorted(value)
-    raise TypeError(f"{value!r} cannot be written to a manifest")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..music import Chord, Note, Part, Score, Section, by_start
+from ..music import Note, Part, Score, by_start
 from ..randomness import generator
 from .bass import bass_events
 from .comping import Comping
 from .drums import DrumStyle, drum_events, groove_of
-from .form import SectionPlan
+from .form import SectionPlan, section_times
 from .grid import Event, Feel, Grid, perform, pick, weighted
+from .harmony import chord_times
 from .lead import fills, solo
 from .melody import Singer, sing
 from .outline import Outline
@@ -53,8 +54,8 @@ def compose(seconds: float, rng: np.random.Generator, style: str | None = None) 
         key=song.key,
         mode=song.mode,
         bars=tuple(line for line in song.grid.lines if line < seconds),
-        chords=_chords(song, seconds),
-        sections=_sections(song, seconds),
+        chords=chord_times(song.grid, song.spans, seconds),
+        sections=section_times(song.grid, song.sections, seconds),
         parts=tuple(part for part in parts if part.notes),
         origin={
             "source": "composer",
@@ -75,29 +76,6 @@ def _cropped(part: Part, seconds: float) -> Part:
         if note.start < seconds - 0.04
     ]
     return Part(part.role, part.program, by_start(notes), part.name)
-
-
-def _chords(song: Outline, seconds: float) -> tuple[Chord, ...]:
-    edges = song.grid.seconds([span.beat for span in song.spans]).tolist() + [seconds]
-    if song.whole:
-        edges[-1] = seconds
-    return tuple(
-        Chord(start, min(end, seconds), span.root, span.quality)
-        for span, start, end in zip(song.spans, edges, edges[1:], strict=False)
-        if start < seconds
-    )
-
-
-def _sections(song: Outline, seconds: float) -> tuple[Section, ...]:
-    lines = song.grid.lines
-    sections = []
-    for plan_ in song.sections:
-        start, end = lines[plan_.bar], min(lines[plan_.end], seconds)
-        if plan_ is song.sections[-1]:
-            end = seconds
-        if start < seconds:
-            sections.append(Section(plan_.name, start, end, plan_.energy))
-    return tuple(sections)
 
 
 class Players:
@@ -143,9 +121,7 @@ class Players:
             for section in song.sections
             for bar in range(section.bar, section.end)
         }
-        events = bass_events(
-            figures, song.sections, song.spans, kicks, style.meter, song.key, song.mode, rng
-        )
+        events = bass_events(song, figures, kicks, rng)
         program = pick(rng, style.bass_programs)
         self.choices["bass"] = {"program": program, "verse": quiet, "chorus": loud}
         return Part("bass", program, self._perform(events, "bass"))
@@ -190,7 +166,7 @@ class Players:
         song = self.song
         rng = generator(self._seed, "vocals")
         singer = Singer.draw(rng)
-        notes = sing(song.grid, song.sections, song.spans, song.key, song.mode, rng, singer)
+        notes = sing(song.grid, song.sections, song.spans, song.key, song.mode, singer, rng)
         self.choices["singer"] = {"low": singer.low, "high": singer.high}
         return Part("vocals", 52, notes, "melody")
 
@@ -201,29 +177,14 @@ class Players:
             return []
         program = pick(rng, song.style.leads)
         low = int(rng.integers(57, 68))
-        lines = np.asarray(song.grid.lines)
-
-        def to_beats(time: float) -> float:
-            return float(np.interp(time, lines, np.arange(len(lines)))) * song.grid.beats_per_bar
-
         events: list[Event] = []
         sung = [section for section in song.sections if _is_sung(section, song.grid, vocals.notes)]
         silent = [section for section in song.sections if section not in sung and section.bars >= 4]
         if silent and rng.random() < 0.6:
             loud = [section for section in silent if section.name in ("bridge", "outro", "intro")]
-            events += solo(loud[:2], song.spans, song.style.meter, song.key, song.mode, low, rng)
+            events += solo(song, loud[:2], low, rng)
         chance = float(rng.uniform(0.1, 0.6))
-        licks = fills(
-            vocals.notes,
-            to_beats,
-            song.grid.beats,
-            song.spans,
-            song.key,
-            song.mode,
-            low,
-            chance,
-            rng,
-        )
+        licks = fills(song, vocals.notes, low, chance, rng)
         taken = [(event.beat, event.beat + event.length) for event in events]
         events += [
             lick

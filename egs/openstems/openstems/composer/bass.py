@@ -8,9 +8,9 @@ import numpy as np
 
 from .. import tables
 from ..music import CHORD_INTERVALS
-from .form import SectionPlan
-from .grid import Event, Meter, pick
+from .grid import Event, pick
 from .harmony import SCALES, ChordSpan, span_at
+from .outline import Outline
 
 LOWEST, HIGHEST = 28, 46
 """Range of the bass, E1 to B flat 2; octaves above a high root may exceed it by a few steps."""
@@ -26,29 +26,21 @@ _VELOCITY = 96
 
 
 def bass_events(
+    song: Outline,
     figures: dict[str, str],
-    sections: Sequence[SectionPlan],
-    spans: Sequence[ChordSpan],
     kicks: dict[int, Sequence[int]],
-    meter: Meter,
-    key: int,
-    mode: str,
     rng: np.random.Generator,
 ) -> list[Event]:
     """Return the bass notes of a whole song.
 
     Args:
+        song: the outline of the song.
         figures: for each section name a name in `FIGURES`, `FIGURES_12` or `COMPUTED`.
-        sections: the form.
-        spans: the chords.
         kicks: steps of the kick for each bar.
-        meter: the metre.
-        key: pitch class of the tonic.
-        mode: "major" or "minor".
         rng: random generator.
     """
-    player = _Player(spans, meter, key, mode, rng)
-    for section in sections:
+    player = _Player(song, rng)
+    for section in song.sections:
         silent = section.name == "break" and section.energy < 0.25 and rng.random() < 0.4
         late = section.name == "intro" and section.energy < 0.45 and rng.random() < 0.5
         for bar in range(section.bar, section.end):
@@ -64,12 +56,10 @@ def bass_events(
 class _Player:
     """State of the bass player while the bars are generated."""
 
-    def __init__(self, spans, meter, key, mode, rng):
+    def __init__(self, song: Outline, rng: np.random.Generator):
         self.events: list[Event] = []
-        self._spans = spans
-        self._meter = meter
-        self._key = key
-        self._scale = {(key + step) % 12 for step in SCALES[mode]}
+        self._spans, self._meter, self._key = song.spans, song.style.meter, song.key
+        self._scale = {(song.key + step) % 12 for step in SCALES[song.mode]}
         self._rng = rng
         self._root = 34
         self._index = 0

@@ -75,7 +75,6 @@ class Comping:
         meter: the metre.
         tempo: beats per minute.
         rng: random generator; sections of one name get the same choices.
-        octave: semitones added to everything.
     """
 
     def __init__(
@@ -85,13 +84,11 @@ class Comping:
         meter: Meter,
         tempo: float,
         rng: np.random.Generator,
-        octave: int = 0,
     ):
         self.kind = KINDS[kind]
         self._spans = spans
         self._meter = meter
         self._rng = rng
-        self._octave = octave
         # Delay between two strings of a strum, in beats.
         self._spread = float(rng.uniform(0.006, 0.018)) * tempo / 60
         texts = self.kind.rhythms if meter.steps_per_bar == 16 else self.kind.rhythms_12
@@ -163,7 +160,7 @@ class Comping:
             pitches = tuple(reversed(pitches))[:3]
         spread = self._spread if self.kind.style == "strum" else 0.0
         return [
-            Event(beat + index * spread, length, pitch + self._octave, min(velocity, 124))
+            Event(beat + index * spread, length, pitch, min(velocity, 124))
             for index, pitch in enumerate(pitches)
         ]
 
@@ -204,7 +201,7 @@ class Comping:
             for tone in (pitch, pitch + 7)[: self.kind.voices]:
                 velocity = self.kind.velocity * loudness * (1.08 if step % 4 == 0 else 0.95)
                 duration = 0.95 * length / self._meter.steps
-                events.append(Event(beat, duration, tone + self._octave, min(velocity, 124)))
+                events.append(Event(beat, duration, tone, min(velocity, 124)))
         return events
 
     def _fits(self, span: ChordSpan) -> bool:

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .grid import pick
+from ..music import Section
+from .grid import Grid, pick
 
 FORMS = (
     "intro verse verse chorus verse chorus bridge chorus chorus outro",
@@ -152,3 +153,13 @@ def _window(
             kept = replace(section, bar=first - start, bars=last - first, skipped=skipped)
             window.append(kept)
     return tuple(window)
+
+
+def section_times(grid: Grid, plans: Sequence[SectionPlan], seconds: float) -> tuple[Section, ...]:
+    """Return sections in seconds; the last one ends with the song of a length in seconds."""
+    ends = [min(grid.lines[plan.end], seconds) for plan in plans[:-1]] + [seconds]
+    return tuple(
+        Section(plan.name, grid.lines[plan.bar], end, plan.energy)
+        for plan, end in zip(plans, ends, strict=True)
+        if grid.lines[plan.bar] < seconds
+    )

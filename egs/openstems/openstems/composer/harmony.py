@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import tables
-from ..music import CHORD_INTERVALS
-from .grid import pick, weighted
+from ..music import CHORD_INTERVALS, Chord
+from .grid import Grid, pick, weighted
 
 SCALES = {"major": (0, 2, 4, 5, 7, 9, 11), "minor": (0, 2, 3, 5, 7, 8, 10)}
 
@@ -44,6 +44,16 @@ def span_at(spans: Sequence[ChordSpan], beat: float) -> ChordSpan:
     """Return the chord that sounds at a beat; outside of all chords the nearest one."""
     place = bisect.bisect_right(spans, beat + 1e-6, key=lambda span: span.beat) - 1
     return spans[max(place, 0)]
+
+
+def chord_times(grid: Grid, spans: Sequence[ChordSpan], seconds: float) -> tuple[Chord, ...]:
+    """Return chords in seconds; the last one ends with the song of a length in seconds."""
+    times = grid.seconds([span.beat for span in spans]).tolist() + [seconds]
+    return tuple(
+        Chord(start, min(end, seconds), span.root, span.quality)
+        for span, start, end in zip(spans, times, times[1:], strict=False)
+        if start < seconds
+    )
 
 
 def parse(symbol: str) -> tuple[int, str]:

@@ -82,8 +82,8 @@ def sing(
     spans: Sequence[ChordSpan],
     key: int,
     mode: str,
+    singer: Singer,
     rng: np.random.Generator,
-    singer: Singer | None = None,
 ) -> tuple[Note, ...]:
     """Compose the vocal melody of a song.
 
@@ -93,13 +93,13 @@ def sing(
         spans: the chords.
         key: pitch class of the tonic.
         mode: "major" or "minor".
+        singer: preferences.
         rng: random generator.
-        singer: preferences; drawn at random if not given.
 
     Returns:
         Notes of one voice; within a phrase each ends where the next one begins.
     """
-    melodist = _Melodist(grid, spans, key, mode, singer or Singer.draw(rng), rng)
+    melodist = _Melodist(grid, spans, key, mode, singer, rng)
     notes: list[Note] = []
     for section in sections:
         chance = {"verse": 1.0, "chorus": 1.0, "bridge": 0.65, "break": 0.3, "outro": 0.35}

@@ -13,15 +13,16 @@ from pathlib import Path
 
 import numpy as np
 
+from ..materials import Materials
 from ..music import Score
-from ..splits import SPLITS, split_of_digest
+from ..splits import split_of_digest
 from . import mma
 from .excerpt import excerpt_of
 from .midi import MidiSong, read
 from .roles import assign
-from .sources import CORPORA, Materials, lumps
+from .sources import CORPORA, lumps
 
-__all__ = ["Piece", "all_pieces", "broken", "excerpt", "pieces"]
+__all__ = ["Piece", "all_pieces", "excerpt", "pieces"]
 
 _logger = logging.getLogger(__name__)
 
@@ -54,12 +55,7 @@ def pieces(materials: Materials, split: str) -> tuple[Piece, ...]:
     Args:
         materials: materials of the build, with `names` and `path(name)`.
         split: "train", "valid" or "test".
-
-    Raises:
-        ValueError: for an unknown split.
     """
-    if split not in SPLITS:
-        raise ValueError(f"unknown split {split!r}; valid splits: {', '.join(SPLITS)}")
     return tuple(piece for piece in all_pieces(materials) if split_of_digest(piece.digest) == split)
 
 
@@ -68,42 +64,29 @@ def all_pieces(materials: Materials) -> tuple[Piece, ...]:
     found: dict[str, Piece] = {}
     for source in (*CORPORA, "mma"):
         if source in materials.names:
-            for piece in _scan(source, Path(materials.path(source)))[0]:
+            for piece in _scan(source, Path(materials.path(source))):
                 found.setdefault(piece.digest, piece)
     return tuple(sorted(found.values()))
 
 
-def broken(materials: Materials) -> tuple[str, ...]:
-    """Return a line "material: piece: reason" for each unreadable piece."""
-    return tuple(
-        line
-        for source in CORPORA
-        if source in materials.names
-        for line in _scan(source, Path(materials.path(source)))[1]
-    )
-
-
 @functools.lru_cache(maxsize=16)
-def _scan(source: str, root: Path) -> tuple[tuple[Piece, ...], tuple[str, ...]]:
-    """Return the pieces of a material, and the reasons why others were left out."""
+def _scan(source: str, root: Path) -> tuple[Piece, ...]:
+    """Return the pieces of a material; a warning names those that cannot be read."""
     if source == "mma":
-        found = tuple(Piece(digest, source, name, file) for name, file, digest in mma.styles(root))
-        return found, ()
-    kept, faults = [], []
+        return tuple(Piece(digest, source, name, file) for name, file, digest in mma.styles(root))
+    kept = []
     try:
         for name, file, lump, data in CORPORA[source](root):
             try:
                 song = read(data)
             except ValueError as error:
-                faults.append(f"{source}: {name}: {error}")
+                _logger.warning("left out %s: %s: %s", source, name, error)
                 continue
             if _has_a_band(song):
                 kept.append(Piece(song.digest, source, name, file, lump))
     except (OSError, ValueError) as error:
-        faults.append(f"{source}: {error}")
-    for fault in faults:
-        _logger.warning("left out %s", fault)
-    return tuple(kept), tuple(faults)
+        _logger.warning("left out %s: %s", source, error)
+    return tuple(kept)
 
 
 def _has_a_band(song: MidiSong) -> bool:
@@ -134,7 +117,6 @@ def excerpt(piece: Piece, seconds: float, rng: np.random.Generator) -> Score:
     """
     if not seconds >= 1:
         raise ValueError(f"an excerpt must last at least one second, got {seconds}")
-    seconds = float(seconds)
     origin = {"source": piece.source, "piece": piece.name, "digest": piece.digest}
     if piece.source == "mma":
         song, chords, choices = mma.play(piece.file, rng)

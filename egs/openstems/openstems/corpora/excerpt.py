@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..composer.form import SectionPlan
+from ..composer.form import SectionPlan, section_times
 from ..composer.grid import Grid
-from ..composer.harmony import ChordSpan
+from ..composer.harmony import ChordSpan, chord_times
 from ..composer.melody import Singer, sing
-from ..music import Chord, Note, Part, Score, Section, by_start
+from ..music import Chord, Note, Part, Score, by_start, chord_at
 from .analysis import chords, chroma, key
 from .midi import MidiSong
 from .roles import assign, doubles, singable, vocal_part
@@ -76,8 +76,8 @@ def excerpt_of(
         key=tonic,
         mode=mode,
         bars=tuple(line for line in grid.lines if line < seconds),
-        chords=_chord_times(grid, spans, seconds),
-        sections=_section_times(grid, plans, seconds),
+        chords=chord_times(grid, spans, seconds),
+        sections=section_times(grid, plans, seconds),
         parts=tuple([*kept, vocals] if vocals.notes else kept),
         origin={
             **origin,
@@ -203,7 +203,7 @@ def _known_spans(grid, known: Sequence[Chord], window: _Window, shift: int) -> l
     spans = []
     for bar in range(grid.bars):
         middle = (grid.lines[bar] + grid.lines[bar + 1]) / 2 * window.stretch + window.start
-        chord = next((c for c in known if c.start <= middle < c.end), known[-1])
+        chord = chord_at(known, middle) or known[-1]
         spans.append(ChordSpan(bar * beats, beats, (chord.root + shift) % 12, chord.quality))
     return spans
 
@@ -236,24 +236,7 @@ def _vocals(candidate, parts, seconds, grid, plans, spans, tonic, mode, rng):
         left = [p for p in parts if p not in taken and p.role not in ("drums", "bass")]
         if left and sum(note.duration for note in notes) > 0.3 * seconds:
             return Part("vocals", 52, notes, "melody"), taken, f"track: {candidate.name}".strip()
-    notes = sing(grid, plans, spans, tonic, mode, rng, Singer.draw(rng))
+    notes = sing(grid, plans, spans, tonic, mode, Singer.draw(rng), rng)
     notes = [replace(note, end=min(note.end, seconds)) for note in notes]
     notes = [note for note in notes if note.end - note.start > 0.04]
     return Part("vocals", 52, tuple(notes), "melody"), [], "composed"
-
-
-def _chord_times(grid: Grid, spans: Sequence[ChordSpan], seconds: float) -> tuple[Chord, ...]:
-    times = grid.seconds([span.beat for span in spans]).tolist() + [seconds]
-    return tuple(
-        Chord(start, min(end, seconds), span.root, span.quality)
-        for span, start, end in zip(spans, times, times[1:], strict=False)
-        if start < seconds
-    )
-
-
-def _section_times(grid: Grid, plans: Sequence[SectionPlan], seconds: float) -> tuple[Section, ...]:
-    return tuple(
-        Section(plan.name, grid.lines[plan.bar], min(grid.lines[plan.end], seconds), plan.energy)
-        for plan in plans
-        if grid.lines[plan.bar] < seconds
-    )

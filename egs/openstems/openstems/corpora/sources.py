@@ -6,20 +6,9 @@ import re
 import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Protocol
 
 _HEADER = struct.Struct("<4sII")
 _ENTRY = struct.Struct("<II8s")
-
-
-class Materials(Protocol):
-    """Materials of a build; see `openstems.materials`."""
-
-    names: object
-
-    def path(self, name: str) -> Path:
-        """Return the root of an unpacked material."""
-        ...
 
 
 Entry = tuple[str, Path, str, bytes]

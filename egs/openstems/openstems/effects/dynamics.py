@@ -14,6 +14,8 @@ from .filters import equalize, low_pass
 HOP = 64
 # 100 ms: long enough for the lowest bass, short enough for pauses between phrases.
 FRAME = RATE // 10
+PAUSE = 26.0
+"""Frames that are this many dB below the loudest one are pauses."""
 _FLOOR = 1e-10
 
 
@@ -42,18 +44,17 @@ def frame_levels(sound: np.ndarray) -> np.ndarray:
     return np.sqrt(np.einsum("ctl,ctl->t", frames, frames) / (frames.shape[0] * frames.shape[2]))
 
 
-def active_level(sound: np.ndarray, depth: float = 26.0) -> float:
+def active_level(sound: np.ndarray) -> float:
     """Return the level of a sound without its pauses.
 
     Args:
         sound: shape (C, L).
-        depth: frames that are this many dB below the loudest one are pauses.
 
     Returns:
         Root mean square of the other frames in dBFS; -200 for silence.
     """
     levels = frame_levels(sound)
-    loud = levels[levels > levels.max(initial=0.0) * amplitude(-depth)]
+    loud = levels[levels > levels.max(initial=0.0) * amplitude(-PAUSE)]
     return decibels(np.sqrt(np.mean(loud**2))) if len(loud) else -200.0
 
 
@@ -86,10 +87,26 @@ def compress(
     Returns:
         Shape (C, L), float32.
     """
-    level = 20 * np.log10(np.maximum(peaks(sound), 1e-6))
-    reduction = np.maximum(level - threshold, 0.0) * (1 / ratio - 1)
-    gain = 10 ** ((follow(reduction, attack, release) + makeup) / 20)
+    gain = compressor_gain(peaks(sound), threshold, ratio, attack, release, makeup)
     return apply_gain(sound, 1 - mix + mix * gain)
+
+
+def compressor_gain(
+    peaks: np.ndarray,
+    threshold: float,
+    ratio: float,
+    attack: float,
+    release: float,
+    makeup: float = 0.0,
+) -> np.ndarray:
+    """Return the gain of a compressor, one value per hop; arguments as for `compress`.
+
+    Args:
+        peaks: largest magnitude in each hop.
+    """
+    level = 20 * np.log10(np.maximum(peaks, 1e-6))
+    reduction = np.maximum(level - threshold, 0.0) * (1 / ratio - 1)
+    return 10 ** ((follow(reduction, attack, release) + makeup) / 20)
 
 
 def deess(sound: np.ndarray, frequency: float, threshold: float, ratio: float) -> np.ndarray:

@@ -1,7 +1,6 @@
 """Equaliser: second-order filters, run as one cascade."""
 
 import functools
-from collections.abc import Sequence
 
 import numpy as np
 from scipy import signal
@@ -89,14 +88,6 @@ def equalize(sound: np.ndarray, *sections: np.ndarray) -> np.ndarray:
     padded = sound.astype(np.float64)
     padded += _TINY
     return signal.sosfilt(np.concatenate(sections), padded, axis=-1).astype(np.float32)
-
-
-def gain_at(
-    sections: np.ndarray | Sequence[np.ndarray], frequencies: Sequence[float]
-) -> np.ndarray:
-    """Return the gain of a cascade in dB at frequencies in Hz."""
-    _, response = signal.sosfreqz(np.concatenate(list(sections)), worN=frequencies, fs=RATE)
-    return 20 * np.log10(np.abs(response) + 1e-12)
 
 
 @functools.lru_cache(maxsize=64)

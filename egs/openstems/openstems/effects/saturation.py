@@ -7,11 +7,7 @@ from .filters import equalize, high_pass, high_shelf, low_pass, peak
 
 
 def saturate(
-    sound: np.ndarray,
-    drive: float,
-    asymmetry: float = 0.0,
-    emphasis: float = 0.0,
-    mix: float = 1.0,
+    sound: np.ndarray, drive: float, asymmetry: float = 0.0, emphasis: float = 0.0, mix: float = 1.0
 ) -> np.ndarray:
     """Clip a sound softly, with a gain of about one for loud sounds.
 
@@ -42,11 +38,7 @@ def saturate(
 
 
 def amplify(
-    sound: np.ndarray,
-    drive: float,
-    tone: float = 0.0,
-    cabinet: float = 4500.0,
-    mix: float = 1.0,
+    sound: np.ndarray, drive: float, tone: float = 0.0, cabinet: float = 4500.0, mix: float = 1.0
 ) -> np.ndarray:
     """Imitate a guitar or bass amplifier with its loudspeaker.
 

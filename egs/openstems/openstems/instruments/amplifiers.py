@@ -7,6 +7,7 @@ from functools import lru_cache
 import numpy as np
 from scipy import signal
 
+from openstems.effects.filters import high_pass, low_pass, peak
 from openstems.music import RATE
 
 # Resonances of bodies: Hz, gain in dB, quality.
@@ -16,11 +17,12 @@ _BODIES: dict[str, tuple[tuple[float, float, float], ...]] = {
     "nylon": ((95, 7, 4), (190, 6, 4), (620, -3, 1), (3500, -6, 0.7)),
     "resonator": ((240, 4, 3), (700, 7, 3), (1500, 6, 3), (4200, 4, 2)),
 }
+_GRIT_BAND = signal.butter(1, (500, 3500), "bandpass", fs=RATE, output="sos")
 
 
 def body(stem: np.ndarray, name: str) -> np.ndarray:
     """Filter a stem by the resonances of a body: steel, solid, nylon or resonator."""
-    return signal.sosfilt(_peaks(_BODIES[name]), stem, axis=-1).astype(np.float32)
+    return _filtered(stem, _peaks(_BODIES[name]))
 
 
 def amplify(stem: np.ndarray, gain: float, brightness: float, *, bass: bool = False) -> np.ndarray:
@@ -33,12 +35,12 @@ def amplify(stem: np.ndarray, gain: float, brightness: float, *, bass: bool = Fa
         bass: whether it is an amplifier for basses.
     """
     low = 20 if bass else 60 + 2 * gain
-    tight = signal.sosfilt(_pass("highpass", 1, low), stem, axis=-1).astype(np.float32)
+    tight = _filtered(stem, high_pass(low, 1))
     driven = np.tanh(tight * np.float32(gain))
     if gain > 8:
         # The bias makes the second stage asymmetric.
         driven = np.tanh(1.6 * driven + np.float32(0.25)) - np.float32(np.tanh(0.25))
-    return signal.sosfilt(_speaker(round(brightness), bass), driven, axis=-1).astype(np.float32)
+    return _filtered(driven, _speaker(round(brightness), bass))
 
 
 def grit(stem: np.ndarray, amount: float, width: float) -> np.ndarray:
@@ -54,7 +56,7 @@ def grit(stem: np.ndarray, amount: float, width: float) -> np.ndarray:
     middle = stem.mean(axis=0)
     # The bias adds even harmonics; the band excludes the fundamental.
     driven = np.tanh(12 * middle + np.float32(0.3))
-    upper = signal.sosfilt(_pass("bandpass", 1, (500, 3500)), driven).astype(np.float32)
+    upper = _filtered(driven, _GRIT_BAND)
     delay = 1 + round(0.006 * RATE * width)
     late = np.concatenate([np.zeros(delay, np.float32), upper[:-delay]])[: len(upper)]
     share = np.float32(0.5 * width)
@@ -65,39 +67,22 @@ def grit(stem: np.ndarray, amount: float, width: float) -> np.ndarray:
 def mono_below(stem: np.ndarray, frequency: float) -> np.ndarray:
     """Make a stem mono below `frequency` Hz."""
     middle, side = stem.mean(axis=0), (stem[0] - stem[1]) / 2
-    side = signal.sosfilt(_pass("highpass", 4, frequency), side).astype(np.float32)
+    side = _filtered(side, high_pass(frequency, 4))
     return np.stack([middle + side, middle - side])
 
 
-@lru_cache(maxsize=64)
-def _pass(kind: str, order: int, frequency: float | tuple[float, float]) -> np.ndarray:
-    return signal.butter(order, frequency, kind, fs=RATE, output="sos")
+def _filtered(sound: np.ndarray, sections: np.ndarray) -> np.ndarray:
+    # The filter needs sections that it may write to.
+    return signal.sosfilt(sections.copy(), sound, axis=-1).astype(np.float32)
 
 
 @lru_cache(maxsize=64)
 def _speaker(brightness: int, bass: bool) -> np.ndarray:
     guitar = ((110, 3, 1.2), (450, -2, 0.8), (2400, 3, 1.2))
-    cabinet = _peaks(((70, 4, 0.7), (600, -2, 0.8)) if bass else guitar)
-    return np.concatenate([cabinet, _pass("lowpass", 4, brightness)])
+    cabinet = ((70, 4, 0.7), (600, -2, 0.8)) if bass else guitar
+    return np.concatenate([_peaks(cabinet), low_pass(brightness, 4)])
 
 
 @lru_cache(maxsize=16)
 def _peaks(resonances: tuple[tuple[float, float, float], ...]) -> np.ndarray:
-    """Return the second-order sections of peaking filters."""
-    rows = []
-    for frequency, decibels, quality in resonances:
-        angle = 2 * np.pi * frequency / RATE
-        swing, alpha = 10 ** (decibels / 40), np.sin(angle) / (2 * quality)
-        middle = -2 * np.cos(angle)
-        row = np.array(
-            [
-                1 + alpha * swing,
-                middle,
-                1 - alpha * swing,
-                1 + alpha / swing,
-                middle,
-                1 - alpha / swing,
-            ]
-        )
-        rows.append(row / row[3])
-    return np.array(rows)
+    return np.concatenate([peak(*resonance) for resonance in resonances])

@@ -168,24 +168,9 @@ def room_tail(
 
 
 VOICES = {
-    "kick": kick,
-    "snare": snare,
-    "clap": clap,
-    "stick": stick,
-    "block": stick,
-    "closed_hat": hat,
-    "pedal_hat": hat,
-    "open_hat": hat,
-    "tambourine": hat,
-    "shaker": hat,
-    "low_tom": tom,
-    "mid_tom": tom,
-    "high_tom": tom,
-    "conga": tom,
-    "crash": cymbal,
-    "splash": cymbal,
-    "ride": cymbal,
-    "ride_bell": cymbal,
-    "cowbell": cowbell,
-}
+    "kick": kick, "snare": snare, "clap": clap, "stick": stick, "block": stick, "closed_hat": hat,
+    "pedal_hat": hat, "open_hat": hat, "tambourine": hat, "shaker": hat, "low_tom": tom,
+    "mid_tom": tom, "high_tom": tom, "conga": tom, "crash": cymbal, "splash": cymbal,
+    "ride": cymbal, "ride_bell": cymbal, "cowbell": cowbell,
+}  # fmt: skip
 """Voice of each role."""

@@ -10,12 +10,10 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-import soundfile
-import soxr
 
 from openstems.errors import UserError
-from openstems.instruments.recordings import MaterialsLike
-from openstems.instruments.sampling import ByteCache, add_at, repitch
+from openstems.instruments.sampling import ByteCache, add_at, read_recording, repitch
+from openstems.materials import Materials
 from openstems.music import RATE, Note
 
 _FILE = re.compile(r"([a-g])(b?)(\d)_(pp|p|mp|mf|f|ff|fff)_rr\d+\.(wav|flac|ogg)", re.IGNORECASE)
@@ -48,20 +46,19 @@ class Library:
     programs: tuple[int, ...]
 
 
+_GUITARS = (27, 28, 29, 30)
 LIBRARIES = {
     library.name: library
     for library in (
         Library("growlybass", "bass", "train", "karoryfer.growlybass", "sustain", -1, (34,)),
         Library("swagbass", "bass", "valid", "karoryfer.swagbass", "notes", -1, (33,)),
-        Library(
-            "emilyguitar", "guitar", "train", "karoryfer.emilyguitar", "notes", 0, (27, 28, 29, 30)
-        ),
+        Library("emilyguitar", "guitar", "train", "karoryfer.emilyguitar", "notes", 0, _GUITARS),
     )
 }
 """All recorded instruments by name; each belongs to one split."""
 
 
-def available(role: str, split: str, materials: MaterialsLike) -> tuple[Library, ...]:
+def available(role: str, split: str, materials: Materials) -> tuple[Library, ...]:
     """Return the recorded instruments of a role that a split may use."""
     return tuple(
         library
@@ -70,7 +67,7 @@ def available(role: str, split: str, materials: MaterialsLike) -> tuple[Library,
     )
 
 
-def open_library(library: Library, materials: MaterialsLike) -> RecordedNotes:
+def open_library(library: Library, materials: Materials) -> RecordedNotes:
     """Return the notes of a recorded instrument.
 
     Raises:
@@ -133,29 +130,18 @@ class RecordedNotes:
             layers = self.takes[pitch]
             number = min(int(note.velocity / 128 * len(layers)), len(layers) - 1)
             path = layers[number][int(draw * len(layers[number]))]
-            sound = repitch(self._sound(path), 100 * (note.pitch - pitch) + cents)
+            # Mono recordings.
+            sound = self._sounds.get(path, lambda path=path: read_recording(path).mean(axis=1))
+            sound = repitch(sound, 100 * (note.pitch - pitch) + cents)
             # Within a layer, the level depends on the velocity.
             gain = note.velocity / (128 * (number + 0.5) / len(layers))
             add_at(stem, _ended(sound, note.duration), round(note.start * RATE), gain**0.5)
         return stem
 
-    def _sound(self, path: Path) -> np.ndarray:
-        return self._sounds.get(path, lambda: _read(path))
-
 
 @lru_cache(maxsize=4)
 def _open(folder: str, octaves: int) -> RecordedNotes:
     return RecordedNotes(Path(folder), octaves)
-
-
-def _read(path: Path) -> np.ndarray:
-    """Return a mono recording at the rate of all audio."""
-    try:
-        sound, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except (OSError, soundfile.LibsndfileError) as error:
-        raise UserError(f"{path}: cannot be read ({error}); get its material again") from error
-    sound = sound.mean(axis=1)
-    return soxr.resample(sound, rate, RATE) if rate != RATE else sound
 
 
 def _ended(sound: np.ndarray, seconds: float) -> np.ndarray:

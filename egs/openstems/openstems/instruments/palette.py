@@ -21,9 +21,11 @@ from openstems.instruments import (
     synthesizer,
 )
 from openstems.instruments.banks import Source
-from openstems.instruments.recordings import MaterialsLike
 from openstems.instruments.soundfont import BROKEN_PROGRAMS, DRUM_PROGRAMS, open_bank
-from openstems.music import Note, Part
+from openstems.instruments.soundfont_file import DRUM_BANK
+from openstems.materials import Materials
+from openstems.music import Note
+from openstems.splits import SPLITS
 
 PROGRAMS = {
     "guitar": (24, 25, 26, 27, 28, 29, 30),
@@ -51,12 +53,9 @@ _SHARES = {
 }
 # Roles for which kits often have several drums.
 _PICKED = ("kick", "snare", "closed_hat", "open_hat", "crash", "ride")
-_SPLITS = ("train", "valid", "test")
 
 
-def choose(
-    role: str, split: str, materials: MaterialsLike, rng: np.random.Generator
-) -> dict[str, Any]:
+def choose(role: str, split: str, materials: Materials, rng: np.random.Generator) -> dict[str, Any]:
     """Return a random instrument.
 
     Args:
@@ -71,7 +70,7 @@ def choose(
     Raises:
         ValueError: for an unknown role or split.
     """
-    if role not in _SHARES or split not in _SPLITS:
+    if role not in _SHARES or split not in SPLITS:
         raise ValueError(f"no instruments for the role {role!r} in the split {split!r}")
     shares = dict(_SHARES[role])
     fonts = banks.usable(banks.SOUNDFONTS, split, materials)
@@ -103,16 +102,16 @@ def choose(
 
 def render(
     choice: dict[str, Any],
-    parts: Part | Iterable[Part] | Iterable[Note],
+    notes: Iterable[Note],
     samples: int,
     rng: np.random.Generator,
-    materials: MaterialsLike,
+    materials: Materials,
 ) -> np.ndarray:
     """Render notes with a chosen instrument.
 
     Args:
         choice: result of `choose`, possibly read from JSON.
-        parts: a part, several parts, or notes.
+        notes: the notes, in any order.
         samples: length of the result.
         rng: random stream of the performance.
         materials: materials of the build.
@@ -120,15 +119,16 @@ def render(
     Returns:
         Float32 of shape (2, samples).
     """
-    notes = _notes(parts)
+    notes = tuple(sorted(notes, key=lambda note: (note.start, note.pitch)))
     kind = choice["kind"]
     if kind == "kit":
         return _render_kit(choice, notes, samples, rng, materials)
     if kind == "soundfont":
         bank = open_bank(banks.path_of(banks.SOURCES[choice["source"]], materials))
-        role = "drums" if choice["role"] == "drums" else "keys"
-        part = Part(role, choice["program"], notes)
-        return bank.render((part,), samples, cents=choice["cents"])
+        drum_bank = DRUM_BANK if choice["role"] == "drums" else None
+        return bank.render(
+            notes, samples, choice["program"], cents=choice["cents"], drum_bank=drum_bank
+        )
     if kind == "recorded_notes":
         library = note_libraries.LIBRARIES[choice["source"]]
         recorded = note_libraries.open_library(library, materials)
@@ -139,14 +139,6 @@ def render(
         "synthesizer": synthesizer.render,
     }[kind]
     return play(notes, samples, choice["parameters"], rng)
-
-
-def _notes(parts: Part | Iterable[Part] | Iterable[Note]) -> tuple[Note, ...]:
-    items = (parts,) if isinstance(parts, Part) else tuple(parts)
-    notes: list[Note] = []
-    for item in items:
-        notes += item.notes if isinstance(item, Part) else (item,)
-    return tuple(sorted(notes, key=lambda note: (note.start, note.pitch)))
 
 
 def _pick(items: Iterable[Any], rng: np.random.Generator) -> Any:
@@ -162,7 +154,7 @@ def _own(
     if kind == "drum_synthesizer":
         parameters = drum_synthesizer.parameters(mode, rng)
     else:
-        module = strings if kind == "strings" else synthesizer
+        module = strings if kind == "strings" else patches
         parameters = module.parameters(_pick(manners, rng), mode, rng)
     uses = {"synthesizer_mode": [f"{kind} {mode}"]}
     return {"mode": mode, "parameters": parameters, "material": None, "uses": uses}
@@ -212,12 +204,12 @@ def _render_kit(
     notes: tuple[Note, ...],
     samples: int,
     rng: np.random.Generator,
-    materials: MaterialsLike,
+    materials: Materials,
 ) -> np.ndarray:
     source = banks.SOURCES[choice["source"]]
     path = banks.path_of(source, materials)
     if source.kind == "drum_soundfont":
-        return open_bank(path).render_drum_preset(notes, samples)
+        return open_bank(path).render(notes, samples, 0, drum_bank=0)
     if source.kind == "one_shots":
         kit = kits.open_one_shots(
             path / "sonic-pi/samples", path / f"doc/{source.material}/copyright"

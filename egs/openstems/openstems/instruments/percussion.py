@@ -11,68 +11,32 @@ from openstems.instruments.sampling import add_at, without_offset
 from openstems.music import RATE
 
 _ROLE_PITCHES = {
-    "kick": (35, 36),
-    "stick": (31, 37),
-    "snare": (38, 40),
-    "clap": (39,),
-    "closed_hat": (42,),
-    "pedal_hat": (44,),
-    "open_hat": (46,),
-    "low_tom": (41, 43),
-    "mid_tom": (45, 47),
-    "high_tom": (48, 50),
-    "crash": (49, 52, 57),
-    "splash": (55,),
-    "ride": (51, 59),
-    "ride_bell": (53,),
-    "tambourine": (54,),
-    "cowbell": (56, 67, 68),
-    "shaker": (69, 70, 82),
-    "conga": (60, 61, 62, 63, 64, 65, 66),
-    "block": (75, 76, 77),
-}
+    "kick": (35, 36), "stick": (31, 37), "snare": (38, 40), "clap": (39,), "closed_hat": (42,),
+    "pedal_hat": (44,), "open_hat": (46,), "low_tom": (41, 43), "mid_tom": (45, 47),
+    "high_tom": (48, 50), "crash": (49, 52, 57), "splash": (55,), "ride": (51, 59),
+    "ride_bell": (53,), "tambourine": (54,), "cowbell": (56, 67, 68), "shaker": (69, 70, 82),
+    "conga": (60, 61, 62, 63, 64, 65, 66), "block": (75, 76, 77),
+}  # fmt: skip
 ROLE_OF_PITCH = {pitch: role for role, pitches in _ROLE_PITCHES.items() for pitch in pitches}
 """Role of each General MIDI percussion pitch; other pitches stay silent."""
 
 FALLBACKS = {
-    "stick": ("snare",),
-    "clap": ("snare",),
-    "closed_hat": ("pedal_hat", "open_hat"),
-    "pedal_hat": ("closed_hat", "open_hat"),
-    "open_hat": ("crash", "ride", "closed_hat"),
-    "low_tom": ("mid_tom", "high_tom", "kick"),
-    "mid_tom": ("low_tom", "high_tom", "snare"),
-    "high_tom": ("mid_tom", "low_tom", "snare"),
-    "crash": ("splash", "ride", "open_hat"),
-    "splash": ("crash", "open_hat"),
-    "ride": ("ride_bell", "crash", "closed_hat"),
-    "ride_bell": ("ride", "cowbell"),
-    "tambourine": ("shaker", "closed_hat"),
-    "cowbell": ("block", "stick"),
-    "shaker": ("tambourine", "closed_hat"),
-    "conga": ("high_tom", "mid_tom"),
-    "block": ("stick", "cowbell"),
-}
+    "stick": ("snare",), "clap": ("snare",), "closed_hat": ("pedal_hat", "open_hat"),
+    "pedal_hat": ("closed_hat", "open_hat"), "open_hat": ("crash", "ride", "closed_hat"),
+    "low_tom": ("mid_tom", "high_tom", "kick"), "mid_tom": ("low_tom", "high_tom", "snare"),
+    "high_tom": ("mid_tom", "low_tom", "snare"), "crash": ("splash", "ride", "open_hat"),
+    "splash": ("crash", "open_hat"), "ride": ("ride_bell", "crash", "closed_hat"),
+    "ride_bell": ("ride", "cowbell"), "tambourine": ("shaker", "closed_hat"),
+    "cowbell": ("block", "stick"), "shaker": ("tambourine", "closed_hat"),
+    "conga": ("high_tom", "mid_tom"), "block": ("stick", "cowbell"),
+}  # fmt: skip
 """Replacements of roles that a kit lacks, the nearest first."""
 
 PAN = {
-    "closed_hat": 0.35,
-    "pedal_hat": 0.35,
-    "open_hat": 0.35,
-    "low_tom": -0.45,
-    "mid_tom": -0.1,
-    "high_tom": 0.3,
-    "crash": -0.5,
-    "splash": 0.4,
-    "ride": 0.5,
-    "ride_bell": 0.5,
-    "tambourine": 0.4,
-    "cowbell": -0.3,
-    "shaker": -0.4,
-    "conga": 0.3,
-    "block": 0.45,
-    "snare": 0.04,
-}
+    "closed_hat": 0.35, "pedal_hat": 0.35, "open_hat": 0.35, "low_tom": -0.45, "mid_tom": -0.1,
+    "high_tom": 0.3, "crash": -0.5, "splash": 0.4, "ride": 0.5, "ride_bell": 0.5, "tambourine": 0.4,
+    "cowbell": -0.3, "shaker": -0.4, "conga": 0.3, "block": 0.45, "snare": 0.04,
+}  # fmt: skip
 """Pan of each role as seen by the drummer, -1 to 1; others are in the middle."""
 
 _HATS = ("closed_hat", "pedal_hat", "open_hat")

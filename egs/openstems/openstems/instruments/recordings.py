@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import soundfile
-import soxr
 
-from openstems.errors import UserError
+from openstems.instruments.sampling import at_rate, opened
+from openstems.materials import Materials
 from openstems.music import RATE
 
 _SECTOID, _MULDJORD = "fretsonfire-songs-sectoid", "fretsonfire-songs-muldjord"
@@ -33,27 +33,13 @@ _ENOUGH = 0.8
 _FADE = RATE // 20
 
 
-class MaterialsLike(Protocol):
-    """Materials of a build, as instruments need them."""
-
-    names: tuple[str, ...]
-
-    def path(self, name: str) -> Path:
-        """Return folder of a material."""
-
-
-def available(split: str, materials: MaterialsLike) -> tuple[str, ...]:
+def available(split: str, materials: Materials) -> tuple[str, ...]:
     """Return the names of the recorded songs of a split."""
     return tuple(song for material, song in SPLIT_SONGS[split] if material in materials.names)
 
 
 def excerpt(
-    seconds: float,
-    rng: np.random.Generator,
-    split: str,
-    materials: MaterialsLike,
-    *,
-    gain: float = 1.0,
+    seconds: float, rng: np.random.Generator, split: str, materials: Materials
 ) -> tuple[np.ndarray, dict[str, Any]] | None:
     """Return an excerpt of a recorded guitar in which it plays most of the time.
 
@@ -62,7 +48,6 @@ def excerpt(
         rng: random stream of the song and the position.
         split: "train", "valid" or "test".
         materials: materials of the build.
-        gain: linear gain.
 
     Returns:
         Float32 (2, samples) and a record of the excerpt; None if there is no recording.
@@ -76,11 +61,8 @@ def excerpt(
     song = songs[int(rng.integers(len(songs)))]
     material = next(owner for owner, name in SPLIT_SONGS[split] if name == song)
     path = Path(materials.path(material)) / _SONGS / song / "guitar.ogg"
-    try:
-        with soundfile.SoundFile(path) as file:
-            sound, start, activity = _most_active(file, seconds, rng)
-    except (OSError, soundfile.LibsndfileError) as error:
-        raise UserError(f"{path}: cannot be read ({error}); fetch its package again") from error
+    with opened(path) as file:
+        sound, start, activity = _most_active(file, seconds, rng)
     record = {
         "material": material,
         "recording": song,
@@ -88,7 +70,7 @@ def excerpt(
         "activity": round(activity, 3),
         "uses": {"recording": [song]},
     }
-    return sound * np.float32(gain), record
+    return sound, record
 
 
 def _most_active(
@@ -108,8 +90,7 @@ def _most_active(
         if activity >= _ENOUGH:
             break
     sound, start, activity = best
-    if file.samplerate != RATE:
-        sound = soxr.resample(sound, file.samplerate, RATE)
+    sound = at_rate(sound, file.samplerate)
     stem = np.zeros((2, round(seconds * RATE)), np.float32)
     length = min(len(sound), stem.shape[1])
     stem[:, :length] = sound[:length].T

@@ -1,14 +1,49 @@
-"""Resampling of sounds, mixing into a stem, and a cache of recent sounds."""
+"""Reading of recordings, resampling, mixing into a stem, and a cache of recent sounds."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
+import soundfile
+import soxr
 from scipy import signal
 
+from openstems.errors import UserError
 from openstems.music import RATE
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[soundfile.SoundFile]:
+    """Open a recording.
+
+    Raises:
+        UserError: if it cannot be read.
+    """
+    try:
+        with soundfile.SoundFile(path) as file:
+            yield file
+    except (OSError, soundfile.LibsndfileError) as error:
+        raise UserError(f"{path}: cannot be read ({error}); get its material again") from error
+
+
+def read_recording(path: Path, seconds: float | None = None) -> np.ndarray:
+    """Return a recording, or its beginning, as float32 (samples, C) at `RATE`.
+
+    Raises:
+        UserError: if it cannot be read.
+    """
+    with opened(path) as file:
+        frames = -1 if seconds is None else round(seconds * file.samplerate)
+        return at_rate(file.read(frames, dtype="float32", always_2d=True), file.samplerate)
+
+
+def at_rate(sound: np.ndarray, rate: int, wanted: int = RATE) -> np.ndarray:
+    """Return a sound (samples, ...) resampled from `rate` to `wanted` Hz."""
+    return sound if rate == wanted else soxr.resample(sound, rate, wanted)
 
 
 class ByteCache:
@@ -27,16 +62,32 @@ class ByteCache:
         """Return the array of `key`, made by `make` if it is missing."""
         if key in self._arrays:
             self._arrays.move_to_end(key)
-            return self._arrays[key]
-        self.put(key, make())
+        else:
+            self._put(key, make())
         return self._arrays[key]
 
-    def peek(self, key: Hashable) -> np.ndarray | None:
-        """Return the array of `key`, or None."""
-        return self._arrays.get(key)
+    def beginning(
+        self, key: Hashable, length: int, make: Callable[[int], np.ndarray], least: int = 0
+    ) -> np.ndarray:
+        """Return the first `length` samples of the sound of `key`.
 
-    def put(self, key: Hashable, array: np.ndarray) -> None:
-        """Store `array` under `key` and drop the least recently used arrays beyond the limit."""
+        `make` renders the beginning of the sound. A longer beginning has at least twice the length
+        of the previous one, which avoids rendering each of ever longer notes.
+
+        Args:
+            key: name of the sound.
+            length: number of samples.
+            make: function from a number of samples to the sound (..., samples).
+            least: shortest beginning to render.
+        """
+        kept = self._arrays.get(key)
+        if kept is None or kept.shape[-1] < length:
+            kept = make(max(length, least, 0 if kept is None else 2 * kept.shape[-1]))
+            self._put(key, kept)
+        return kept[..., :length]
+
+    def _put(self, key: Hashable, array: np.ndarray) -> None:
+        """Store an array and drop the least recently used ones beyond the limit."""
         if key in self._arrays:
             self.held -= self._arrays.pop(key).nbytes
         self._arrays[key] = array

@@ -12,11 +12,8 @@ from typing import Any
 import numpy as np
 
 from openstems.instruments import amplifiers, wavetables
-from openstems.instruments.patches import SPLIT_WAVES, parameters
 from openstems.instruments.sampling import ByteCache, add_at, without_offset
 from openstems.music import RATE, Note
-
-__all__ = ["SPLIT_WAVES", "parameters", "render"]
 
 _SOUND_BYTES = 48 * 2**20
 _GLIDE_GAP = 0.05
@@ -50,13 +47,11 @@ def render(
         previous = note
         strength = min(note.velocity // 22, 5)
         if origin is None and patch["filter"] in ("envelope", "fixed"):
-            name = (note.pitch, strength)
-            kept = sounds.peek(name)
-            if kept is None or kept.shape[1] < length:
-                wanted = max(length, 0 if kept is None else min(2 * kept.shape[1], samples))
-                kept = _voice(note.pitch, None, strength, 0.0, wanted, patch, phases)
-                sounds.put(name, kept)
-            sound = kept[:, :length].copy()
+
+            def make(wanted: int, pitch=note.pitch, strength=strength) -> np.ndarray:
+                return _voice(pitch, None, strength, 0.0, wanted, patch, phases)
+
+            sound = sounds.beginning((note.pitch, strength), length, make).copy()
         else:
             sound = _voice(note.pitch, origin, strength, note.start, length, patch, phases)
         sound[:, held:] *= _release(length - held, patch["release"])

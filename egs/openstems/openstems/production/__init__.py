@@ -5,6 +5,7 @@ them.
 """
 
 from .form import arrange, silence, stem_of
-from .mixdown import Track, mix_stems
+from .mixdown import mix_stems
+from .other import Track
 
 __all__ = ["Track", "arrange", "mix_stems", "silence", "stem_of"]

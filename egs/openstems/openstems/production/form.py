@@ -61,7 +61,7 @@ def arrange(score: Score, rng: np.random.Generator) -> tuple[Score, dict[str, An
             kept = without(kept, start, end)
         if kept.notes:
             parts.append(kept)
-    return score.with_parts(parts), {"absent": absent, "pauses": pauses}
+    return replace(score, parts=tuple(parts)), {"absent": absent, "pauses": pauses}
 
 
 def without(part: Part, start: float, end: float) -> Part:

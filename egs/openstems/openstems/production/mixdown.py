@@ -1,40 +1,17 @@
 """Mixing of tracks into stems."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ..effects import dynamics, process
 from ..effects.dynamics import set_active_level
-from ..music import STEMS, Note, Score
+from ..music import STEMS, Score
 from . import bass, draws, drums, form, other, vocals
+from .other import Track
 
 Streams = Callable[..., np.random.Generator]
-
-
-@dataclass(frozen=True)
-class Track:
-    """Rendered part.
-
-    Args:
-        role: role of the part, or "recording".
-        sound: shape (2, L), float32.
-        notes: notes of the part.
-        program: its General MIDI program.
-        name: distinguishes tracks of one role.
-        wide: whether it is spread over left and right already, as two takes are.
-        amplified: whether it has passed through an amplifier already.
-    """
-
-    role: str
-    sound: np.ndarray
-    notes: tuple[Note, ...] = ()
-    program: int = 0
-    name: str = ""
-    wide: bool = False
-    amplified: bool = False
 
 
 def mix_stems(
@@ -74,11 +51,6 @@ def mix_stems(
     return stems, record
 
 
-def _player(track: Track) -> other.Player:
-    distorted = track.program in other.DISTORTED
-    return other.Player(track.role, distorted, track.wide, track.amplified)
-
-
 def _mix_single(
     stem: str, tracks: Sequence[Track], room: draws.Link, tempo: float, streams: Streams
 ) -> tuple[np.ndarray, Any]:
@@ -108,7 +80,7 @@ def _mix_other(
     record = []
     for number, track in enumerate(tracks):
         rng = streams("production", "other", track.role, number)
-        choice = other.draw(_player(track), rng, room, tempo)
+        choice = other.draw(track, rng, room, tempo)
         bus += other.mix(track.sound, **choice, kicks=kicks)
         record.append({"role": track.role, "name": track.name, **choice})
     chain = other.draw_bus(streams("production", "other"), room)

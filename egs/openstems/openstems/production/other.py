@@ -8,6 +8,7 @@ import numpy as np
 
 from ..effects import dynamics, process
 from ..effects.dynamics import amplitude, set_active_level
+from ..music import Note
 from . import draws
 from .draws import Link, chance, link, spread, uniform
 
@@ -22,32 +23,41 @@ BALANCE = {
     "lead": -1.0,
     "brass": -2.0,
 }
-# General MIDI's overdriven and distorted guitars.
-DISTORTED = (29, 30)
 
 
 @dataclass(frozen=True)
-class Player:
-    """Properties of a track that its mix depends on.
+class Track:
+    """Rendered part.
 
     Args:
-        role: role of its part, or "recording".
-        distorted: whether its sound is distorted.
+        role: role of the part, or "recording".
+        sound: shape (2, L), float32.
+        notes: notes of the part.
+        program: its General MIDI program.
+        name: distinguishes tracks of one role.
         wide: whether it is spread over left and right already, as two takes are.
         amplified: whether it has passed through an amplifier already.
     """
 
     role: str
-    distorted: bool = False
+    sound: np.ndarray
+    notes: tuple[Note, ...] = ()
+    program: int = 0
+    name: str = ""
     wide: bool = False
     amplified: bool = False
 
+    @property
+    def distorted(self) -> bool:
+        """Return whether it is an overdriven or distorted guitar of General MIDI."""
+        return self.program in (29, 30)
 
-def draw(player: Player, rng: np.random.Generator, room: Link, tempo: float) -> dict[str, Any]:
+
+def draw(track: Track, rng: np.random.Generator, room: Link, tempo: float) -> dict[str, Any]:
     """Return random settings of the mix of an instrument.
 
     Args:
-        player: the instrument.
+        track: the instrument.
         rng: random generator.
         room: reverberation that all stems share.
         tempo: beats per minute, for echoes.
@@ -55,13 +65,13 @@ def draw(player: Player, rng: np.random.Generator, room: Link, tempo: float) -> 
     Returns:
         Arguments of `mix`, in plain types.
     """
-    role = player.role
+    role = track.role
     chain = [
         link("high_pass", frequency=spread(rng, 60, 170)),
         *draws.bells(rng, 2),
-        *_COLOURS[role](rng, player),
+        *(_COLOURS[role](rng, track) if role in _COLOURS else ()),
         draws.compressor(rng, (-20, -8), 3.0),
-        *_place(rng, player, room, tempo),
+        *_place(rng, track, room, tempo),
     ]
     level = BALANCE[role] + float(np.clip(rng.normal(0, 2.0), -4, 4))
     pump = None
@@ -103,10 +113,10 @@ def draw_bus(rng: np.random.Generator, room: Link) -> list[Link]:
     return chain
 
 
-def _guitar(rng: np.random.Generator, player: Player) -> list[Link]:
-    distorted = player.distorted
+def _guitar(rng: np.random.Generator, track: Track) -> list[Link]:
+    distorted = track.distorted
     chain = []
-    if not player.amplified and (distorted or chance(rng, 0.45)):
+    if not track.amplified and (distorted or chance(rng, 0.45)):
         chain.append(
             link(
                 "amplify",
@@ -118,7 +128,7 @@ def _guitar(rng: np.random.Generator, player: Player) -> list[Link]:
         )
     if chance(rng, 0.25):
         chain.append(_chorus(rng))
-    if not player.wide and chance(rng, 0.8 if distorted else 0.45):
+    if not track.wide and chance(rng, 0.8 if distorted else 0.45):
         # The copies replace further takes.
         chain.append(
             link("double", seed=draws.seed(rng), amount=uniform(rng, 0.4, 1.0), spread=1.0)
@@ -126,7 +136,7 @@ def _guitar(rng: np.random.Generator, player: Player) -> list[Link]:
     return chain
 
 
-def _keys(rng: np.random.Generator, player: Player) -> list[Link]:
+def _keys(rng: np.random.Generator, track: Track) -> list[Link]:
     chain = []
     if chance(rng, 0.25):
         chain.append(link("saturate", drive=uniform(rng, 2, 10), asymmetry=uniform(rng, 0, 0.3)))
@@ -137,7 +147,7 @@ def _keys(rng: np.random.Generator, player: Player) -> list[Link]:
     return chain
 
 
-def _pad(rng: np.random.Generator, player: Player) -> list[Link]:
+def _pad(rng: np.random.Generator, track: Track) -> list[Link]:
     chain = [link("low_pass", frequency=spread(rng, 3000, 14000))]
     if chance(rng, 0.6):
         chain.append(_chorus(rng))
@@ -145,14 +155,14 @@ def _pad(rng: np.random.Generator, player: Player) -> list[Link]:
     return chain
 
 
-def _strings(rng: np.random.Generator, player: Player) -> list[Link]:
+def _strings(rng: np.random.Generator, track: Track) -> list[Link]:
     chain = [link("high_shelf", frequency=6000.0, gain=uniform(rng, -4, 3))]
     if chance(rng, 0.4):
         chain.append(link("double", seed=draws.seed(rng), amount=uniform(rng, 0.4, 1.0)))
     return chain
 
 
-def _lead(rng: np.random.Generator, player: Player) -> list[Link]:
+def _lead(rng: np.random.Generator, track: Track) -> list[Link]:
     chain = []
     if chance(rng, 0.5):
         chain.append(link("saturate", drive=uniform(rng, 3, 14), asymmetry=uniform(rng, 0, 0.2)))
@@ -161,19 +171,14 @@ def _lead(rng: np.random.Generator, player: Player) -> list[Link]:
     return chain
 
 
-def _brass(rng: np.random.Generator, player: Player) -> list[Link]:
+def _brass(rng: np.random.Generator, track: Track) -> list[Link]:
     if not chance(rng, 0.4):
         return []
     return [link("saturate", drive=uniform(rng, 1, 8)), _chorus(rng)]
 
 
-def _plain(rng: np.random.Generator, player: Player) -> list[Link]:
-    return []
-
-
 _COLOURS = {
     "guitar": _guitar,
-    "recording": _plain,
     "keys": _keys,
     "pad": _pad,
     "strings": _strings,
@@ -182,10 +187,10 @@ _COLOURS = {
 }
 
 
-def _place(rng: np.random.Generator, player: Player, room: Link, tempo: float) -> list[Link]:
+def _place(rng: np.random.Generator, track: Track, room: Link, tempo: float) -> list[Link]:
     """Return the spatial effects of an instrument: pan, echoes and reverberation."""
-    role = player.role
-    reach = 0.1 if player.wide or role == "pad" else 0.6
+    role = track.role
+    reach = 0.1 if track.wide or role == "pad" else 0.6
     chain = [link("pan", position=uniform(rng, -reach, reach))]
     if chance(rng, {"lead": 0.6, "guitar": 0.25, "keys": 0.25}.get(role, 0.1)):
         beats = float(rng.choice([0.5, 0.75, 1.0, 1.5]))

@@ -15,7 +15,6 @@ which differs between machines.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
@@ -28,7 +27,7 @@ import soundfile
 from asteroid_bsrnn.files import list_folders
 
 from ..errors import UserError
-from ..manifest import write_json
+from ..files import sha256_of, write_json
 from ..materials import Materials
 from ..music import RATE
 from ..randomness import generator
@@ -245,7 +244,6 @@ def _write_song(folder: Path, song: RealSong) -> dict[str, Any]:
     for name, signal in signals.items():
         path = folder / f"{name}.wav"
         soundfile.write(path, (signal * min(1.0, 0.99 / peak)).T, RATE, "PCM_16")
-        checksum = hashlib.sha256(path.read_bytes()).hexdigest()
-        stems[name] = {**song.stems[name].origin, "sha256": checksum}
+        stems[name] = {**song.stems[name].origin, "sha256": sha256_of(path)}
     seconds = next(iter(signals.values())).shape[1] / RATE
     return {"group": song.group, "name": song.name, "seconds": round(seconds, 3), "stems": stems}

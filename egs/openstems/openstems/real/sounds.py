@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import soundfile
 
 from ..effects.space import reverberate
 from ..errors import UserError
 from ..instruments.note_libraries import available, open_library
 from ..instruments.recordings import excerpt
+from ..instruments.sampling import opened
 from ..materials import Materials, find
 from ..music import RATE, Note
 from ..voices.arrangement import levelled
@@ -46,15 +46,12 @@ def read_excerpt(path: Path, start: float, seconds: float) -> np.ndarray:
     Raises:
         UserError: if the file cannot be read, or has another format.
     """
-    try:
-        with soundfile.SoundFile(path) as file:
-            if (file.samplerate, file.channels) != (RATE, 2):
-                raise UserError(f"{path}: must be stereo at {RATE} Hz; get it again")
-            frames = min(round(seconds * RATE), file.frames)
-            file.seek(round(start * (file.frames - frames)))
-            return np.ascontiguousarray(file.read(frames, dtype="float32").T)
-    except (OSError, soundfile.LibsndfileError) as error:
-        raise UserError(f"{path}: cannot be read ({error}); get it again") from error
+    with opened(path) as file:
+        if (file.samplerate, file.channels) != (RATE, 2):
+            raise UserError(f"{path}: must be stereo at {RATE} Hz; get it again")
+        frames = min(round(seconds * RATE), file.frames)
+        file.seek(round(start * (file.frames - frames)))
+        return np.ascontiguousarray(file.read(frames, dtype="float32").T)
 
 
 def voice(collection: PhraseSet, seconds: float, rng: np.random.Generator) -> Sound:

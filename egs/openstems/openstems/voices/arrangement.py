@@ -11,14 +11,15 @@ from typing import Any
 
 import numpy as np
 
+from ..materials import Materials
 from ..music import RATE, Chord, Note, Section
 from . import bank, character, melody
-from .choice import choose_voice, record
-from .performer import at_octave, character_of, performer
-from .speakers import Materials, available
-from .studio import Studio, spread
-
-__all__ = ["choose_voice", "sing"]
+from .character import Character
+from .choice import record
+from .singer import BankPerformer
+from .sinsy import SinsyPerformer
+from .speakers import available
+from .studio import Studio, at_octave, spread
 
 LOUDNESS = 0.1
 """Root mean square of the active tenths of a second, over both channels."""
@@ -34,9 +35,9 @@ def sing(
     rng: np.random.Generator,
     *,
     materials: Materials,
+    phrases: int,
     chords: Sequence[Chord] = (),
     sections: Sequence[Section] = (),
-    phrases: int = bank.PHRASES,
     cache: Path | None = None,
 ) -> tuple[np.ndarray, dict[str, Any]]:
     """Render a melody with a lead singer and additional voices.
@@ -47,10 +48,10 @@ def sing(
         samples: length of the song.
         rng: random generator of words, expression and arrangement.
         materials: materials of the build, needed only for voices that are not cached.
+        phrases: number of phrases in voice banks; a few are enough for a trial.
         chords: chords for second voices; without them these keep a fixed interval to the melody.
         sections: the form; additions are in choruses and other loud sections. Without it they may
             be anywhere.
-        phrases: number of phrases in voice banks; a few are enough for a trial.
         cache: folder for voice banks; by default in the user's cache.
 
     Returns:
@@ -62,7 +63,7 @@ def sing(
     if not lead:
         return mix.astype(np.float32), {"voice": voice, "octave": 0, "additions": []}
     who = performer(voice, materials, phrases, cache)
-    manner = character_of(voice)
+    manner = Character(**voice["character"])
     pitches = [note.pitch for phrase in lead for note in phrase]
     octave = round((who.centre(manner) - float(np.median(pitches))) / 12)
     lead = at_octave(lead, octave)
@@ -94,6 +95,22 @@ def sing(
         "additions": additions,
         "width": width,
     }
+
+
+def performer(
+    voice: dict[str, Any], materials: Materials, phrases: int, cache: Path | None
+) -> BankPerformer | SinsyPerformer:
+    """Return the performer of a voice.
+
+    Args:
+        voice: voice from `choice.choose_voice`.
+        materials: materials of the build.
+        phrases: number of phrases in voice banks.
+        cache: folder for voice banks.
+    """
+    if voice["kind"] == "sinsy":
+        return SinsyPerformer(voice["alpha"])
+    return BankPerformer(bank.load(voice["speaker"], materials, phrases, cache))
 
 
 def _in_sections(

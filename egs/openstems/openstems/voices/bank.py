@@ -10,7 +10,6 @@ import functools
 import hashlib
 import json
 import os
-import tempfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,14 +18,14 @@ import numpy as np
 from filelock import FileLock
 
 from ..errors import UserError
+from ..files import replacing
+from ..materials import Materials
 from ..randomness import generator
 from . import speech, syllables, world
-from .speakers import CATALOGUE, Materials, Speaker
+from .speakers import CATALOGUE, Speaker
 
 VERSION = 1
 """Version of the code; raise it with any change of the banks."""
-PHRASES = 48
-"""Default number of phrases in a bank."""
 
 
 @dataclass(frozen=True)
@@ -90,9 +89,8 @@ class Bank:
         )
 
 
-def load(
-    name: str, materials: Materials, phrases: int = PHRASES, cache: Path | None = None
-) -> Bank:
+@functools.lru_cache(maxsize=6)
+def load(name: str, materials: Materials, phrases: int, cache: Path | None = None) -> Bank:
     """Return the bank of a speaker from the cache, after building it if need be.
 
     Args:
@@ -104,28 +102,9 @@ def load(
     Raises:
         UserError: if the speech has too few syllables that can be sung.
     """
-    folder = default_cache() if cache is None else Path(cache)
-    english = "hibari-tts" in materials.names
-    return _load(name, phrases, folder, english, _Held(materials))
-
-
-class _Held:
-    """Wrapper that keeps the materials out of the cache key of `_load`."""
-
-    def __init__(self, materials: Materials):
-        self.materials = materials
-
-    def __hash__(self) -> int:
-        return 0
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Held)
-
-
-@functools.lru_cache(maxsize=6)
-def _load(name: str, phrases: int, folder: Path, english: bool, held: _Held) -> Bank:
     speaker = CATALOGUE[name]
-    path = folder / f"{name}-{_key(speaker, phrases, english)}.npz"
+    folder = default_cache() if cache is None else cache
+    path = folder / f"{name}-{_key(speaker, phrases, 'hibari-tts' in materials.names)}.npz"
     stored = read(path)
     if stored is not None:
         return stored
@@ -134,14 +113,9 @@ def _load(name: str, phrases: int, folder: Path, english: bool, held: _Held) -> 
     with FileLock(f"{path}.lock"):
         stored = read(path)
         if stored is None:
-            stored = build(speaker, phrases, held.materials)
+            stored = build(speaker, phrases, materials)
             write(stored, path)
     return stored
-
-
-def forget() -> None:
-    """Drop the banks in the memory of this process."""
-    _load.cache_clear()
 
 
 def default_cache() -> Path:
@@ -198,29 +172,13 @@ def _bank(frames: world.Frames, cuts: np.ndarray) -> Bank:
 
 
 def write(bank: Bank, path: Path) -> None:
-    """Write a bank atomically.
-
-    Args:
-        bank: the bank.
-        path: of the .npz file; its folder is made.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, draft = tempfile.mkstemp(dir=path.parent, suffix=".draft")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            np.savez(file, syllables=bank.syllables, **vars(bank.frames))
-        os.replace(draft, path)
-    except BaseException:
-        Path(draft).unlink(missing_ok=True)
-        raise
+    """Write a bank atomically to a .npz file."""
+    with replacing(path) as file:
+        np.savez(file, syllables=bank.syllables, **vars(bank.frames))
 
 
 def read(path: Path) -> Bank | None:
-    """Read a bank; None if it is missing or unreadable.
-
-    Args:
-        path: of the .npz file.
-    """
+    """Read a bank from a .npz file; None if it is missing or unreadable."""
     try:
         with np.load(path, allow_pickle=False) as stored:
             fields = {name: stored[name] for name in stored.files}

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from ..errors import UserError
+from ..materials import Materials
 from . import character, sinsy
-from .speakers import Materials, Speaker, available
+from .speakers import Speaker, available
 
 SINSY_SHARE = 0.35
 """Share of training songs that Sinsy sings, if it is available."""
@@ -22,6 +23,7 @@ KIND_WEIGHTS = {
     "espeak": 0.3,
 }
 """Weights of the kinds of speakers; the largest is that of festvox, a recorded person."""
+FACTS = ("kind", "split", "material", "licence", "credit")
 COPIES = 4
 """The weight of a kind grows with its number of speakers up to this one."""
 
@@ -76,11 +78,7 @@ def record(speaker: Speaker, rng: np.random.Generator) -> dict[str, Any]:
     alpha = float(rng.choice(sinsy.ALPHAS)) if speaker.kind == "sinsy" else None
     return {
         "speaker": speaker.name,
-        "kind": speaker.kind,
-        "split": speaker.split,
-        "material": speaker.material,
-        "licence": speaker.licence,
-        "credit": speaker.credit,
+        **{field: getattr(speaker, field) for field in FACTS},
         "detail": dict(speaker.detail),
         "alpha": alpha,
         # Sinsy cannot speak.

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..music import Note
+from ..music import RATE, Note
+from . import world
 from .character import Character
+from .world import HOP
 
 LEAD_IN, RELEASE = 0.12, 0.1
 """Largest extent of the sound before and after the notes of a phrase in seconds, without breath."""
@@ -33,17 +35,42 @@ class Chunk:
     audio: np.ndarray
 
 
-def breath_length(notes: Sequence[Note], character: Character, rng: np.random.Generator) -> float:
-    """Return the length of the breath before a phrase in seconds, often 0.
+def span(
+    notes: Sequence[Note], character: Character, rng: np.random.Generator
+) -> tuple[int, int, np.ndarray]:
+    """Return the extent of a phrase with its lead-in, often with a breath before it.
 
     Args:
         notes: notes of the phrase.
         character: character with the probability of a breath.
         rng: random generator.
+
+    Returns:
+        Frames of the breath, often 0; first frame in the song; and the times of all frames in
+        seconds.
     """
     wants = rng.random() < character.breath
     length = float(rng.uniform(0.15, 0.4))
-    return length if wants and notes[0].start > length + LEAD_IN else 0.0
+    breath = length if wants and notes[0].start > length + LEAD_IN else 0.0
+    begin = int(np.floor((notes[0].start - LEAD_IN - breath) / HOP))
+    end = int(np.ceil((notes[-1].end + RELEASE) / HOP))
+    return round(breath / HOP), begin, np.arange(begin, end) * HOP
+
+
+def chunk(
+    begin: int,
+    f0: np.ndarray,
+    frames: world.Frames,
+    gain: np.ndarray,
+    effort: np.ndarray,
+    character: Character,
+) -> Chunk:
+    """Synthesise a phrase from its first frame in the song, with the timbre of a singer."""
+    audio = world.synthesise(
+        f0, frames.envelope, frames.aperiodicity, gain, effort,
+        character.formant, character.presence, character.breathiness,
+    )  # fmt: skip
+    return Chunk(round(begin * HOP * RATE), audio)
 
 
 def breathe(

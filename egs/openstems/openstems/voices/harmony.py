@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..music import Chord, Note
+from ..music import Chord, Note, chord_at
 
 LOWEST, HIGHEST = 43, 84
 
@@ -40,11 +40,6 @@ def _beside(note: Note, chords: Sequence[Chord], interval: int) -> int:
     if not tones:
         return note.pitch + interval
     return min(tones, key=lambda pitch: abs(pitch - note.pitch - interval))
-
-
-def chord_at(chords: Sequence[Chord], time: float) -> Chord | None:
-    """Return the chord at `time` seconds, or None if it is unknown."""
-    return next((chord for chord in chords if chord.start <= time < chord.end), None)
 
 
 def pads(

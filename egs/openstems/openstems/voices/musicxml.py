@@ -4,16 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from xml.etree import ElementTree
 
 DIVISIONS = 48
 """Units in a quarter note."""
 UNIT = 0.01
 """Seconds in a unit, which determine the tempo."""
-TEMPO = 60 / (DIVISIONS * UNIT)
 MEASURE = 4 * DIVISIONS
 STEPS = "CCDDEFFGGAAB"
 SHARPS = (1, 3, 6, 8, 10)
+
+_HEAD = f"""<?xml version='1.0' encoding='utf-8'?>
+<score-partwise version="2.0">
+<part-list><score-part id="P1"><part-name>voice</part-name></score-part></part-list>
+<part id="P1"><measure number="1">
+<attributes><divisions>{DIVISIONS}</divisions><key><fifths>0</fifths></key>
+<time><beats>4</beats><beat-type>4</beat-type></time>
+<clef><sign>G</sign><line>2</line></clef></attributes>
+<direction><sound tempo="{60 / (DIVISIONS * UNIT):g}" /></direction>
+"""
+_TAIL = "</measure></part></score-partwise>"
 
 
 @dataclass(frozen=True)
@@ -23,7 +32,7 @@ class Sung:
     Args:
         length: in units.
         pitch: MIDI number; None for a rest.
-        lyric: lyric.
+        lyric: lyric, without characters that XML reserves.
     """
 
     length: int
@@ -37,61 +46,31 @@ def document(notes: Iterable[Sung]) -> bytes:
     Args:
         notes: consecutive notes.
     """
-    score = ElementTree.Element("score-partwise", version="2.0")
-    listed = ElementTree.SubElement(
-        ElementTree.SubElement(score, "part-list"), "score-part", id="P1"
-    )
-    ElementTree.SubElement(listed, "part-name").text = "voice"
-    part = ElementTree.SubElement(score, "part", id="P1")
-    measure, position = _measure(part, 1), 0
+    text, measure, position = _HEAD, 1, 0
     for note in notes:
         left = note.length
         while left > 0:
             if position == MEASURE:
-                measure, position = _measure(part, len(part) + 1), 0
+                measure, position = measure + 1, 0
+                text += f'</measure><measure number="{measure}">'
             length = min(left, MEASURE - position)
-            _note(measure, note, length, first=left == note.length, last=left == length)
+            text += _note(note, length, first=left == note.length, last=left == length)
             left -= length
             position += length
     if position < MEASURE:
-        _note(measure, Sung(MEASURE - position), MEASURE - position, first=True, last=True)
-    return ElementTree.tostring(score, encoding="utf-8", xml_declaration=True)
+        text += _note(Sung(0), MEASURE - position, first=True, last=True)
+    return (text + _TAIL).encode()
 
 
-def _measure(part: ElementTree.Element, number: int) -> ElementTree.Element:
-    measure = ElementTree.SubElement(part, "measure", number=str(number))
-    if number == 1:
-        attributes = ElementTree.SubElement(measure, "attributes")
-        _texts(attributes, divisions=DIVISIONS)
-        _texts(ElementTree.SubElement(attributes, "key"), fifths=0)
-        _texts(ElementTree.SubElement(attributes, "time"), beats=4, **{"beat-type": 4})
-        _texts(ElementTree.SubElement(attributes, "clef"), sign="G", line=2)
-        direction = ElementTree.SubElement(measure, "direction")
-        ElementTree.SubElement(direction, "sound", tempo=f"{TEMPO:g}")
-    return measure
-
-
-def _note(measure: ElementTree.Element, note: Sung, length: int, first: bool, last: bool) -> None:
-    element = ElementTree.SubElement(measure, "note")
+def _note(note: Sung, length: int, first: bool, last: bool) -> str:
+    duration = f"<duration>{length}</duration>"
     if note.pitch is None:
-        ElementTree.SubElement(element, "rest")
-    else:
-        pitch = ElementTree.SubElement(element, "pitch")
-        _texts(pitch, step=STEPS[note.pitch % 12])
-        if note.pitch % 12 in SHARPS:
-            _texts(pitch, alter=1)
-        _texts(pitch, octave=note.pitch // 12 - 1)
-    _texts(element, duration=length)
-    if note.pitch is not None and not first:
-        ElementTree.SubElement(element, "tie", type="stop")
-    if note.pitch is not None and not last:
-        ElementTree.SubElement(element, "tie", type="start")
-    _texts(element, voice=1)
-    if note.pitch is not None and first:
-        lyric = ElementTree.SubElement(element, "lyric")
-        _texts(lyric, syllabic="single", text=note.lyric)
-
-
-def _texts(parent: ElementTree.Element, **children: object) -> None:
-    for tag, text in children.items():
-        ElementTree.SubElement(parent, tag).text = str(text)
+        return f"<note><rest />{duration}<voice>1</voice></note>"
+    sharp = "<alter>1</alter>" if note.pitch % 12 in SHARPS else ""
+    step, octave = STEPS[note.pitch % 12], note.pitch // 12 - 1
+    ties = ("" if first else '<tie type="stop" />') + ("" if last else '<tie type="start" />')
+    lyric = f"<lyric><syllabic>single</syllabic><text>{note.lyric}</text></lyric>" if first else ""
+    return (
+        f"<note><pitch><step>{step}</step>{sharp}<octave>{octave}</octave></pitch>"
+        f"{duration}{ties}<voice>1</voice>{lyric}</note>"
+    )

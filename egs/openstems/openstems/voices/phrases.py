@@ -11,14 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import soundfile
-import soxr
 
-from ..errors import UserError
-from ..instruments.sampling import repitch
+from ..instruments.sampling import read_recording, repitch
+from ..materials import Materials
 from ..music import RATE, Score
 from .arrangement import levelled
-from .speakers import Materials
 
 MATERIAL = "producer-space-vocals"
 SINGERS = {"shv": "train", "dvs": "train", "etv": "valid"}
@@ -146,12 +143,7 @@ def read_phrase(path: Path) -> np.ndarray:
     Raises:
         UserError: if it cannot be read.
     """
-    try:
-        sound, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except (OSError, soundfile.LibsndfileError) as error:
-        raise UserError(f"{path}: cannot be read ({error}); get its material again") from error
-    if rate != RATE:
-        sound = soxr.resample(sound, rate, RATE)
+    sound = read_recording(path)
     stereo = sound.T if sound.shape[1] == 2 else np.repeat(sound.mean(axis=1)[None], 2, axis=0)
     return levelled(stereo)
 

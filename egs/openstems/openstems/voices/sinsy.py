@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
-from ..music import RATE, Note
+from ..music import Note
 from . import delivery, lyrics, melody, world
 from .character import Character
 from .delivery import Chunk
@@ -64,44 +64,94 @@ def _program():
     return program
 
 
-def perform(
-    phrases: Sequence[Sequence[Note]],
-    alpha: float,
-    character: Character,
-    rng: np.random.Generator,
-    vowels: bool = False,
-) -> tuple[Performance, ...]:
-    """Synthesise phrases with Sinsy.
+class SinsyPerformer:
+    """Performer with Sinsy.
 
     Args:
-        phrases: legato notes, from `melody.phrases`.
         alpha: all-pass constant, one of `ALPHAS`.
-        character: character with the probability of a melisma.
-        rng: random generator of the kana.
-        vowels: whether to sing each phrase on one vowel.
     """
-    if not phrases:
-        return ()
-    pitches = [note.pitch for phrase in phrases for note in phrase]
-    shift = CENTRE - round(float(np.median(pitches)))
-    sung: list[Sung] = []
-    places, clock = [], 0
-    for phrase in phrases:
-        sung.append(Sung(REST))
-        clock += REST
-        bounds = [round((note.start - phrase[0].start) / UNIT) for note in phrase]
-        bounds.append(max(bounds[-1] + 6, round((phrase[-1].end - phrase[0].start) / UNIT)))
-        places.append([clock + bound for bound in bounds])
-        kana = _kana(phrase, character, rng, vowels)
-        for note, lyric, a, b in zip(phrase, kana, bounds, bounds[1:], strict=False):
-            sung.append(Sung(max(b - a, 1), _fold(note.pitch + shift), lyric))
-        clock += bounds[-1]
-    audio, rate = _synthesize(document([*sung, Sung(REST)]), alpha)
-    whole = world.analyse(audio, rate, APERIODICITY_EVERY)
-    return tuple(
-        _excerpt(tuple(phrase), np.array(place) * UNIT / HOP, whole)
-        for phrase, place in zip(phrases, places, strict=True)
-    )
+
+    def __init__(self, alpha: float):
+        self.alpha = alpha
+
+    def centre(self, character: Character) -> float:
+        """Return the MIDI number about which this voice sings with ease."""
+        return 67 + 24 * np.log2(character.formant)
+
+    def learn(
+        self,
+        phrases: Sequence[Sequence[Note]],
+        character: Character,
+        rng: np.random.Generator,
+        vowels: bool = False,
+    ) -> list[Performance]:
+        """Synthesise phrases once.
+
+        Args:
+            phrases: legato notes, from `melody.phrases`.
+            character: character with the probability of a melisma.
+            rng: random generator of the kana.
+            vowels: whether to sing each phrase on one vowel.
+        """
+        if not phrases:
+            return []
+        pitches = [note.pitch for phrase in phrases for note in phrase]
+        shift = CENTRE - round(float(np.median(pitches)))
+        sung: list[Sung] = []
+        places, clock = [], 0
+        for phrase in phrases:
+            sung.append(Sung(REST))
+            clock += REST
+            bounds = [round((note.start - phrase[0].start) / UNIT) for note in phrase]
+            bounds.append(max(bounds[-1] + 6, round((phrase[-1].end - phrase[0].start) / UNIT)))
+            places.append([clock + bound for bound in bounds])
+            kana = _kana(phrase, character, rng, vowels)
+            for note, lyric, a, b in zip(phrase, kana, bounds, bounds[1:], strict=False):
+                sung.append(Sung(max(b - a, 1), _fold(note.pitch + shift), lyric))
+            clock += bounds[-1]
+        audio, rate = _synthesize(document([*sung, Sung(REST)]), self.alpha)
+        whole = world.analyse(audio, rate, APERIODICITY_EVERY)
+        return [
+            _excerpt(tuple(phrase), np.array(place) * UNIT / HOP, whole)
+            for phrase, place in zip(phrases, places, strict=True)
+        ]
+
+    def sing(
+        self,
+        learnt: Performance,
+        notes: Sequence[Note],
+        character: Character,
+        rng: np.random.Generator,
+    ) -> Chunk:
+        """Sing a phrase of a performance on its notes or on as many others.
+
+        Args:
+            learnt: phrase sung by Sinsy, from `learn`.
+            notes: notes to sing, which may differ from those of the performance.
+            character: the singer.
+            rng: random generator of the differences between takes.
+        """
+        notes = melody.humanise(notes, character, rng)
+        breath, begin, times = delivery.span(notes, character, rng)
+        position = _position(learnt, notes, times)
+        source = np.clip(np.round(position).astype(int), 0, len(learnt.frames.f0) - 1)
+        frames = world.Frames(**{k: array[source] for k, array in vars(learnt.frames).items()})
+        voiced = (frames.f0 > 0) & (position >= 0)
+        score = melody.pitch_curve(notes, times, character, rng, vibrato=False)
+        score += _movement(learnt, source, times, notes)
+        f0 = np.where(voiced, 440 * 2 ** ((score - 69) / 12), 0)
+        gain = delivery.LEVEL - learnt.level + _dynamics(notes, times, character, rng)
+        # Compresses the loudest frames, which exceed others by far.
+        loud = ndimage.uniform_filter1d(frames.level.astype(float), 9) - learnt.level
+        gain -= np.where(voiced, 0.5 * np.clip(loud, -8, 20), 0)
+        effort = np.full(len(times), 0.4 * character.effort)
+        gain, effort = delivery.consonants(gain, effort, frames.level, voiced, character)
+        after = np.clip((times - notes[-1].end - 0.03) / 0.06, 0, 1)
+        gain = np.where(position < 0, -120.0, gain - 60 * after)
+        if breath and (frames.f0 > 0).any():
+            vowel = learnt.frames.envelope[learnt.frames.f0 > 0].mean(axis=0)
+            delivery.breathe(breath, vowel, character, f0, frames.envelope, gain, effort)
+        return delivery.chunk(begin, f0, frames, gain, effort, character)
 
 
 def _kana(phrase, character, rng, vowels):
@@ -157,51 +207,6 @@ def _vowel_starts(starts: np.ndarray, voiced: np.ndarray) -> np.ndarray:
         if len(near):
             moved[number] = near[-1]
     return moved
-
-
-def sing(
-    performance: Performance,
-    notes: Sequence[Note],
-    character: Character,
-    rng: np.random.Generator,
-) -> Chunk:
-    """Sing a phrase of a performance on its notes or on as many others.
-
-    Args:
-        performance: phrase sung by Sinsy.
-        notes: notes to sing, which may differ from those of the performance.
-        character: the singer.
-        rng: random generator of the differences between takes.
-    """
-    notes = melody.humanise(notes, character, rng)
-    breath = delivery.breath_length(notes, character, rng)
-    begin = int(np.floor((notes[0].start - delivery.LEAD_IN - breath) / HOP))
-    end = int(np.ceil((notes[-1].end + delivery.RELEASE) / HOP))
-    times = np.arange(begin, end) * HOP
-    position = _position(performance, notes, times)
-    source = np.clip(np.round(position).astype(int), 0, len(performance.frames.f0) - 1)
-    frames = world.Frames(**{k: array[source] for k, array in vars(performance.frames).items()})
-    voiced = (frames.f0 > 0) & (position >= 0)
-    score = melody.pitch_curve(notes, times, character, rng, vibrato=False)
-    score += _movement(performance, source, times, notes)
-    f0 = np.where(voiced, 440 * 2 ** ((score - 69) / 12), 0)
-    gain = delivery.LEVEL - performance.level + _dynamics(notes, times, character, rng)
-    # Compresses the loudest frames, which exceed others by far.
-    loud = ndimage.uniform_filter1d(frames.level.astype(float), 9) - performance.level
-    gain -= np.where(voiced, 0.5 * np.clip(loud, -8, 20), 0)
-    effort = np.full(len(times), 0.4 * character.effort)
-    gain, effort = delivery.consonants(gain, effort, frames.level, voiced, character)
-    after = np.clip((times - notes[-1].end - 0.03) / 0.06, 0, 1)
-    gain = np.where(position < 0, -120.0, gain - 60 * after)
-    envelope, aperiodicity = frames.envelope.copy(), frames.aperiodicity
-    if breath and (frames.f0 > 0).any():
-        vowel = performance.frames.envelope[performance.frames.f0 > 0].mean(axis=0)
-        delivery.breathe(round(breath / HOP), vowel, character, f0, envelope, gain, effort)
-    audio = world.synthesise(
-        f0, envelope, aperiodicity, gain, effort,
-        character.formant, character.presence, character.breathiness,
-    )  # fmt: skip
-    return Chunk(round(begin * HOP * RATE), audio)
 
 
 def _position(performance: Performance, notes: Sequence[Note], times: np.ndarray) -> np.ndarray:

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-import soxr
 
 from ..errors import UserError
+from ..materials import Materials
 from . import lyrics
-from .speakers import Materials, Speaker
+from .speakers import Speaker
 
 PACE = 0.8
 """Speed of synthetic speech, slow for long vowels."""
@@ -193,8 +193,3 @@ def _recordings(speaker, count, materials, rng):
         samples, rate = soundfile.read(files[index], always_2d=True)
         if 11025 <= rate <= 96000:
             yield samples[: int(LONGEST * rate)].mean(axis=1), rate
-
-
-def at_rate(audio: np.ndarray, rate: int, wanted: int) -> np.ndarray:
-    """Resample audio of shape (L,); float64."""
-    return np.asarray(soxr.resample(audio, rate, wanted, quality="HQ"), np.float64)

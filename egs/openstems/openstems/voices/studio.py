@@ -12,7 +12,8 @@ from ..music import RATE, Chord, Note
 from . import character, harmony
 from .character import Character
 from .delivery import Chunk
-from .performer import Performer, at_octave, character_of
+from .singer import BankPerformer
+from .sinsy import SinsyPerformer
 
 SPREADS = {"none": 0.4, "micro": 0.6}
 """Shares of songs with an unchanged voice, and with one widened by detuned copies."""
@@ -34,7 +35,7 @@ class Studio:
     def __init__(
         self,
         mix: np.ndarray,
-        who: Performer,
+        who: BankPerformer | SinsyPerformer,
         manner: Character,
         lead: Sequence[Sequence[Note]],
         learnt: Sequence[Any],
@@ -117,7 +118,7 @@ class Studio:
 
     def answers(self, seconds, voice, who):
         """Add another singer who repeats the ends of phrases in the rests after them."""
-        manner = character_of(voice)
+        manner = Character(**voice["character"])
         phrases = []
         for start, end in harmony.rests(self.lead, 1.0, seconds):
             call = [phrase for phrase in self.lead if phrase[-1].end <= start + 0.01][-1]
@@ -138,6 +139,14 @@ class Studio:
             "pan": pan,
             "decibels": decibels,
         }
+
+
+def at_octave(phrases: Sequence[Sequence[Note]], octaves: int) -> tuple[tuple[Note, ...], ...]:
+    """Return the phrases moved by octaves."""
+    return tuple(
+        tuple(replace(note, pitch=note.pitch + 12 * octaves) for note in phrase)
+        for phrase in phrases
+    )
 
 
 def add(mix: np.ndarray, chunk: Chunk, pan: float, decibels: float) -> None:

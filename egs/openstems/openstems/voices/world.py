@@ -15,8 +15,8 @@ with warnings.catch_warnings():
     warnings.filterwarnings("ignore", "pkg_resources is deprecated", UserWarning)
     import pyworld
 
+from ..instruments.sampling import at_rate
 from ..music import RATE
-from .speech import at_rate
 
 HOP = 0.005
 """Seconds between frames."""
@@ -54,7 +54,7 @@ def analyse(audio: np.ndarray, rate: int, aperiodicity_every: int = 1) -> Frames
             interpolated linearly in between. Measuring it in every frame would take two thirds of
             the analysis.
     """
-    audio = at_rate(audio, rate, RATE) if rate != RATE else np.asarray(audio, np.float64)
+    audio = np.asarray(at_rate(audio, rate), np.float64)
     audio = np.ascontiguousarray(audio - audio.mean())
     # The loud tenths of a second, so that pauses do not raise the level of the voice.
     power = np.array(
