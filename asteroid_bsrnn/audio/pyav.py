@@ -163,13 +163,14 @@ class PyAVDecoder:
             raise self._damaged(seconds, error.strerror) from None
 
     def _open(self) -> av.container.InputContainer:
+        # The whitelist keeps playlists from opening URLs.
+        options = {"protocol_whitelist": "file"}
+        if self._is_open_ended:  # FFmpeg takes the size of a piped RF64, which is 0, as it is
+            options["ignore_length"] = "1"
         try:
-            # With "file:", a name with a colon is not taken for a URL. The whitelist keeps
-            # playlists from opening URLs.
+            # With "file:", a name with a colon is not taken for a URL.
             return av.open(
-                f"file:{self.path}",
-                container_options={"protocol_whitelist": "file"},
-                metadata_errors="replace",
+                f"file:{self.path}", container_options=options, metadata_errors="replace"
             )
         except av.FFmpegError as error:
             raise UserError(

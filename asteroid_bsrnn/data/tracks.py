@@ -143,7 +143,8 @@ def inspect_track(
         return None, problems
     rate = layout.sample_rate or every[0].header.sample_rate
     channels = layout.channels or every[0].header.channels
-    frames = max(_length(file, rate) for file in every)
+    # Silence follows the end of a shorter track: networks refuse more channels than samples.
+    frames = max(channels, *(_length(file, rate) for file in every))
     return Track(folder.name, folder, tuple(layout.stems), frames, rate, channels, files), []
 
 
