@@ -24,15 +24,12 @@ _LONGEST_SILENCE = 3600
 _CHUNKED_FORMATS = ("wav", "w64")
 
 
-def open_media(path: Path) -> av.container.InputContainer:
-    """Open a file, and nothing that it refers to."""
+def open_media(path: Path, *, ignore_length: bool = False) -> av.container.InputContainer:
+    """Open a file, and nothing that it refers to; `ignore_length`: read until the file ends."""
     # With "file:", a name with a colon is not taken for a URL. The whitelist keeps playlists from
     # opening URLs.
-    return av.open(
-        f"file:{path}",
-        container_options={"protocol_whitelist": "file"},
-        metadata_errors="replace",
-    )
+    options = {"protocol_whitelist": "file", "ignore_length": str(int(ignore_length))}
+    return av.open(f"file:{path}", container_options=options, metadata_errors="replace")
 
 
 class PyAVDecoder:
@@ -155,7 +152,8 @@ class PyAVDecoder:
 
     def _open(self) -> av.container.InputContainer:
         try:
-            return open_media(self.path)
+            # FFmpeg would take the size of a piped RF64, which is 0, as it is.
+            return open_media(self.path, ignore_length=self._is_open_ended)
         except av.FFmpegError as error:
             raise UserError(
                 f"{self.path}: not an audio file, or damaged ({error.strerror}); give one that"
