@@ -26,7 +26,7 @@ def check_channels(shape: Sequence[int], what: str = "audio") -> None:
 
     With more channels than samples, or more than `MOST_CHANNELS`, the shape is almost certainly
     (time, channels), and each sample would be processed as a channel of its own. Files are not
-    checked, because their headers tell channels from samples. `what` names the array in the message.
+    checked, because their headers tell channels from samples. `what` is the array's name.
 
     Raises:
         UserError: the array is probably transposed.

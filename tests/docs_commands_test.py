@@ -20,14 +20,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 import yaml
 
 import asteroid_bsrnn
-from asteroid_bsrnn import cli, zoo
+from asteroid_bsrnn import cli, presets
+from asteroid_bsrnn.weights import checkpoint
 
 from .sounds import RATE, noise, write
-from .tiny_musdb import make_tiny_recipe
+from .tiny_musdb import make_tiny_musdb, make_tiny_recipe
 from .warm_python import python
 
 ROOT = Path(asteroid_bsrnn.__file__).parent.parent
@@ -202,25 +204,32 @@ def material(tmp_path_factory) -> Path:
     """A folder with the files that the documentation names, and the recipes beside them."""
     folder = tmp_path_factory.mktemp("docs")
     song = write(folder / "song.wav", noise(RATE))
-    long = write(folder / "long.wav", noise(61 * RATE))
+    long = write(folder / "long.wav", np.tile(noise(RATE), 61))
     (folder / "album").mkdir()
     shutil.copy(song, folder / "album" / "one.wav")
     two = ["-map", "0", "-map", "1", "-c:a", "aac"]
     for inputs, options in [
         ([song], ["song.mp3"]),
         ([song], ["song.flac"]),
-        ([long], ["concert.m4a"]),
+        ([long], ["-c:a", "alac", "concert.m4a"]),
         ([song, song], [*two, "film.mp4"]),
     ]:
         given = [word for path in inputs for word in ("-i", path)]
         subprocess.run(["ffmpeg", "-v", "error", *given, *options], cwd=folder, check=True)
-    make_tiny_recipe(folder, train=2, valid=1, test=1, seconds=6.5)
+    make_tiny_recipe(folder, train=2, valid=1, test=1, seconds=1.5)
     shutil.copytree(folder / "data" / "test", folder / "demucs_stems")
-    shutil.copy(zoo.find("small"), folder / "model.pth")
+    network = presets.build("simo_bsrnn", None, feature_dim=8, n_repeats=1)
+    checkpoint.save_model(network, folder / "model.pth")
     (folder / "bag.yml").write_text(blocks(ROOT / "docs" / "separate.md", "yaml")[0])
     for name in ("egs", "examples", "hubconf.py"):
         (folder / name).symlink_to(ROOT / name)
     return folder
+
+
+def lengthen_training_tracks(folder: Path) -> None:
+    """Make tracks in which parts of six seconds, the unit of activity, can be active."""
+    shutil.rmtree(folder / "data" / "train")
+    make_tiny_musdb(folder / "data", train=2, test=0, seconds=6.5, held_out_seconds=1.5)
 
 
 @pytest.fixture(scope="module")
@@ -240,6 +249,8 @@ def test_commands_run(page, material, environment, tmp_path, monkeypatch, capsys
     if not to_run:
         pytest.skip("no command of this page can run here")
     shutil.copytree(material, tmp_path, symlinks=True, dirs_exist_ok=True)
+    if page.name == "train.md":
+        lengthen_training_tracks(tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "executable", python())  # starts the processes that measure costs
     for command in to_run:
@@ -280,6 +291,7 @@ def test_python_examples_run(material, environment, tmp_path):
     Of examples on MUSDB18-HQ only the imports run.
     """
     shutil.copytree(material, tmp_path, symlinks=True, dirs_exist_ok=True)
+    lengthen_training_tracks(tmp_path)
     script = ["import sys", "sys.path.insert(0, '.')"]
     for page in PAGES:
         for number, code in enumerate(blocks(page, "python"), start=1):

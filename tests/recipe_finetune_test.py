@@ -29,6 +29,7 @@ import separate_songs  # noqa: E402
 
 import teachers  # noqa: E402
 
+SECONDS = 4.0  # of the songs
 ACCOMPANIMENT = "bass+drums+other"
 NOTICE = {
     "title": "the teacher's data",
@@ -56,8 +57,8 @@ CHANGES = [
 def tiny(tmp_path_factory):
     """Labelled data, songs, and two teachers."""
     root = tmp_path_factory.mktemp("tiny")
-    make_tiny_recipe(root, train=2, valid=1, test=1, seconds=6.5)
-    songs = make_tiny_musdb(root / "more", train=4, valid=0, test=1, seconds=6.5, seed=5)
+    make_tiny_recipe(root, train=2, valid=1, test=1, seconds=6.5, held_out_seconds=1.5)
+    songs = make_tiny_musdb(root / "more", train=4, valid=0, test=0, seconds=SECONDS, seed=5)
     for number in range(1, 4):
         samples, rate = soundfile.read(songs / "train" / f"Train {number}" / "mixture.wav")
         (root / "songs").mkdir(exist_ok=True)
@@ -127,7 +128,7 @@ def test_from_songs_to_a_model_with_kills(tiny, tmp_path):
         return sorted(path.parent for path in (folder / "estimates").glob("*/*/record.json"))
 
     output = finish(start(tiny, whole, *estimating), whole)
-    assert "songs: 5, of which used: 5" in output and "hours under CC-BY-3.0: 0.01" in output
+    assert "songs: 5, of which used: 5" in output and "hours under CC-BY-3.0: 0.00" in output
     process = start(tiny, killed, *estimating, start_new_session=True)
     kill(process, lambda: len(records(killed)) > 3)
     done = {path: (path / "record.json").stat().st_mtime_ns for path in records(killed)}
@@ -169,7 +170,10 @@ def test_from_songs_to_a_model_with_kills(tiny, tmp_path):
     assert [teacher["label"] for teacher in unlabelled["teachers"]] == ["four", "voice"]
     assert [teacher["two_stems"] for teacher in unlabelled["teachers"]] == [None, "vocals"]
     assert unlabelled["licences"] == pytest.approx(
-        {"CC-BY-3.0": 3 * 6.5 / 3600, "CC0-1.0": 6.5 / 3600, "not stated": 6.5 / 3600}
+        {
+            name: n * SECONDS / 3600
+            for name, n in (("CC-BY-3.0", 3), ("CC0-1.0", 1), ("not stated", 1))
+        }
     )
     assert unlabelled["hours_used"] > 0 and unlabelled["filter"]["share"] == -60
     # Stages 4 and 5 evaluated and published the other run.
@@ -191,7 +195,7 @@ def test_records_say_how_estimates_were_made(tiny, tmp_path):
     assert record["song"]["title"] == "song1" and record["song"]["author"] == "A band"
     assert record["song"]["files"] == [str(tiny / "songs" / "song1.flac")]
     assert set(record["parts"]) == {"vocals", ACCOMPANIMENT}
-    assert record["seconds"] == 6.5 and record["wall_seconds"] > 0
+    assert record["seconds"] == SECONDS and record["wall_seconds"] > 0
     made_by = record["teacher"]
     assert (made_by["label"], made_by["two_stems"]) == ("four", "vocals")
     assert made_by["settings"]["segment"] == 10.0 and made_by["licenses"] == [NOTICE]

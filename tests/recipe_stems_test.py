@@ -34,20 +34,24 @@ SMALL = (
     "training.max_epochs=1",
 )
 
-# Of each configuration: what makes its data, the file to separate, and the network's sources.
+# For each configuration: the function that makes its data, its options, the file to separate, and
+# the sources of the network.
 CASES = {
     "two_stems": (
         tiny_stems.make_two_stems,
+        {"held_out_seconds": 1.5},
         "test/Test 1/mixture.wav",
         ["vocals", "accompaniment"],
     ),
     "six_stems": (
         tiny_stems.make_six_stems,
+        {},
         "test/Test 1/vocals/1-a.flac",
         ["vocals", "bass", "drums", "guitar", "piano", "other"],
     ),
     "speech_music_effects": (
         tiny_stems.make_speech_music_effects,
+        {},
         "tt/1003/mix.wav",
         ["speech", "music", "effects"],
     ),
@@ -59,8 +63,8 @@ CASES = {
     [pytest.param(name, marks=[pytest.mark.slow] * (name != "two_stems")) for name in CASES],
 )
 def test_from_the_data_to_a_separated_song_and_a_report(name, tmp_path, capsys):
-    make, song, sources = CASES[name]
-    data = make(tmp_path / "data")
+    make, options, song, sources = CASES[name]
+    data = make(tmp_path / "data", **options)
     (tmp_path / "valid.txt").write_text("\n".join(validation_names(1)))
     changes = [*SMALL, f"data.validation_tracks={tmp_path / 'valid.txt'}"]
     command = [FOLDER / "run.sh", "--root", data, "--row", STEMS / f"{name}.yml"]

@@ -244,7 +244,7 @@ class TestShards:
         assert main(*run, "-o", tmp_path / "whole") == 0
         whole = contents(tmp_path / "whole")
         assert len(whole) == 14 and "a (2)/vocals.wav" in whole
-        for count in (1, 3, 16):
+        for count in (3, 9):  # with an empty shard
             out = tmp_path / str(count)
             seen = set()
             for index in reversed(range(1, count + 1)):

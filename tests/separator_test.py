@@ -26,6 +26,7 @@ from asteroid_bsrnn.audio import AudioFile
 from asteroid_bsrnn.weights import checkpoint
 
 from .sounds import RATE, decibels, noise, refused, write
+from .warm_python import python
 
 ROOT = Path(__file__).parents[1]
 
@@ -741,9 +742,10 @@ class TestInTheMidst:
 def test_memory_does_not_grow_with_the_file(tmp_path):
     minutes = 6
     path = tmp_path / "long.wav"
+    part = noise(10 * RATE).T
     with soundfile.SoundFile(path, "w", RATE, 2, "PCM_16") as sound:
         for _ in range(minutes * 6):
-            sound.write(noise(10 * RATE).T)
+            sound.write(part)
     sizes = []
 
     def progress(done, total):
@@ -833,7 +835,7 @@ print(json.dumps([nothing_fits, found]))
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits the address space")
 def test_too_little_memory():
-    command = [sys.executable, "-c", OUT_OF_MEMORY]
+    command = [python(), "-c", OUT_OF_MEMORY]
     nothing_fits, found = json.loads(subprocess.check_output(command, text=True, cwd=ROOT))
     assert nothing_fits == {"done": False, "segment": 10.0, "batch_size": 2, "warnings": []}
     assert found["done"] and found["batch_size"] == 1

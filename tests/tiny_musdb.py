@@ -15,6 +15,7 @@ def make_tiny_musdb(
     valid=1,
     test=1,
     seconds=7.0,
+    held_out_seconds=None,
     sample_rate=44100,
     channels=2,
     sources=SOURCES,
@@ -30,6 +31,8 @@ def make_tiny_musdb(
         valid: number of validation tracks in `train`, or their names; `validation_names(valid)`
             where a number is given.
         seconds: length of the tracks.
+        held_out_seconds: length of the validation and test tracks, where it is another one: only
+            the detection of activity needs long tracks, and only for training.
         sample_rate: in hertz.
         channels: number of channels.
         sources: names of the stems.
@@ -45,7 +48,9 @@ def make_tiny_musdb(
     names += [("test", f"Test {i + 1}") for i in range(test)]
     for number, (subset, name) in enumerate(names):
         rng = np.random.default_rng([seed, number])
-        write_tiny_track(root / subset / name, rng, seconds, sample_rate, channels, sources)
+        trained = subset == "train" and name not in valid
+        length = seconds if trained else held_out_seconds or seconds
+        write_tiny_track(root / subset / name, rng, length, sample_rate, channels, sources)
     return root
 
 

@@ -137,7 +137,8 @@ def label_points(axes: Any, points: list[tuple[float, float, str]]) -> None:
 def _laid_out(drawn: tuple[Figure, Mapping[str, str]]) -> tuple[Figure, Mapping[str, str]]:
     """Lay out a figure once, because the layout takes most of the time."""
     drawn[0].draw_without_rendering()
-    drawn[0].set_layout_engine("none")
+    # The name "none" would leave a placeholder, for which every file is drawn twice.
+    drawn[0].set_layout_engine(None)
     return drawn
 
 
