@@ -118,10 +118,30 @@ def gradient(network: torch.nn.Module, mixture: torch.Tensor) -> torch.Tensor:
     return mixture.grad
 
 
-@pytest.mark.parametrize(
-    "name", ["bsrnn", "bsrnn_tac_tanh", "bsrnn_attention1", "obsrnn", "obsrnn_simo"]
-)
-def test_gradients_of_parameters_equal_those_of_the_plain_form(name):
+def nearest_to_a_kink(network: torch.nn.Module, mixture: torch.Tensor) -> float:
+    """The smallest input of a PReLU, relative to the root mean square of its inputs."""
+    nearest = []
+
+    def look(_, inputs: tuple, __) -> None:
+        x = inputs[0]
+        nearest.append((x.abs().min() / x.square().mean().sqrt()).item())
+
+    layers = [module for module in network.modules() if isinstance(module, torch.nn.PReLU)]
+    hooks = [layer.register_forward_hook(look) for layer in layers]
+    with torch.no_grad():
+        network(mixture)
+    for hook in hooks:
+        hook.remove()
+    return min(nearest, default=1.0)
+
+
+def forms_of(name: str) -> tuple[torch.nn.Module, torch.nn.Module, torch.Tensor]:
+    """A network in float64, its plain form, and a mixture.
+
+    The gradient of a PReLU jumps at zero. An input within the rounding of float32, 3e-7, can get
+    another sign, which changes the gradient of the whole network by up to 1e-3, in either form.
+    The mixture is therefore the first one that leads to no such input.
+    """
     torch.manual_seed(0)
     source = None if presets.is_simo(name) else "vocals"
     network = presets.build(name, source, feature_dim=16, n_repeats=1)
@@ -130,25 +150,45 @@ def test_gradients_of_parameters_equal_those_of_the_plain_form(name):
         for parameter in plain.parameters():
             parameter.add_(0.05 * torch.randn_like(parameter))
     network.load_state_dict(reference.translate(plain.state_dict(), network))
-    mixture = torch.randn(2, 2, 9000)
-    for dtype, tolerance in ((torch.float64, 1e-10), (torch.float32, 2e-5)):
-        gradient(plain.to(dtype), mixture.to(dtype))
-        parameters = plain.named_parameters(remove_duplicate=False)
-        gradients = {key: parameter.grad for key, parameter in parameters}
-        if dtype == torch.float64:
-            expected = reference.translate(gradients, network)
-        plain.zero_grad()
+    network, plain = network.double(), plain.double()
+    for _ in range(20):
+        mixture = torch.randn(2, 2, 9000).double()
+        if nearest_to_a_kink(plain, mixture) > 1e-6:
+            return network, plain, mixture
+    raise AssertionError("every mixture leads to a kink")
+
+
+def gradients_of(network: torch.nn.Module, mixture: torch.Tensor, dtype: torch.dtype) -> dict:
+    """The gradients of all parameters of a copy, by the names of all modules that share them."""
+    twin = copy.deepcopy(network).to(dtype)
+    gradient(twin, mixture.to(dtype))
+    parameters = twin.named_parameters(remove_duplicate=False)
+    return {key: parameter.grad for key, parameter in parameters}
+
+
+@pytest.mark.parametrize(
+    "name", ["bsrnn", "bsrnn_tac_tanh", "bsrnn_attention1", "obsrnn", "obsrnn_simo"]
+)
+def test_gradients_of_parameters_equal_those_of_the_plain_form(name):
+    network, plain, mixture = forms_of(name)
+    expected, rounded = (
+        reference.translate(gradients_of(plain, mixture, dtype), network)
+        for dtype in (torch.float64, torch.float32)
+    )
+    norm = max(other.norm() for other in expected.values())
+    for dtype, tolerance in ((torch.float64, 1e-10), (torch.float32, 1e-5)):
         for mode in MODES:
-            own = copy.deepcopy(network).to(dtype)
-            set_activation_checkpointing(own, mode)
-            gradient(own, mixture.to(dtype))
-            found = {key: parameter.grad for key, parameter in own.named_parameters()}
+            set_activation_checkpointing(network, mode)
+            found = gradients_of(network, mixture, dtype)
+            found = {key: found[key] for key in expected}
             assert deviation(found, expected) < tolerance, (dtype, mode)
-            norm = max(other.norm() for other in expected.values())
+            if dtype == torch.float32:
+                limit = 1.5 * deviation(rounded, expected)
+                assert deviation(found, expected) < limit, "as precise as the plain form"
             for key, other in expected.items():
                 # Biases before a normalisation have no gradient but for rounding.
                 error = (found[key].double() - other).norm() / max(other.norm(), norm / 100)
-                assert error < 10 * tolerance, (key, dtype, mode)
+                assert error < tolerance, (key, dtype, mode)
 
 
 def test_the_report(tmp_path):

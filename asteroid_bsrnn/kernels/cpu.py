@@ -81,13 +81,21 @@ def prelu_gradients(
 def affine_gradients(
     gradient: torch.Tensor, x: torch.Tensor, scale: torch.Tensor, shift: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return the gradients of the input, the scale and the shift of `x * scale + shift`."""
+    """Return the gradients of the input, the scale and the shift of `x * scale + shift`.
+
+    Args:
+        gradient: of the result; shaped like `x`.
+        x: any shape of at least one dimension.
+        scale: of at least one dimension; broadcasts with `x`.
+        shift: of at least one dimension; broadcasts with `x`.
+    """
     length = _length(x) if serves(x) else len(x)
     d_input = torch.empty_like(x)
     d_scale, d_shift = torch.zeros_like(scale), torch.zeros_like(shift)
     tensors = (gradient, x, d_input, scale, d_scale, d_shift)
+    whole = (x.ndim, len(x))
     pieces = (
-        tensor.split(length) if tensor.shape[:1] == x.shape[:1] else repeat(tensor)
+        tensor.split(length) if (tensor.ndim, len(tensor)) == whole else repeat(tensor)
         for tensor in tensors
     )
     # A piece stays in the cache for all three gradients.

@@ -160,47 +160,62 @@ class _ActivatedNorm(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, y, slope, weight, bias, eps: float):
-        result, statistics = torch.empty(y.shape, dtype=y.dtype, device=y.device), []
+        result, scales, shifts = torch.empty(y.shape, dtype=y.dtype, device=y.device), [], []
         with torch.autocast(y.device.type, enabled=False):
-            slopes, weight_, bias_ = slope.to(y.dtype).unsqueeze(-1), *_by_frame(weight, bias)
+            slopes = slope.to(y.dtype).unsqueeze(-1)
+            # The affine map differs between bands, not between frames and channels.
+            gain, offset = weight.unsqueeze(1), bias.unsqueeze(1)
             for place, piece in zip(pieces_of(result), pieces_of(y), strict=True):
                 activated = torch.where(piece > 0, piece, piece * slopes)
                 variance, mean = var_mean(activated, dim=(1, 4))
                 scale = torch.rsqrt(variance + eps)
-                statistics += [scale, -mean * scale]
-                normalised = torch.addcmul(statistics[-1], activated, scale)
-                place.copy_(torch.addcmul(bias_, normalised, weight_))
-        ctx.save_for_backward(y, slope, weight, bias, *statistics)
+                shift = -mean * scale
+                normalised = torch.addcmul(shift, activated, scale)
+                place.copy_(torch.addcmul(offset, normalised, gain))
+                scales.append(scale)
+                shifts.append(shift)
+        ctx.save_for_backward(y, slope, weight, bias, *scales, *shifts)
         return result
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, gradient):
         y, slope, weight, bias, *statistics = ctx.saved_tensors
-        wide = statistics[0].dtype
+        n_pieces = len(statistics) // 2
+        scales, shifts = statistics[:n_pieces], statistics[n_pieces:]
+        wide = scales[0].dtype
         d_y = torch.empty(y.shape, dtype=y.dtype, device=y.device)
-        sums = [torch.zeros_like(tensor, dtype=wide) for tensor in (slope, weight, bias)]
-        d_slope, d_weight, d_bias = sums
+        d_slope, d_weight, d_bias = (
+            torch.zeros_like(parameter, dtype=wide) for parameter in (slope, weight, bias)
+        )
         with torch.autocast(y.device.type, enabled=False):
-            slopes, weight_, _ = slope.to(y.dtype).unsqueeze(-1), *_by_frame(weight, bias)
-            pieces = zip(pieces_of(d_y), pieces_of(y), pieces_of(gradient), strict=True)
-            for index, (place, piece, d) in enumerate(pieces):
-                scale, shift = statistics[2 * index : 2 * index + 2]
+            slopes, gain = slope.to(y.dtype).unsqueeze(-1), weight.unsqueeze(1)
+            pieces = (pieces_of(d_y), pieces_of(y), pieces_of(gradient), scales, shifts)
+            for place, piece, d_result, scale, shift in zip(*pieces, strict=True):
+                # Compute the inputs of the normalisation and of the affine map again.
                 activated = torch.where(piece > 0, piece, piece * slopes)
-                normalised, d = torch.addcmul(shift, activated, scale), d.to(wide)
-                d_weight += (d * normalised).sum(0).sum(1)
-                d_bias += d.sum(0).sum(1)
-                d = d * weight_
-                mean = d.mean(4, keepdim=True).mean(1, keepdim=True)
-                product = (d * normalised).mean(4, keepdim=True).mean(1, keepdim=True)
-                d = (d - mean).addcmul_(normalised, product, value=-1).mul_(scale)
-                d, products = prelu_gradients(piece, slopes, d)
-                d_slope += products.sum(4).flatten(0, 2).sum(0)
-                place.copy_(d)
-        d_parameters = (d.to(p.dtype) for d, p in zip(sums, (slope, weight, bias), strict=True))
-        return d_y, *d_parameters, None
+                normalised = torch.addcmul(shift, activated, scale)
+                # All frames and channels share the parameters of the affine map.
+                d_result = d_result.to(wide)
+                d_weight += (d_result * normalised).sum(0).sum(1)
+                d_bias += d_result.sum(0).sum(1)
+                # Neither a shift nor a scaling of its input changes the output of a normalisation:
+                # its gradient loses the mean and the part along the output.
+                d_normalised = d_result * gain
+                d_activated = d_normalised - _mean(d_normalised)
+                along = _mean(d_normalised * normalised)
+                d_activated.addcmul_(normalised, along, value=-1).mul_(scale)
+                # All elements of a head share its slope.
+                d_piece, d_slopes = prelu_gradients(piece, slopes, d_activated)
+                d_slope += d_slopes.sum(4).flatten(0, 2).sum(0)
+                place.copy_(d_piece)
+        d_slope, d_weight, d_bias = (
+            total.to(parameter.dtype)
+            for total, parameter in ((d_slope, slope), (d_weight, weight), (d_bias, bias))
+        )
+        return d_y, d_slope, d_weight, d_bias, None
 
 
-def _by_frame(*parameters: torch.Tensor) -> list[torch.Tensor]:
-    """Return parameters (K, heads, dim) such that they broadcast with (T, K, B, heads, dim)."""
-    return [parameter.unsqueeze(1) for parameter in parameters]
+def _mean(x: torch.Tensor) -> torch.Tensor:
+    """Return the mean of (T, K, B, heads, dim) over the bands and features of each head."""
+    return x.mean(4, keepdim=True).mean(1, keepdim=True)

@@ -117,6 +117,7 @@ class _Exchange(torch.autograd.Function):
                 joined = F.linear(activated, own, b_joint)
                 joined += F.linear(F.prelu(averaged, slopes), shared)
                 results.append(F.prelu(joined, slopes))
+                # The inputs of the three activations; the backward pass computes the outputs again.
                 kept += [transformed, averaged, joined]
         ctx.save_for_backward(x, slope, *parameters, *kept)
         return torch.cat(results) if len(results) > 1 else results[0]
@@ -124,33 +125,35 @@ class _Exchange(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, gradient: torch.Tensor):
-        x, slope, *rest = ctx.saved_tensors
-        parameters, kept = rest[:6], rest[6:]
-        sums = [torch.zeros_like(p, dtype=_wide(p)) for p in (slope, *parameters)]
-        d_slope, *d_layers = sums
-        d_own, d_shared = d_layers[4].chunk(2, dim=1)
+        x, *rest = ctx.saved_tensors
+        parameters, kept = rest[:7], rest[7:]
+        sums = [torch.zeros_like(p, dtype=_wide(p)) for p in parameters]
+        d_slope, d_transform, d_b_transform, d_average, d_b_average, d_joint, d_b_joint = sums
+        d_own, d_shared = d_joint.chunk(2, dim=1)
         d_inputs = []
         with torch.autocast(x.device.type, enabled=False):
-            transform, _, average, _, joint, _ = (p.to(ctx.dtype) for p in parameters)
+            slopes, transform, _, average, _, joint, _ = (p.to(ctx.dtype) for p in parameters)
             own, shared = joint.chunk(2, dim=1)
-            slopes = slope.to(ctx.dtype)
-            for index, (rows, d) in enumerate(zip(pieces_of(x), pieces_of(gradient), strict=True)):
-                transformed, averaged, joined = kept[3 * index : 3 * index + 3]
+            pieces = (pieces_of(x), pieces_of(gradient), kept[::3], kept[1::3], kept[2::3])
+            for rows, d_result, transformed, averaged, joined in zip(*pieces, strict=True):
                 activated = F.prelu(transformed, slopes)
-                d_joined = _through_prelu(joined, slopes, d, d_slope)
-                _add_products(d_joined, activated, d_own, d_layers[5])
-                d_activated = d_joined @ own
-                d_joined = d_joined.sum(dim=-2, keepdim=True)
-                _add_products(d_joined, F.prelu(averaged, slopes), d_shared)
-                d_averaged = _through_prelu(averaged, slopes, d_joined @ shared, d_slope)
+                # The last layer has two inputs: what a channel has transformed, and the average.
+                d_joined = _through_prelu(joined, slopes, d_result, d_slope)
+                _add_products(d_joined, activated, d_own, d_b_joint)
+                # All channels share the average, so its gradient is their sum.
+                d_channels = d_joined.sum(dim=-2, keepdim=True)
+                _add_products(d_channels, F.prelu(averaged, slopes), d_shared)
+                d_averaged = _through_prelu(averaged, slopes, d_channels @ shared, d_slope)
                 mean = activated.mean(dim=-2, keepdim=True)
-                _add_products(d_averaged, mean, d_layers[2], d_layers[3])
+                _add_products(d_averaged, mean, d_average, d_b_average)
+                # What a channel has transformed is an input of the last layer and of the mean.
+                d_activated = d_joined @ own
                 d_activated += (d_averaged @ average) / x.shape[-2]
                 d_transformed = _through_prelu(transformed, slopes, d_activated, d_slope)
-                _add_products(d_transformed, rows.to(ctx.dtype), d_layers[0], d_layers[1])
+                _add_products(d_transformed, rows.to(ctx.dtype), d_transform, d_b_transform)
                 d_inputs.append((d_transformed @ transform).to(x.dtype))
         d_input = torch.cat(d_inputs) if len(d_inputs) > 1 else d_inputs[0]
-        return d_input, *(d.to(p.dtype) for d, p in zip(sums, (slope, *parameters), strict=True))
+        return d_input, *(d.to(p.dtype) for d, p in zip(sums, parameters, strict=True))
 
 
 def _wide(x: torch.Tensor) -> torch.dtype:
