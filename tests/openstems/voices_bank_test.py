@@ -113,20 +113,21 @@ def test_narrow_sources_are_extended_above_their_band(cache):
     assert -15 < above - below < -1
 
 
-@pytest.mark.parametrize("rate", [16000, 48000])
-def test_aperiodicity_measured_in_a_few_frames_hardly_differs(rate):
+def test_aperiodicity_measured_in_a_few_frames_hardly_differs():
     from openstems.instruments.sampling import at_rate
     from openstems.voices import speech, world
 
-    for audio, own in speech.phrases(CATALOGUE["hibari-heart"], 3, Pip(), generator("sparse")):
-        audio = at_rate(audio, own, rate)
-        every, few = (world.analyse(audio, rate, step) for step in (1, 3))
-        np.testing.assert_array_equal(every.envelope.shape, few.envelope.shape)
-        assert np.mean((every.f0 > 0) != (few.f0 > 0)) < 0.03
-        difference = np.abs(every.aperiodicity - few.aperiodicity)
-        # WORLD adds noise to every frame that it measures.
-        assert np.median(difference[::3]) < 0.05
-        assert (difference.mean(axis=0) < 1.5).all()
+    speaker = CATALOGUE["hibari-heart"]
+    for spoken, own in speech.phrases(speaker, 3, Pip(), generator("sparse")):
+        for rate in (16000, 48000):
+            audio = at_rate(spoken, own, rate)
+            every, few = (world.analyse(audio, rate, step) for step in (1, 3))
+            np.testing.assert_array_equal(every.envelope.shape, few.envelope.shape)
+            assert np.mean((every.f0 > 0) != (few.f0 > 0)) < 0.03
+            difference = np.abs(every.aperiodicity - few.aperiodicity)
+            # WORLD adds noise to every frame that it measures.
+            assert np.median(difference[::3]) < 0.05
+            assert (difference.mean(axis=0) < 1.5).all()
 
 
 def test_splits_of_speakers_and_blends():
