@@ -116,6 +116,7 @@ def file_rows(seconds: float, repeats: int) -> Iterator[str]:
 
 def report(options: argparse.Namespace) -> Iterator[str]:
     """Yield the lines of the results; a profile of the rows below target comes last."""
+    yield f"# Separation on a CPU: {hardware()['cpu_model']}\n"
     yield (
         f"asteroid-bsrnn {__version__}, torch {torch.__version__}, Python "
         f"{platform.python_version()}; {hardware()['cpu_model']}, {torch.get_num_threads()} "

@@ -88,6 +88,7 @@ def measure(name: str, options: argparse.Namespace) -> dict[Form, list[float]]:
 def report(options: argparse.Namespace) -> Iterator[str]:
     """Yield the lines of the table."""
     blocks = "all blocks" if options.blocks is None else f"{options.blocks} blocks"
+    yield f"# Training steps on a CPU: {hardware()['cpu_model']}\n"
     yield (
         f"asteroid-bsrnn {__version__}, torch {torch.__version__}, Python "
         f"{platform.python_version()}; {hardware()['cpu_model']}, {torch.get_num_threads()} "

@@ -123,6 +123,7 @@ def rows(name: str, seconds: float, repeats: int) -> Iterator[str]:
 def report(options: argparse.Namespace) -> Iterator[str]:
     """Yield the lines of the results."""
     versions = f"torch {torch.__version__}, onnxruntime {version('onnxruntime')}"
+    yield f"# Exported networks: {hardware()['cpu_model']}\n"
     yield (
         f"{versions}, Python {platform.python_version()}; {hardware()['cpu_model']}, "
         f"{torch.get_num_threads()} thread(s). The masker on the spectrogram of "

@@ -311,6 +311,7 @@ def row(*cells: object) -> str:
 
 def report(options: argparse.Namespace) -> Iterator[str]:
     """Yield the lines of the table."""
+    yield "# Memory of training steps\n"
     yield (
         f"asteroid-bsrnn {__version__}, torch {torch.__version__}. GiB saved for the backward pass "
         f"of one sample of {SAMPLE_SECONDS:g} s of stereo, counted, not measured; parameters are "
