@@ -277,6 +277,15 @@ def test_the_recipe_asks_for(mode):
     assert masker.mask_estimator.recomputes is (mode in ("selective", "block"))
 
 
+def test_convolutions_recompute_except_in_the_mode_none():
+    network, mixture = form_of("bscnn", n_repeats=1)
+    expected, plenty = gradients(network, mixture)
+    set_activation_checkpointing(network, "layers")
+    found, little = gradients(network, mixture)
+    assert deviation(found, expected) < 1e-5
+    assert little < 0.8 * plenty
+
+
 def test_the_recipe_takes_the_values_of_earlier_versions():
     for former, mode in ((True, "block"), (False, "none")):
         changes = {"training": {"activation_checkpointing": former}}
