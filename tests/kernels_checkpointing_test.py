@@ -208,7 +208,7 @@ class Twice(torch.nn.Module):
         return self.network(mixture) + self.network(mixture.flip(-1))
 
 
-USED_TWICE = [*(("obsrnn", mode) for mode in MODES), ("obsrnn_simo", "none"), ("bscnn", "none")]
+USED_TWICE = [*(("obsrnn", mode) for mode in MODES), ("obsrnn_simo", "none"), ("bscnn", "layers")]
 
 
 def train_on_rank(rank: int, address: str, folder: str) -> None:
