@@ -210,7 +210,7 @@ class Twice(torch.nn.Module):
         return self.network(mixture) + self.network(mixture.flip(-1))
 
 
-USED_TWICE = [*(("obsrnn", mode) for mode in MODES), ("obsrnn_simo", "none"), ("bscnn", "none")]
+USED_TWICE = [*(("obsrnn", mode) for mode in MODES), ("obsrnn_simo", "none"), ("bscnn", "layers")]
 
 
 def train_on_rank(rank: int, address: str, folder: str) -> None:
@@ -277,6 +277,15 @@ def test_the_recipe_asks_for(mode):
     assert block.tac.recomputes is (mode != "none")
     assert block.attention.output.recomputes is (mode != "none")
     assert masker.mask_estimator.recomputes is (mode in ("selective", "block"))
+
+
+def test_convolutions_recompute_except_in_the_mode_none():
+    network, mixture = form_of("bscnn", n_repeats=1)
+    expected, plenty = gradients(network, mixture)
+    set_activation_checkpointing(network, "layers")
+    found, little = gradients(network, mixture)
+    assert deviation(found, expected) < 1e-5
+    assert little < 0.8 * plenty
 
 
 def test_the_recipe_takes_the_values_of_earlier_versions():

@@ -70,6 +70,7 @@ def masks():
 
 def convolutions():
     norm, conv = SequenceNorm(4), SequenceConv(4, 3, 3, dilation=2)
+    conv.recomputes = True
     leaves = leaves_of(norm, conv, shape=(5, 3, 2, 4))
     return lambda x, *_: normalised_conv(x.split(2, dim=-1), norm, conv), leaves
 
@@ -193,12 +194,14 @@ def test_masks_keep_their_input_once_for_all_sources():
 
 def test_convolutions_keep_their_inputs_once():
     layer = ResidualDilatedConvs(3, n_dilated=3)
+    set_activation_checkpointing(layer, "layers")
     x = leaves_of(layer, shape=(9, 2, 5, 3))[0]
     _, kept = kept_by(lambda: layer(x))
     large = [shape for shape in kept if torch.Size(shape).numel() >= x.numel()]
     # The input, and the results of the input, the three dilated, the fusing and the last layers.
     assert large == [(9, 2, 5, 3)] * (1 + 1 + 3 + 3 + 1)
     layer = ResidualConv(3, expansion=2)
+    set_activation_checkpointing(layer, "layers")
     leaves_of(layer, shape=(1,))
     _, kept = kept_by(lambda: layer(x))
     large = [shape for shape in kept if torch.Size(shape).numel() >= x.numel()]
@@ -225,6 +228,7 @@ def test_a_fused_layer_with_its_norm(n_groups):
 def test_convolutions_are_those_of_plain_operations(n_parts, causal):
     norm = SequenceNorm(2 * n_parts, step_wise=causal)
     conv = SequenceConv(2 * n_parts, 3, 3, dilation=2, causal=causal)
+    conv.recomputes = True
     leaves = leaves_of(norm, conv, shape=(9, 4, 2, 2 * n_parts))
     x = leaves[0].transpose(0, 1)
     results = []

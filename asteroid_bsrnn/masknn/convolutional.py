@@ -23,6 +23,10 @@ class SequenceConv(nn.Conv1d):
         dilation: steps between the taps.
         causal: whether all padding is before the sequence.
 
+    Attributes:
+        recomputes: whether training keeps only the input of the normalisation before the
+            convolution. Not stored with the model.
+
     Raises:
         ValueError: if `kernel_size` is even.
     """
@@ -41,6 +45,7 @@ class SequenceConv(nn.Conv1d):
         super().__init__(in_channels, out_channels, kernel_size, dilation=dilation)
         reach = dilation * (kernel_size - 1)
         self.reach = (reach, 0) if causal else (reach // 2, reach // 2)
+        self.recomputes = False
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Convolve every sequence of `x`."""
@@ -54,14 +59,15 @@ def normalised_conv(
 ) -> torch.Tensor:
     """Return `conv(norm(x))` of the concatenation `x` of `parts` along the features.
 
-    Training keeps the parts alone: neither the concatenation nor the normalised sequences.
+    If `conv.recomputes`, training keeps the parts alone: neither the concatenation nor the
+    normalised sequences.
 
     Args:
         parts: tensors of one shape (steps, ..., channels).
         norm: for the channels of all parts together; without groups if there are several.
         conv: takes the channels of all parts together.
     """
-    if not keeps_inputs(parts[0]):
+    if not (conv.recomputes and keeps_inputs(parts[0])):
         return conv(norm(torch.cat(parts, dim=-1) if len(parts) > 1 else parts[0]))
     kind, dtype = parts[0].device.type, parts[0].dtype
     dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else dtype

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from .attention import HeadProjection
+from .convolutional import SequenceConv
 from .mask import MaskEstimator
 from .recompute import recomputed
 from .recurrent import ResidualRecurrent
@@ -97,12 +98,12 @@ class DualPathSeparator(nn.Module):
         return x
 
 
-_ACTIVATED = (HeadProjection, TAC)
+_PARTS = (HeadProjection, SequenceConv, TAC)
 RECOMPUTED: dict[str, tuple[type[nn.Module], ...]] = {
     "none": (),
-    "layers": (*_ACTIVATED, ResidualRecurrent),
-    "selective": (*_ACTIVATED, ResidualRecurrent, DualPathBlock, MaskEstimator),
-    "block": (*_ACTIVATED, DualPathSeparator, MaskEstimator),
+    "layers": (*_PARTS, ResidualRecurrent),
+    "selective": (*_PARTS, ResidualRecurrent, DualPathBlock, MaskEstimator),
+    "block": (*_PARTS, DualPathSeparator, MaskEstimator),
 }
 """Modules whose attribute `recomputes` is set, by the mode of `set_activation_checkpointing`."""
 MODES = tuple(RECOMPUTED)
@@ -114,10 +115,10 @@ def set_activation_checkpointing(network: nn.Module, mode: str | bool) -> None:
     Args:
         network: contains one or more `DualPathSeparator`s.
         mode: "none", or False; "layers" keeps only the inputs of bidirectional LSTMs on a CPU with
-            their normalisation and linear layer, and in attention and TAC the inputs of the
-            activations; "selective" keeps only the inputs of these LSTMs, of TAC, of attention, and
-            of the mask estimator; "block", or True, keeps only the inputs of dual-path blocks and
-            of the mask estimator.
+            their normalisation and linear layer, of convolutions with their normalisation, and of
+            the activations in attention and TAC; "selective" keeps only the inputs of these LSTMs
+            and convolutions, of TAC, of attention, and of the mask estimator; "block", or True,
+            keeps only the inputs of dual-path blocks and of the mask estimator.
 
     Raises:
         ValueError: for another mode.
