@@ -25,9 +25,9 @@ def check_channels(shape: Sequence[int], what: str = "audio") -> None:
     """Refuse a shape (..., channels, time) whose channels and samples are probably transposed.
 
     With more channels than samples, or more than `MOST_CHANNELS`, the shape is almost certainly
-    (time, channels), and each sample would be processed as a channel of its own. Stereo of one
-    sample passes: it is what is left of a short stereo recording. Files are not checked, because
-    their headers tell channels from samples. `what` names the array in the message.
+    (time, channels), and each sample would be processed as a channel of its own. Files are not
+    checked, because their headers tell channels from samples. `what` names the array in the
+    message.
 
     Raises:
         UserError: the array is probably transposed.
@@ -36,7 +36,7 @@ def check_channels(shape: Sequence[int], what: str = "audio") -> None:
     if len(shape) < 2:
         return
     n_channels, n_samples = shape[-2:]
-    if n_channels > MOST_CHANNELS or n_channels > max(n_samples, 2):
+    if n_channels > min(n_samples, MOST_CHANNELS):
         raise UserError(
             f"{what} of shape {shape}: {n_channels} channels of {n_samples} sample(s); "
             f"transpose: (channels, time), with at most {MOST_CHANNELS} channels"

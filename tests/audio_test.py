@@ -200,9 +200,12 @@ class TestReading:
 
     def test_files_of_unknown_length_are_read_to_their_end(self, song):
         path, samples = song
-        for name, container in (("p.wav", "wav"), ("p.flac", "flac")):
+        for name, *options in (
+            ("p.wav", "-f", "wav"), ("p.flac", "-f", "flac"), ("p.w64", "-f", "w64"),
+            ("rf64.wav", "-f", "wav", "-rf64", "always"),
+        ):  # fmt: skip
             piped = path.with_name(name)
-            piped.write_bytes(ffmpeg("-i", path, "-f", container, "-", stdout=-1).stdout)
+            piped.write_bytes(ffmpeg("-i", path, *options, "-", stdout=-1).stdout)
             np.testing.assert_array_equal(AudioFile(piped).read(), samples)
         data = bytearray(path.read_bytes())
         for size in (0, 0x7FFFF000, 0xFFFFFFFF):
@@ -288,12 +291,16 @@ class TestSameAsFfmpeg:
             ("x.wav", ["-c:a", "libmp3lame"]),
             ("x.wav", ["-c:a", "libmp3lame", "-b:a", "64k", "-ar", "22050"]),
             ("x.wav", ["-c:a", "libmp3lame", "-rf64", "always"]),
+            ("vbr.wav", ["-c:a", "libmp3lame", "-q:a", "2"]),
+            ("vbr.wav", ["-c:a", "libmp3lame", "-q:a", "2", "-rf64", "always"]),
+            ("vbr.w64", ["-c:a", "libmp3lame", "-q:a", "2", "-ac", "1"]),
             ("x.wav", ["-c:a", "mp2"]),
             ("x.w64", ["-c:a", "libmp3lame"]),
             ("x.caf", ["-c:a", "libmp3lame"]),
             ("x.wav", ["-c:a", "wmav2"]),
-            # What libsndfile takes for 32-bit integers.
+            # What libsndfile misreads.
             ("x.w64", ["-c:a", "pcm_f32le"]),
+            ("x.voc", []),
             # What libsndfile reads.
             ("x.w64", ["-c:a", "pcm_s16le"]),
             ("x.wav", ["-c:a", "pcm_s16le", "-rf64", "always"]),
@@ -312,9 +319,18 @@ class TestSameAsFfmpeg:
 
     def test_streamed_wav_with_mp3(self, song):
         piped = song[0].with_name("piped.wav")
-        to_pipe = ["-c:a", "libmp3lame", "-f", "wav", "-"]
-        piped.write_bytes(ffmpeg("-i", song[0], *to_pipe, stdout=-1).stdout)
+        to_pipe = ["-c:a", "libmp3lame", "-f", "wav"]
+        piped.write_bytes(ffmpeg("-i", song[0], *to_pipe, "-", stdout=-1).stdout)
         self.compare(piped)
+        decoded = AudioFile(piped).read()
+        to_pipe += ["-rf64", "always", "-"]
+        piped.write_bytes(ffmpeg("-i", song[0], *to_pipe, stdout=-1).stdout)
+        np.testing.assert_array_equal(AudioFile(piped).read(), decoded)
+
+    def test_mp3_in_a_wav_whose_music_becomes_quieter(self, tmp_path):
+        # From the bit rate of its first frame, libsndfile expects a third of its length.
+        sound = np.concatenate([noise(RATE, scale=0.3), noise(4 * RATE, scale=1e-3)], axis=1)
+        self.compare(convert(write(tmp_path / "x.wav", sound), "y.wav", "-c:a", "mp3", "-q:a", "2"))
 
     def test_channels_that_change(self, song):
         parts = [

@@ -233,6 +233,22 @@ def test_segments_longer_than_the_track_end_in_silence(tracks):
         assert not sources[..., 10 * RATE :].any()
 
 
+def test_tracks_and_segments_of_one_sample(tmp_path):
+    make_tiny_musdb(tmp_path, train=1, valid=0, seconds=1 / RATE, sample_rate=RATE)
+    tracks = find_tracks(tmp_path)
+    activity = detect_activity(tmp_path, tracks)
+    for dataset in (
+        RandomSegments(tracks, segment=1 / RATE, activity=activity),
+        WholeTracks(tracks),
+    ):
+        # The silence that follows keeps networks from taking the channels for samples.
+        sources = dataset[0]["sources"]
+        assert sources.shape == (4, 2, 2)
+        path = tmp_path / "train" / "Train 1" / "vocals.wav"
+        assert torch.equal(sources[0, :, :1], read(path, 0, 1))
+        assert not sources[..., 1:].any()
+
+
 def test_iteration_ends(tracks):
     dataset = RandomSegments(tracks, segment=0.1, samples_per_epoch=3)
     assert [example["index"] for example in dataset] == [0, 1, 2]

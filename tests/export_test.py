@@ -15,6 +15,7 @@ import soundfile
 import torch
 
 from asteroid_bsrnn import BSRNN, PerSourceSeparator, Separator, cli, peers, presets, zoo
+from asteroid_bsrnn.audio import AudioFile
 from asteroid_bsrnn.errors import UserError
 from asteroid_bsrnn.export import Masker, export
 from asteroid_bsrnn.models import Ensemble
@@ -118,19 +119,23 @@ class TestShippedWeights:
         assert cli.main(["export", "small", "-o", str(exported)]) == 2
         assert "use --overwrite" in capsys.readouterr().err
 
-    def test_the_example_without_torch_separates_as_separator_does(self, exported, tmp_path):
-        song = write(tmp_path / "song.wav", noise(round(11.5 * 44100)))
+    @pytest.mark.parametrize("length", [1, 2, round(11.5 * 44100)])
+    def test_the_example_without_torch_separates_as_separator_does(
+        self, exported, tmp_path, length
+    ):
+        song = write(tmp_path / "song.wav", noise(length))
         script = "import sys, runpy; sys.modules['torch'] = None; sys.argv = sys.argv[1:];"
         script += "runpy.run_path(sys.argv[0], run_name='__main__')"
         command = [sys.executable, "-c", script, EXAMPLE, exported, song, tmp_path / "stems"]
         done = subprocess.run(command, capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, done.stderr
-        mixture, rate = soundfile.read(song, dtype="float32", always_2d=True)
-        expected = Separator("small", device="cpu", precision="32").separate(mixture.T, rate)
+        separator = Separator("small", device="cpu", precision="32")
+        paths = separator.separate_file(song, tmp_path, subtype="FLOAT")
+        expected = {source: AudioFile(path).read() for source, path in paths.items()}
         assert len(expected) == 4
         for source, stem in expected.items():
             found, _ = soundfile.read(tmp_path / "stems" / f"{source}.wav", always_2d=True)
-            assert found.shape == mixture.shape
+            assert found.T.shape == stem.shape == (2, length)
             assert decibels(stem, found.T) > 50, source
 
     @pytest.mark.slow

@@ -402,7 +402,7 @@ def test_without_museval_the_other_measures_remain(monkeypatch):
 
 @pytest.mark.parametrize("measure", [usdr, csdr, frame_sdr, si_sdr, museval_scores, museval_sdr])
 def test_transposed_signals_are_refused(measure):
-    for shape in ((2, 5000, 2), (1, 65, 5000), (1, 3, 2)):
+    for shape in ((2, 5000, 2), (1, 65, 5000), (1, 3, 2), (1, 2, 1)):
         signals = np.ones(shape, np.float32)
         for given in (signals, torch.from_numpy(signals)):
             with pytest.raises(UserError, match=r"transpose: \(channels, time\)") as error:

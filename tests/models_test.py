@@ -102,7 +102,7 @@ def no_gradients():
 def test_shapes(name):
     model = build(name)
     n_sources, n_channels = len(model.sources), model.in_channels or 2
-    for n_samples in (1, 2, 127, 129, 1000):
+    for n_samples in (2, 127, 129, 1000):
         estimates = model(mixture(3, n_channels, n_samples))
         assert estimates.shape == (3, n_sources, n_channels, n_samples)
         assert estimates.isfinite().all()
@@ -117,7 +117,9 @@ def test_shapes(name):
 @pytest.mark.parametrize("n_samples", [1, 2, 1024, 1025, 44101])
 def test_length_is_kept_at_the_default_fft(n_samples):
     model = BSRNN(feature_dim=4, n_repeats=1, mask_expansion=1)
-    assert model(mixture(1, 2, n_samples)).shape == (1, 1, 2, n_samples)
+    for n_channels in (1, 2) if n_samples > 1 else (1,):
+        shape = (1, 1, n_channels, n_samples)
+        assert model(mixture(1, n_channels, n_samples)).shape == shape
     assert model(mixture(n_samples)).shape == (1, n_samples)
 
 
@@ -471,6 +473,7 @@ def test_transposed_mixtures_are_refused(name):
         (1, 2000, 2): "2000 channels of 2 sample",
         (2, 65, 4000): "65 channels of 4000 sample",
         (1, 3, 2): "3 channels of 2 sample",
+        (1, 2, 1): "2 channels of 1 sample",
         (2000, 2): "a batch of 2000 mono recordings of 2 sample",
         (5, 2): "a batch of 5 mono recordings of 2 sample",
     }

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from asteroid_bsrnn import Separator, peers
+from asteroid_bsrnn.errors import UserError
 from asteroid_bsrnn.losses import L1Loss
 from asteroid_bsrnn.weights import checkpoint
 
@@ -38,10 +39,12 @@ class TestEveryPeer:
     @torch.no_grad()
     def test_any_length_and_number_of_channels(self, name):
         network = tiny(name)
-        for shape in ((1, 2, 1), (2, 2, 1000), (1, 2, 20_001)):
+        for shape in ((1, 2, 2), (2, 2, 1000), (1, 2, 20_001)):
             estimates = network(torch.randn(shape))
             assert estimates.shape == (shape[0], 4, *shape[1:])
             assert torch.isfinite(estimates).all()
+        with pytest.raises(UserError, match=r"transpose: \(channels, time\)"):
+            network(torch.zeros(1, 2, 1))
         assert torch.isfinite(network(torch.zeros(1, 2, 5000))).all()
         stems = Separator(network, device="cpu", segment=0.1).separate(noise(9000, channels=1))
         assert sorted(stems) == sorted(SOURCES)

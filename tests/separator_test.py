@@ -849,26 +849,44 @@ class TestTransposed:
     def test_shapes_that_are_refused(self):
         network = Splitter()
         separator = Separator(network)
-        for shape in ((2000, 2), (44_100, 1), (65, 1000), (5, 3), (65, 65)):
+        for shape in ((2000, 2), (44_100, 1), (65, 1000), (5, 3), (65, 65), (2, 1)):
             for mixture in (np.zeros(shape, np.float32), torch.zeros(shape)):
                 with refused(shape, "transpose: (channels, time)"):
                     separator.separate(mixture)
         assert network.calls == 0
 
     def test_shapes_that_are_recordings(self):
-        for shape in ((2, 1), (1, 1), (1,), (2, 2), (64, 64), (6, 7)):
+        for shape in ((1, 1), (1,), (2, 2), (64, 64), (6, 7)):
             stem = Separator(Splitter()).separate(np.ones(shape, np.float32))["rest"]
             np.testing.assert_array_equal(stem, np.full(shape, -2))
 
     def test_a_file_may_have_one_sample(self, tiny, tmp_path):
         # Its header tells channels from samples. At 96 kHz, two samples become one.
-        for channels, frames, rate in ((2, 1, RATE), (1, 1, RATE), (3, 1, RATE), (2, 2, 96_000)):
-            path = write(tmp_path / f"{channels}{rate}.wav", noise(frames, channels), rate)
+        for channels, frames, rate in (
+            (2, 1, RATE), (2, 2, RATE), (2, 3, RATE), (1, 1, RATE), (3, 1, RATE), (2, 2, 96_000),
+            (2, 1, 8000),
+        ):  # fmt: skip
+            name = f"{channels}_{frames}_{rate}.wav"
+            path = write(tmp_path / name, noise(frames, channels), rate)
             paths = Separator(tiny).separate_file(path, tmp_path / "out", subtype="FLOAT")
             assert AudioFile(paths["vocals"]).read().shape == (channels, frames)
             tiny.file_separate(path, tmp_path / "asteroid", resample=True)
             stem = tmp_path / "asteroid" / f"{path.stem}_est1.wav"
             assert AudioFile(stem).read().shape == (channels, frames)
+
+
+    @pytest.mark.parametrize("model_channels", [None, 1, 2])
+    @pytest.mark.parametrize("channels", [1, 2, 3])
+    def test_the_last_chunk_may_be_one_sample(self, model_channels, channels):
+        network = tiny_network(in_channels=model_channels).eval()
+        for options in ({"segment": 0.1}, {"segment": 0.1, "hop": 0.05}, {"segment": None}):
+            separator = Separator(network, batch_size=2, **options)
+            lengths = (1, 2, 3, 2 * 4410 + 1) if "hop" in options else (1, 2, 3, 2 * 4851 + 1)
+            for length in lengths if options["segment"] else lengths[:3]:
+                blocks = [noise(length, channels)]
+                stems = np.concatenate(list(separator._estimates(blocks, None, length, RATE)), 2)
+                assert stems.shape == (len(separator.sources), channels, length)
+                assert np.isfinite(stems).all()
 
 
 class Recordings(torch.utils.data.Dataset):

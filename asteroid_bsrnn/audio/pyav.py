@@ -24,15 +24,14 @@ _LONGEST_SILENCE = 3600
 _CHUNKED_FORMATS = ("wav", "w64")
 
 
-def open_media(path: Path) -> av.container.InputContainer:
-    """Open a file, and nothing that it refers to."""
+def open_media(path: Path, is_open_ended: bool = False) -> av.container.InputContainer:
+    """Open a file, whose header may leave its length open, and nothing that it refers to."""
     # With "file:", a name with a colon is not taken for a URL. The whitelist keeps playlists from
     # opening URLs.
-    return av.open(
-        f"file:{path}",
-        container_options={"protocol_whitelist": "file"},
-        metadata_errors="replace",
-    )
+    options = {"protocol_whitelist": "file"}
+    if is_open_ended:  # FFmpeg would read nothing of a piped RF64, whose size is 0
+        options["ignore_length"] = "1"
+    return av.open(f"file:{path}", container_options=options, metadata_errors="replace")
 
 
 class PyAVDecoder:
@@ -155,7 +154,7 @@ class PyAVDecoder:
 
     def _open(self) -> av.container.InputContainer:
         try:
-            return open_media(self.path)
+            return open_media(self.path, self._is_open_ended)
         except av.FFmpegError as error:
             raise UserError(
                 f"{self.path}: not an audio file, or damaged ({error.strerror}); give one that"

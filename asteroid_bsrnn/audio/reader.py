@@ -40,6 +40,10 @@ READABLE_SUFFIXES = frozenset({
 # what a frame borrows from earlier ones. These formats are decoded from their beginning.
 _DECODED_FROM_START = ("MP3", "OGG")
 
+# Formats and subtypes that libsndfile misreads: the floats of some W64 files as integers, and the
+# headers of the second and later blocks of a VOC file as samples.
+_MISREAD = (("W64", "PCM_32"), ("VOC", "PCM_16"), ("VOC", "PCM_U8"))
+
 # Number of samples that libsndfile reports for a stream of unknown length.
 _UNKNOWN_FRAMES = 2**63 - 1
 
@@ -251,8 +255,7 @@ def _open_decoder(path: Path, audio_track: int | None) -> _SoundfileDecoder | Py
                 if _counts_samples(path, sound):
                     if is_cut_short(path, sound.extra_info):
                         raise _cut_short(path, sound.frames / sound.samplerate)
-                    # libsndfile misreads the floats of some W64 files as integers.
-                    if (sound.format, sound.subtype) != ("W64", "PCM_32"):
+                    if (sound.format, sound.subtype) not in _MISREAD:
                         return _SoundfileDecoder(path, sound)
         except (soundfile.LibsndfileError, TypeError):  # TypeError: .raw needs more arguments
             pass

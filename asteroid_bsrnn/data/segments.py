@@ -103,7 +103,8 @@ class RandomSegments(DescribedDataset):
             raise UserError(
                 f"speed must be a lowest and a highest factor, from 0.5 to 2, got {speed!r}"
             )
-        self.segment_frames = max(1, round(segment * self.sample_rate))
+        # Networks refuse more channels than samples.
+        self.segment_frames = max(self.channels, round(segment * self.sample_rate))
         self.samples_per_epoch = samples_per_epoch
         self.seed = seed
         self.mix_tracks = mix_tracks

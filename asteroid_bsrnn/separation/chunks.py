@@ -317,6 +317,9 @@ def any_channels(network: Network, in_channels: int | None) -> Network:
         )
 
     def separate_channels(mixture: torch.Tensor) -> torch.Tensor:
+        # The last chunk of a file may be one sample long. Networks refuse stereo of one sample.
+        if not torch.jit.is_tracing() and mixture.shape[-1] == 1:
+            return separate_channels(torch.nn.functional.pad(mixture, (0, 1)))[..., :1]
         estimates = []
         for part in mixture.split(in_channels or 2, dim=1):
             if in_channels == 2 and part.shape[1] == 1:
