@@ -874,7 +874,6 @@ class TestTransposed:
             stem = tmp_path / "asteroid" / f"{path.stem}_est1.wav"
             assert AudioFile(stem).read().shape == (channels, frames)
 
-
     @pytest.mark.parametrize("model_channels", [None, 1, 2])
     @pytest.mark.parametrize("channels", [1, 2, 3])
     def test_the_last_chunk_may_be_one_sample(self, model_channels, channels):
