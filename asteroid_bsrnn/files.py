@@ -33,6 +33,12 @@ def is_hidden(name: str) -> bool:
     return name.startswith(".") or name.lower() in _LEFT_BY_SYSTEMS
 
 
+def is_url(name: str | os.PathLike) -> bool:
+    """Return whether a name is a URL such as `https://...`, and no file or folder."""
+    text = os.fspath(name)
+    return bool(re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", text)) and not os.path.exists(text)
+
+
 def list_folders(folder: str | os.PathLike) -> list[Path]:
     """Return the folders in a folder, links among them, sorted and without hidden ones.
 
@@ -127,6 +133,18 @@ def whole_file(path: str | os.PathLike) -> Iterator[Path]:
         unfinished.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def writing_to(path: str | os.PathLike) -> Iterator[None]:
+    """Raise a `UserError` that names a file if what is done inside cannot write it."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"{path}: cannot be written ({error.strerror}); free space there or choose another"
+            " folder"
+        ) from error
+
+
 def remove_unfinished(path: str | os.PathLike) -> None:
     """Remove what killed writers of a file left behind; no other process may be writing it."""
     path = Path(path)
@@ -168,9 +186,12 @@ def read_yaml(path: str | os.PathLike) -> Any:
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:
-    """Write a text file in UTF-8, whole or not at all."""
+    """Write a text file in UTF-8, whole or not at all.
+
+    File names that are not valid Unicode keep their bytes.
+    """
     with whole_file(path) as unfinished:
-        unfinished.write_text(text, encoding="utf-8")
+        unfinished.write_text(text, encoding="utf-8", errors="surrogateescape")
 
 
 def write_json(path: str | os.PathLike, value: Any, indent: int | None = 2) -> None:

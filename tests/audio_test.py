@@ -100,6 +100,24 @@ class TestFindInputs:
         found = [str(file.relative_to(music)) for file in find_inputs(music / "a link")]
         assert found == ["a link/elsewhere.wav"]
 
+    @pytest.mark.parametrize(
+        "links, expected",
+        [
+            ({"music/only": "../elsewhere"}, "music/only/x.wav"),
+            ({"link": "elsewhere", "music/chain": "../link"}, "music/chain/x.wav"),
+            ({"music/a/b/deep": "../../../elsewhere"}, "music/a/b/deep/x.wav"),
+            ({"music/1": "../elsewhere", "elsewhere/back": "../music"}, "music/1/x.wav"),
+            ({"music/up": "..", "music/1": "../elsewhere"}, "music/1/x.wav"),
+        ],
+    )
+    def test_folders_that_hold_links_only(self, tmp_path, links, expected):
+        for name in ("music/a/b", "elsewhere"):
+            (tmp_path / name).mkdir(parents=True)
+        (tmp_path / "elsewhere" / "x.wav").touch()
+        for name, target in links.items():
+            (tmp_path / name).symlink_to(target)
+        assert find_inputs(tmp_path / "music") == [tmp_path / expected]
+
     def test_what_systems_leave_is_no_input(self, tmp_path):
         wanted = tmp_path / "album" / "song.wav"
         left = ("._song.wav", "__MACOSX/song.wav", "@eaDir/song.wav", "$RECYCLE.BIN/song.wav")

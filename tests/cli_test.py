@@ -764,6 +764,14 @@ class TestWhatUsersTry:
         for url in ("https://example.org/song.wav", "file:///tmp/song.wav", "ftp://a.b/c d.mp3"):
             line = complaint("separate", url, "-o", tmp_path / "out", "--model", model)
             assert f"{url}: a URL, not a file; download it" in line
+            for arguments in (
+                ["evaluate", model, "--root", url],
+                ["evaluate", model, "--root", tmp_path, "-o", url],
+                ["convert", url, "-o", tmp_path / "x.pth"],
+                ["report", tmp_path, url],
+                ["separate", tmp_path, "-o", url],
+            ):
+                assert f"{url} is a URL; give the path" in complaint(*arguments)
 
     def test_times_with_minutes(self, tmp_path, model, complaint, capsys):
         song = write(tmp_path / "long.wav", noise(64 * 8000), rate=8000)
@@ -782,20 +790,21 @@ class TestWhatUsersTry:
         assert "above 0" in complaint(*run, tmp_path / "bad", "--duration", "0:00")
 
     def test_names_of_255_bytes(self, tmp_path, model):
-        names = ["x" * 251 + ".wav", "x" * 251 + ".WAV", "é" * 125 + "x.wav", "y" * 255]
-        for seed, name in enumerate([*names, *names]):
-            folder = tmp_path / ("b" if seed >= len(names) else "a")
-            folder.mkdir(exist_ok=True)
-            write(tmp_path / "song.wav", noise(3000, seed=seed)).rename(folder / name)
-        out = tmp_path / "out"
+        names = ["x" * 251 + ".wav", "x" * 251 + ".WAV", "é" * 125 + "x.wav"]
+        bare = ["y" * 255, "é" * 127, "." + "z" * 254]
         folders = [tmp_path / "a", tmp_path / "b"]
+        for folder in folders:
+            folder.mkdir()
+            for name in [*names, *bare]:
+                write(tmp_path / "song.wav", noise(300)).rename(folder / name)
+        out = tmp_path / "out"
         # Folders are searched for files with the suffix of a format.
-        inputs = [*folders, *(folder / names[-1] for folder in folders)]
+        inputs = [*folders, *(folder / name for folder in folders for name in bare)]
         assert main("separate", *inputs, "-o", out, "--model", model) == 0
         tracks = sorted(path.name for path in out.iterdir())
-        assert len(tracks) == 8
+        assert len(tracks) == 12
         assert max(len(os.fsencode(name)) for name in tracks) <= 255
-        assert sum(name.endswith(" (2)") for name in tracks) == 3
+        assert sum(name.endswith(" (2)") for name in tracks) == 5
 
     def test_linked_folders(self, tmp_path, model, capsys):
         music, elsewhere = tmp_path / "music", tmp_path / "elsewhere"
@@ -831,6 +840,27 @@ class TestWhatUsersTry:
         assert {path: path.read_bytes() for path in (tmp_path / "out").rglob("*.wav")} == stems
         assert main(*run) == 2
         assert capsys.readouterr().err.count("--skip-existing to leave it") == 3
+
+    @pytest.mark.parametrize("pattern", ["{track}/{stem}.{ext}", "{track}.{stem}.{ext}"])
+    def test_stems_beside_the_songs(self, tmp_path, model, capsys, pattern):
+        # Another run would take the stems for songs, and those of a song "other" for another one.
+        for name in ("a.wav", "z/other.wav", "z/a.wav"):
+            (tmp_path / "z").mkdir(exist_ok=True)
+            write(tmp_path / name, noise(300, seed=len(name)))
+        run = ["separate", tmp_path, "-o", tmp_path, "--model", model, "--name", pattern]
+        assert main(*run) == 0
+        files = files_below(tmp_path)
+        assert len(files) == 9
+        capsys.readouterr()
+        for options in (["--skip-existing"], ["--skip-existing", "--shard", "1/1"]):
+            assert main(*run, *options) == 0
+            out, err = capsys.readouterr()
+            assert err == "" and out.count("skipped, exists") == out.count("\n") == 3
+        assert main(*run, "--skip-existing", "--two-stems", "vocals") == 0
+        assert len(files_below(tmp_path)) > len(files)  # one stem and the rest are other stems
+        # A stem that is named is an input.
+        stem = next(path for path in files if path.startswith("a") and "vocals" in path)
+        assert main("separate", tmp_path / stem, "-o", tmp_path / "x", "--model", model) == 0
 
     @pytest.mark.parametrize(
         "arguments",

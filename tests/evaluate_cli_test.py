@@ -1,7 +1,9 @@
 """`asteroid-bsrnn evaluate`: its records, what they are keyed by, its data, and the references."""
 
 import json
+import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,7 @@ from asteroid_bsrnn.weights.cache import sha256_of
 
 from .sounds import refused
 from .tiny_musdb import SOURCES, make_tiny_musdb
+from .warm_python import python
 
 
 def main(*arguments):
@@ -260,6 +263,7 @@ class TestData:
             "bass.wav": ("Bass.WAV", "rename Bass.WAV beside it to bass.wav"),
             "mixture.wav": ("mixture.mp3", "convert mixture.mp3 beside it to mixture.wav"),
             "drums.wav": ("DRUMS.wav", "rename DRUMS.wav beside it to drums.wav"),
+            "other.wav": ("Other.Wav", "rename Other.Wav beside it to other.wav"),
         }
         root = shutil.copytree(tiny, tmp_path / "data")
         folder = root / "test" / "Test 1"
@@ -273,6 +277,60 @@ class TestData:
 
     def test_the_whole_train_folder(self, tiny):
         assert len(EvaluationTracks(tiny, "train+valid")) == 2
+
+
+class TestFailures:
+    def test_damaged_records_are_made_anew(self, tiny, tmp_path, capsys):
+        model = save_bsrnn(tmp_path / "mine.pth")
+        run = ["evaluate", model, "--root", tiny, "-o", tmp_path / "out", "--device", "cpu"]
+        assert main(*run) == 0
+        folder = only(tmp_path / "out")
+        whole = record_of(folder)
+        for text in ("", "[]", "3", "{}", '{"settings": null}', '{"settings": '):
+            (folder / "tracks" / "0000.json").write_text(text)
+            assert main(*run) == 0
+            assert record_of(folder)["scores"] == whole["scores"]
+        capsys.readouterr()
+        for name, text in (("final_metrics.json", "[]"), ("final_metrics.json", "{}"),
+                           ("tracks/0000.json", "[]")):  # fmt: skip
+            before = (folder / name).read_text()
+            (folder / name).write_text(text)
+            assert main("compare", folder, "--costs", "none") == 2
+            line = capsys.readouterr().err
+            assert line.count("\n") == 1 and f"{name}: damaged, no record" in line
+            (folder / name).write_text(before)
+
+    def test_full_disk(self, tiny, tmp_path):
+        model = save_bsrnn(tmp_path / "mine.pth")
+        code = (
+            "import resource, signal, sys; from asteroid_bsrnn import cli\n"
+            "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+            "resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))\n"
+            "sys.exit(cli.main(sys.argv[1:]))"
+        )
+        run = ["evaluate", model, "--root", tiny, "-o", tmp_path / "out", "--device", "cpu"]
+        command = [python(), "-c", code, *map(str, run)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=100)
+        assert done.returncode == 2, done.stderr
+        assert done.stderr.count("\n") == 1 and "0000.json: cannot be written (" in done.stderr
+        assert not [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+
+    def test_names_that_are_no_unicode(self, tiny, tmp_path, capsys):
+        model = save_bsrnn(tmp_path / os.fsdecode(b"mod\xe8l.pth"))
+        root = tmp_path / os.fsdecode(b"donn\xe9es")
+        shutil.copytree(tiny / "test" / "Test 1", root / os.fsdecode(b"caf\xe9"))
+        output = tmp_path / os.fsdecode(b"r\xe9sultats")
+        run = ["evaluate", "--root", root, "-o", output, "--device", "cpu"]
+        assert main(*run, model, "--estimates", root) == 0
+        table = tmp_path / "table.md"
+        assert main("compare", output, "--costs", "none", "-o", table) == 0
+        assert b"mod\xe8l" in table.read_bytes()
+        folders = sorted(output.iterdir())
+        assert len(folders) == 2
+        for folder in folders:
+            assert record_of(folder)["name"] == os.fsdecode(b"caf\xe9")
+            assert b"caf\xe9" in (folder / "all_metrics.csv").read_bytes()
+        assert capsys.readouterr().err == ""
 
 
 class TestEstimates:

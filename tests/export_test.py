@@ -197,6 +197,11 @@ def test_what_cannot_be_exported(tmp_path, capsys):
     saved = checkpoint.save_model(model, tmp_path / "model.pth")
     assert cli.main(["export", str(saved), "-o", str(tmp_path / "a.pt2"), "--int8"]) == 2
     assert "int8 is for ONNX files" in capsys.readouterr().err
+    (tmp_path / "b.onnx").mkdir()
+    for place, words in (("missing/a.pt2", "No such file"), ("b.onnx", "Is a directory")):
+        with refused(f"{place}: cannot be written ({words}"):
+            export(model, tmp_path / place)
+    (tmp_path / "b.onnx").rmdir()
     assert [path.name for path in tmp_path.iterdir()] == ["model.pth"]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import re
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import closing
@@ -15,7 +14,7 @@ import numpy as np
 import soundfile
 
 from ..errors import UserError
-from ..files import list_files
+from ..files import is_url, list_files
 from .headers import is_cut_short, mp3_tells_length, read_data_chunk, sound_name
 
 if TYPE_CHECKING:
@@ -83,10 +82,10 @@ def find_inputs(paths: str | os.PathLike | Iterable[str | os.PathLike]) -> list[
 
 
 def _refuse_url(path: str | os.PathLike) -> None:
-    # Path() would turn "https://" into "https:/".
-    name = os.fspath(path)
-    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", name) and not os.path.exists(name):
-        raise UserError(f"{name}: a URL, not a file; download it and give the path of the file")
+    if is_url(path):  # Path() would turn "https://" into "https:/"
+        raise UserError(
+            f"{os.fspath(path)}: a URL, not a file; download it and give the path of the file"
+        )
 
 
 class AudioFile:

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import UserError
-from ..files import write_json
+from ..files import write_json, writing_to
 from ..options import TESTS
 from ..tables import check_format
 from .evaluate import add_evaluation, evaluate_all, open_data
-from .options import count, name, number_within, separator_options
+from .options import count, local_path, name, number_within, separator_options
 from .terminal import show
 
 if TYPE_CHECKING:
@@ -38,11 +38,11 @@ def add_compare(commands) -> None:
         help="folders of results of evaluate, or folders of such folders; with --root also models, "
         "which are evaluated first",
     )
-    parser.add_argument("--root", type=name, metavar="DATA", help="as for evaluate")
+    parser.add_argument("--root", type=local_path, metavar="DATA", help="as for evaluate")
     parser.add_argument(
         "-o",
         "--table",
-        type=name,
+        type=local_path,
         action="append",
         default=[],
         metavar="FILE",
@@ -165,5 +165,7 @@ def _measured(record: Record, options: argparse.Namespace, known: dict | None):
     )
     if counted is not None:
         measured["macs_per_second"] = counted
-    write_json(record.folder / comparison.COSTS_FILE, measured)
+    target = record.folder / comparison.COSTS_FILE
+    with writing_to(target):
+        write_json(target, measured)
     return measured

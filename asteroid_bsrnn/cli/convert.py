@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from ..errors import UserError
-from .options import name
+from .options import local_path
 
 
 def add_convert(commands) -> None:
@@ -23,13 +23,13 @@ def add_convert(commands) -> None:
     parser.add_argument(
         "inputs",
         nargs="+",
-        type=name,
+        type=local_path,
         metavar="CKPT",
         help="checkpoints, or their folder; with --name also the published zip archive",
     )
     target = parser.add_mutually_exclusive_group(required=True)
     target.add_argument(
-        "-o", "--output", type=name, metavar="FILE", help="write the model to this file"
+        "-o", "--output", type=local_path, metavar="FILE", help="write the model to this file"
     )
     target.add_argument(
         "--name",

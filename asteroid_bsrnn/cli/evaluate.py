@@ -13,7 +13,15 @@ from ..errors import UserError
 from ..files import read_names
 from ..options import SPLITS
 from ..tables import check_format
-from .options import add_chunks, add_computation, add_running, count, name, separator_options
+from .options import (
+    add_chunks,
+    add_computation,
+    add_running,
+    count,
+    local_path,
+    name,
+    separator_options,
+)
 from .terminal import ForPeople, reporting
 
 if TYPE_CHECKING:
@@ -41,7 +49,7 @@ def add_evaluate(commands) -> None:
     )
     parser.add_argument(
         "--root",
-        type=name,
+        type=local_path,
         required=True,
         metavar="DATA",
         help="data set with train/ and test/ in the layout of MUSDB18-HQ (or of --layout), or a "
@@ -69,7 +77,7 @@ def _add_paper(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--paper-table",
-        type=name,
+        type=local_path,
         metavar="FILE",
         help="also write this table to FILE.md, .csv or .tex",
     )
@@ -88,7 +96,7 @@ def add_evaluation(parser: argparse.ArgumentParser, *output_flags: str) -> argpa
     data = parser.add_argument_group("data")
     data.add_argument(
         "--decoded",
-        type=name,
+        type=local_path,
         metavar="DIR",
         help="decode the .stem.mp4 files of MUSDB18 in --root to wav files in this folder, once; "
         "10 GB for the test tracks, 23 GB for all",
@@ -102,7 +110,7 @@ def add_evaluation(parser: argparse.ArgumentParser, *output_flags: str) -> argpa
     )
     data.add_argument(
         "--validation-tracks",
-        type=name,
+        type=local_path,
         metavar="FILE",
         help="names of the validation tracks, one per line; default: those of MUSDB18-HQ",
     )
@@ -113,7 +121,7 @@ def add_evaluation(parser: argparse.ArgumentParser, *output_flags: str) -> argpa
     )
     data.add_argument(
         "--layout",
-        type=name,
+        type=local_path,
         metavar="FILE",
         help="YAML file whose group 'layout' describes the stems, sums of them, and folders of the "
         "data: a configuration of the training recipe, or the conf.yml of a run",
@@ -133,7 +141,7 @@ def add_evaluation(parser: argparse.ArgumentParser, *output_flags: str) -> argpa
     scores.add_argument(
         *output_flags,
         "--output",
-        type=name,
+        type=local_path,
         default="evaluation",
         metavar="DIR",
         help="folder of the results, with one for each model and setting; default: %(default)s",

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from ..errors import UserError
-from .options import count, name, number_within
+from .options import count, local_path, name, number_within
 
 
 def add_export(commands) -> None:
@@ -27,7 +27,7 @@ def add_export(commands) -> None:
     parser.add_argument(
         "-o",
         "--output",
-        type=name,
+        type=local_path,
         required=True,
         metavar="FILE",
         help=".onnx for ONNX, .pt2 for torch.export",

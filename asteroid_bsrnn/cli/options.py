@@ -10,6 +10,7 @@ import math
 import re
 
 from ..errors import UserError
+from ..files import is_url
 from ..options import PRECISIONS, Shard
 
 
@@ -17,6 +18,13 @@ def name(text: str) -> str:
     """Return a name, which must not be empty."""
     if not text:
         raise argparse.ArgumentTypeError("the name is empty; was a variable not set?")
+    return text
+
+
+def local_path(text: str) -> str:
+    """Return the path of a file or folder, which must not be a URL."""
+    if is_url(name(text)):
+        raise argparse.ArgumentTypeError(f"{text} is a URL; give the path of a file or folder")
     return text
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from ..errors import UserError
 from ..files import read_names
 from ..options import TESTS
-from .options import name, number_within
+from .options import local_path, number_within
 from .terminal import show
 
 
@@ -24,7 +24,7 @@ def add_report(commands) -> None:
     parser.add_argument(
         "inputs",
         nargs="+",
-        type=name,
+        type=local_path,
         metavar="RUNS",
         help="folders of results of evaluate, or of training runs, or folders of those; or a "
         "comparison written by compare -o FILE.json",
@@ -32,7 +32,7 @@ def add_report(commands) -> None:
     parser.add_argument(
         "-o",
         "--output",
-        type=name,
+        type=local_path,
         default="report",
         metavar="DIR",
         help="the report's folder; default: %(default)s",
@@ -43,7 +43,7 @@ def add_report(commands) -> None:
     listening = parser.add_argument_group("players")
     listening.add_argument(
         "--root",
-        type=name,
+        type=local_path,
         action="append",
         default=[],
         metavar="DATA",
@@ -66,7 +66,7 @@ def add_report(commands) -> None:
     )
     listening.add_argument(
         "--validation-tracks",
-        type=name,
+        type=local_path,
         metavar="FILE",
         help="as in evaluate",
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,7 @@ from .options import (
     add_running,
     bitrate,
     count,
+    local_path,
     name,
     number_within,
     seconds,
@@ -55,7 +56,7 @@ def add_separate(commands) -> None:
     parser.add_argument(
         "-o",
         "--output",
-        type=name,
+        type=local_path,
         default="separated",
         metavar="DIR",
         help="folder for the stems, created if it does not exist; default: %(default)s",
@@ -239,30 +240,30 @@ def _separate(options: argparse.Namespace, reporter: ForPeople) -> int:
     check_output(options.format, options.subtype, rate, 2, options.bitrate)
     check_pattern(options.file_name, options.format)
     check_directory(options.output)
-    everything, failures = _songs(options, reporter)
-    if not everything:
+    files, named, failures = _inputs(options, reporter)
+    if not files:
         return 2
-    check_pattern(options.file_name, options.format, several=len(everything) > 1)
+    check_pattern(options.file_name, options.format, several=len(files) > 1)
     if options.model is None:
         _mention_better_weights()
-    songs = everything if options.shard is None else options.shard.of(everything)
-    work = _work(options, [song.path for song in everything])
+    work = _work(options, files)
 
-    def start(sources: Sequence[str]) -> None:
-        _check_collisions(sources, [song.track for song in everything], work.files)
+    def start(sources: Sequence[str]) -> Sequence[Song]:
+        songs = _songs(files, named, sources, work)
+        _check_collisions(sources, [song.track for song in songs], work.files)
+        songs = songs if options.shard is None else options.shard.of(songs)
         reporter.start(inputs=len(songs), sources=list(sources), output=options.output)
+        return songs
 
     devices = device_names(options.device)
     if len(devices) > 1:
         with Devices(work, devices) as processes:
-            start(processes.sources)
-            failures += processes.separate(songs, reporter)
+            failures += processes.separate(start(processes.sources), reporter)
     else:
         from ..separation.separator import Separator
 
         separator = Separator(**work.separator)
-        start(separator.sources)
-        for song in songs:
+        for song in start(separator.sources):
             failures += not separate_one(separator, work, song, reporter)
     return 2 if failures else 0
 
@@ -282,23 +283,27 @@ def _check_collisions(sources: Sequence[str], tracks: Sequence[str], options: Fi
 
     Then the stem no_vocals of "song" and the stem vocals of "song_no" have one name.
     """
-    from ..audio.names import stem_paths
-    from ..audio.stems import check_stems
-
     if options.file_name == FileOptions.file_name:
         return
-    wanted, complement = check_stems(sources, options.stems, options.two_stems)
-    names = [*wanted, complement] if complement else wanted
     owners: dict[str, str] = {}
     for track in tracks:
-        paths = stem_paths(options.file_name, track, names, sources, options.format)
-        for path in paths.values():
+        for path in _stem_paths(track, sources, options):
             owner = owners.setdefault(str(path).lower(), track)
             if owner != track:
                 raise UserError(
                     f"--name {options.file_name}: stems of {owner!r} and {track!r} would both be "
                     f"{path}; change the pattern"
                 )
+
+
+def _stem_paths(track: str, sources: Sequence[str], options: FileOptions) -> Iterable[Path]:
+    """Return the paths of a song's stems, relative to the output folder."""
+    from ..audio.names import stem_paths
+    from ..audio.stems import check_stems
+
+    wanted, complement = check_stems(sources, options.stems, options.two_stems)
+    names = [*wanted, complement] if complement else wanted
+    return stem_paths(options.file_name, track, names, sources, options.format).values()
 
 
 def _mention_better_weights() -> None:
@@ -318,17 +323,17 @@ def _mention_better_weights() -> None:
         print(note, file=sys.stderr)
 
 
-def _songs(options: argparse.Namespace, reporter: ForPeople) -> tuple[list[Song], int]:
-    """Return the inputs, without earlier stems in searched folders, and the number of failures.
+def _inputs(options: argparse.Namespace, reporter: ForPeople) -> tuple[list[Path], set[Path], int]:
+    """Return the inputs, those among them that are named, and the number of failures.
 
-    For a shard they are sorted by their paths below the folders given, whose own paths may differ
-    between machines.
+    What searched folders have in the output folder is left out. For a shard the inputs are sorted
+    by their paths below the folders given, whose own paths may differ between machines.
     """
     from ..audio import find_inputs
-    from ..audio.names import unique_names
 
     output = Path(os.path.realpath(options.output))
     inputs: dict[str, tuple[tuple[str, ...], Path]] = {}
+    named: set[Path] = set()
     failures = 0
     for given in options.inputs:
         try:
@@ -348,8 +353,37 @@ def _songs(options: argparse.Namespace, reporter: ForPeople) -> tuple[list[Song]
             for file in found:
                 below = file.relative_to(given) if os.path.isdir(given) else Path(file.name)
                 inputs.setdefault(os.path.realpath(file), (below.parts, file))
+            if not os.path.isdir(given):
+                named.update(found)
     paths = list(inputs.values())
     if options.shard is not None:
         paths.sort()
-    files = [file for _, file in paths]
-    return list(map(Song, files, unique_names(files))), failures
+    return [file for _, file in paths], named, failures
+
+
+def _songs(
+    files: Sequence[Path], named: Collection[Path], sources: Sequence[str], work: Work
+) -> list[Song]:
+    """Return the songs among the inputs, with the names of their stems.
+
+    If the output folder is one that is searched, it holds stems of earlier runs. An input is left
+    out if it is a stem of another one, unless it is named.
+    """
+    from ..audio.names import unique_names
+
+    output = os.path.realpath(work.output)
+    while True:
+        songs = list(map(Song, files, unique_names(files)))
+        within = {file for file in files if os.path.realpath(file).startswith(output + os.sep)}
+        if not within - set(named):
+            return songs
+        stems = {
+            os.path.realpath(Path(output, path))
+            for song in songs
+            for path in _stem_paths(song.track, sources, work.files)
+        }
+        # Without the stems, songs of their names get other numbers, and further stems are found.
+        left = [f for f in files if f in named or os.path.realpath(f) not in stems]
+        if len(left) == len(files):
+            return songs
+        files = left

@@ -141,8 +141,8 @@ def inspect_track(
         return None, problems
     rate = layout.sample_rate or every[0].sample_rate
     channels = layout.channels or every[0].channels
-    # Silence follows the end of a shorter track: networks refuse more channels than samples.
     lengths = [resampled_length(file.frames, file.sample_rate, rate) for file in every]
+    # Silence follows the end of a shorter track: networks refuse more channels than samples.
     frames = max(channels, *lengths)
     return Track(folder.name, folder, tuple(layout.stems), frames, rate, channels, files), []
 

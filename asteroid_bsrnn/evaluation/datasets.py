@@ -236,7 +236,8 @@ class Estimates:
             for track, files in sorted(self._files.items())
             for stem in self.sources
         ]
-        self.sha256 = hashlib.sha256("".join(lines).encode()).hexdigest()
+        text = "".join(lines).encode("utf-8", "surrogateescape")
+        self.sha256 = hashlib.sha256(text).hexdigest()
 
     def _find(self, tracks: Sequence[str], stems: Sequence[str]) -> dict[str, dict[str, Path]]:
         """Return the files of every track by stem."""

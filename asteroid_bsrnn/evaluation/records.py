@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import UserError
-from ..files import list_files, list_folders, write_json, write_text
+from ..files import list_files, list_folders, write_json, write_text, writing_to
 from ..tables import to_csv
 from ..weights.bag import facts_of, files_of, sha256_of, sha256_of_members
 from ..weights.find import BEST_OF_RUN, find_weights
@@ -179,7 +179,7 @@ def read_record(folder: str | os.PathLike) -> Record:
         UserError: if they are missing, damaged, incomplete or of different settings.
     """
     folder = Path(folder)
-    summary = _read(folder / SUMMARY)
+    summary = _read(folder / SUMMARY, "n_tracks", "settings_hash", "settings", "model")
     paths = sorted((folder / "tracks").glob("[0-9]*.json"))
     tracks = [_read(path) for path in paths[: summary["n_tracks"]]]
     if len(tracks) < summary["n_tracks"]:
@@ -221,12 +221,15 @@ def finished_track(folder: Path, settings_hash: str, number: int) -> dict | None
         record = json.loads(_track_path(folder, number).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return record if record.get("settings") == settings_hash else None
+    complete = isinstance(record, dict) and record.get("settings") == settings_hash
+    return record if complete else None
 
 
 def write_track(folder: Path, record: Mapping) -> None:
     """Write the record of a track, which has its `number`."""
-    write_json(_track_path(folder, record["number"]), record)
+    path = _track_path(folder, record["number"])
+    with writing_to(path):
+        write_json(path, record)
 
 
 def write_summary(folder: Path, summary: Mapping, records: Sequence[Mapping]) -> None:
@@ -239,8 +242,9 @@ def write_summary(folder: Path, summary: Mapping, records: Sequence[Mapping]) ->
     for record in records:
         values = [record["scores"][measure][source] for measure, source in columns]
         rows.append([record["name"], *values, record["seconds"], record["wall_seconds"]])
-    write_text(folder / SCORES, to_csv(["track", *names, "seconds", "wall_seconds"], rows))
-    write_json(folder / SUMMARY, summary)
+    with writing_to(folder / SUMMARY):
+        write_text(folder / SCORES, to_csv(["track", *names, "seconds", "wall_seconds"], rows))
+        write_json(folder / SUMMARY, summary)
 
 
 def aggregate(records: Sequence[Mapping]) -> dict:
@@ -274,10 +278,14 @@ def _track_path(folder: Path, number: int) -> Path:
     return folder / "tracks" / f"{number:04d}.json"
 
 
-def _read(path: Path) -> dict:
+def _read(path: Path, *keys: str) -> dict:
+    """Read a JSON object, which must have the keys."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); evaluate first") from error
     except ValueError as error:
         raise UserError(f"{path}: damaged, no valid JSON; evaluate again") from error
+    if not isinstance(content, dict) or not set(keys) <= set(content):
+        raise UserError(f"{path}: damaged, no record of an evaluation; evaluate again")
+    return content

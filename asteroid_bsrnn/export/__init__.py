@@ -8,8 +8,10 @@ Shapes: B batch, C channels, S sources, F bins, T frames, L samples.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +20,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ..errors import UserError
-from ..files import whole_file
+from ..files import whole_file, writing_to
 from ..models import Ensemble, PerSourceSeparator, SourceModel
 from ..models.bsrnn import BandSplitModel
 from .onnx_file import quantise, run_onnx, write_onnx
@@ -94,7 +96,7 @@ def export(
     # The example's sizes differ from one another, or two dimensions would be exported as one.
     with torch.no_grad():
         program = torch.export.export(module, (example,), dynamic_shapes=(dynamic,), strict=False)
-    with whole_file(path) as part:
+    with writing_to(path), whole_file(path) as part:
         if is_onnx:
             write_onnx(program, functions, part, facts, opset, int8)
             found = run_onnx(part, example)
@@ -117,6 +119,10 @@ def check(path: str | os.PathLike, *, int8: bool = False) -> bool:
     suffix = Path(path).suffix.lower()
     if suffix not in SUFFIXES:
         raise UserError(f"{path}: unknown kind of file; choose a name in {' or '.join(SUFFIXES)}")
+    # An export takes a minute; a folder that is missing must not be noticed after it.
+    with writing_to(path), tempfile.TemporaryFile(dir=Path(path).parent):
+        if os.path.isdir(path):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
     if suffix == ".pt2":
         if int8:
             raise UserError(f"{path}: int8 is for ONNX files; choose a name in .onnx")

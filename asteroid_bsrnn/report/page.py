@@ -157,7 +157,9 @@ def write_page(path: Path, page: Page) -> None:
         version=__version__,
         day=datetime.now(timezone.utc).date().isoformat(),
     )
-    path.write_text(text, encoding="utf-8")
+    # File names may be invalid Unicode, but the page must be valid.
+    valid = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    path.write_text(valid, encoding="utf-8")
     for file in sorted(STATIC.iterdir()):
         if file.is_file():
             shutil.copy(file, path.parent / file.name)
