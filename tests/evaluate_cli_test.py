@@ -275,6 +275,18 @@ class TestData:
         (folder / "preview.mp3").touch()  # not a stem
         assert EvaluationTracks(folder).sources == SOURCES
 
+    def test_flac_and_ogg_are_scored(self, tiny, tmp_path):
+        folder = shutil.copytree(tiny / "test" / "Test 1", tmp_path / "song")
+        for name, suffix in (("vocals", "flac"), ("drums", "ogg"), ("mixture", "flac")):
+            samples, rate = soundfile.read(folder / f"{name}.wav")
+            soundfile.write(folder / f"{name}.{suffix}", samples, rate)
+            (folder / f"{name}.wav").unlink()
+        found = EvaluationTracks(folder)
+        assert found.sources == SOURCES and found.without_mixture == []
+        plain = EvaluationTracks(tiny / "test" / "Test 1")[0]
+        assert torch.equal(found[0]["mixture"], plain["mixture"])
+        assert torch.equal(found[0]["sources"][0], plain["sources"][0])
+
     def test_the_whole_train_folder(self, tiny):
         assert len(EvaluationTracks(tiny, "train+valid")) == 2
 
@@ -324,7 +336,6 @@ class TestFailures:
         assert main(*run, model, "--estimates", root) == 0
         table = tmp_path / "table.md"
         assert main("compare", output, "--costs", "none", "-o", table) == 0
-        assert b"mod\xe8l" in table.read_bytes()
         folders = sorted(output.iterdir())
         assert len(folders) == 2
         for folder in folders:

@@ -242,8 +242,9 @@ class TestSeparate:
     def test_any_length(self, tiny, rate, hop):
         separator = Separator(tiny, segment=0.1, hop=hop)
         for frames in (1, 2, 1024, 1025, 4410, 4411):
-            stems = separator.separate(noise(frames), rate)
-            assert {stem.shape for stem in stems.values()} == {(2, frames)}, frames
+            mixture = noise(frames, channels=min(frames, 2))
+            stems = separator.separate(mixture, rate)
+            assert {stem.shape for stem in stems.values()} == {mixture.shape}, frames
             assert all(np.isfinite(stem).all() for stem in stems.values()), frames
 
     @pytest.mark.parametrize(

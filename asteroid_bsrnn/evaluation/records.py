@@ -179,7 +179,7 @@ def read_record(folder: str | os.PathLike) -> Record:
         UserError: if they are missing, damaged, incomplete or of different settings.
     """
     folder = Path(folder)
-    summary = _read(folder / SUMMARY, "n_tracks", "settings_hash", "settings", "model")
+    summary = _read(folder / SUMMARY, "n_tracks", "settings_hash", "settings")
     paths = sorted((folder / "tracks").glob("[0-9]*.json"))
     tracks = [_read(path) for path in paths[: summary["n_tracks"]]]
     if len(tracks) < summary["n_tracks"]:
