@@ -230,12 +230,13 @@ def affine(
     dtype = dtype or x.dtype
     # On a GPU, autocast would make and keep a copy of `x` in float32.
     with torch.autocast(x.device.type, enabled=False):
-        length = _length(x) if serves(x) else len(x)
-        if out is None and (scale.dtype == dtype or length >= len(x)):
+        # In a trace, the length of `x` must not be read.
+        if out is None and (not serves(x) or scale.dtype == dtype or _length(x) >= len(x)):
             return torch.addcmul(shift, x, scale).to(dtype)
         # A piece stays in the cache until it is rounded.
         output = torch.empty(x.shape, dtype=dtype) if out is None else out
         terms = torch.broadcast_tensors(output, x, scale, shift)
+        length = _length(x) if serves(x) else len(x)
         pieces = (term.split(length) for term in terms)
         for place, piece, factor, summand in zip(*pieces, strict=True):
             place.copy_(torch.addcmul(summand, piece, factor))
