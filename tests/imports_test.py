@@ -186,6 +186,7 @@ sys.meta_path.insert(0, Hide())
 
 import asteroid_filterbanks
 import asteroid.models
+import torch
 from asteroid import separate
 
 registrations = []
@@ -196,15 +197,23 @@ for registry, name in ((asteroid.models, "register_model"),
         return original(cls)
     setattr(registry, name, wrapper)
 before = set(sys.modules)
+host, registered = dict(vars(separate)), set(vars(asteroid.models))
 
 import asteroid_bsrnn
 
+assert vars(separate) == host, "the host is left alone"
+own_models = sorted(set(vars(asteroid.models)) - registered)
 loaded = sorted({name.split(".")[0] for name in set(sys.modules) - before})
 importlib.reload(asteroid_bsrnn)
 importlib.reload(asteroid_bsrnn)
 once = list(registrations)
 for name in json.loads(sys.argv[2]):
     importlib.import_module(name)
+
+from asteroid_bsrnn import peers
+
+assert asteroid.models.get("XUMXPeer") is peers.XUMXPeer
+assert vars(separate) == host, "the host is left alone"
 
 # A fresh import in the same process, as after torch.hub has removed a module.
 for name in [name for name in sys.modules if name.split(".")[0] == "asteroid_bsrnn"]:
@@ -214,11 +223,15 @@ import asteroid_bsrnn as again
 models = {name: asteroid.models.get(name) for name in
           ("BSRNN", "bsrnn", "BSCNN", "bscnn", "PerSourceSeparator", "persourceseparator")}
 assert all(models[name] is models[name.lower()] for name in models)
-model = models["BSRNN"](feature_dim=4, n_repeats=1)
+model = models["BSRNN"](feature_dim=4, n_repeats=1).eval()
 conf = model.serialize()
+wav = torch.randn(1, 2, 8000)
+with torch.no_grad():  # as separate runs it, which a CPU rounds otherwise than with gradients
+    assert torch.equal(model.separate(wav), model(wav))
 encoder, decoder = asteroid_filterbanks.make_enc_dec("fft_stft", 512, 512, 128)
 print(json.dumps({
     "loaded": loaded,
+    "models": own_models,
     "once": once,
     "engine": [name for name in sys.modules if name.startswith("asteroid.engine")],
     "modules": {name: cls.__module__ for name, cls in models.items()},
@@ -265,6 +278,7 @@ def test_importing_registers_once(imported):
     assert sorted(imported["once"]) == [
         "BSCNN", "BSRNN", "Ensemble", "FFTSTFTFB", "PerSourceSeparator"
     ]  # fmt: skip
+    assert imported["models"] == ["BSCNN", "BSRNN", "Ensemble", "PerSourceSeparator"]
     assert imported["modules"]["bscnn"] == "asteroid_bsrnn.models.bscnn"
     assert imported["current"], "a fresh import's classes take the place of the earlier ones"
     assert imported["filterbank"] == "FFTSTFTFB"

@@ -46,7 +46,7 @@ CHANGES = [
     "data.segment=1.0",
     "data.samples_per_epoch=12",
     "data.workers=1",
-    "training.max_epochs=2",
+    "training.max_epochs=1",
     "training.checkpoint_minutes=1e-9",
     "energy.track=false",
     "unlabelled.ratio=0.7",
@@ -148,7 +148,7 @@ def test_from_songs_to_a_model_with_kills(tiny, tmp_path):
     finish(start(tiny, whole, *common), whole)
     process = start(tiny, killed, *common, "--stop_stage", "3", start_new_session=True)
     run = Path("exp", "train_simo_bsrnn")
-    kill(process, lambda: any((killed / run).glob("checkpoints/latest-0001-00000[24].ckpt")))
+    kill(process, lambda: any((killed / run).glob("checkpoints/latest-0000-00000[24].ckpt")))
     assert "end" not in latest(killed / run)[0].name
     output = finish(start(tiny, killed, *common, "--stop_stage", "3"), killed)
     assert "resuming from" in output

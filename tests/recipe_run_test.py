@@ -12,11 +12,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from asteroid_bsrnn import BSRNN, UserError, kernels, zoo
+from asteroid_bsrnn import BSRNN, kernels, zoo
 from asteroid_bsrnn.costs import ledger
 from asteroid_bsrnn.data import find_tracks
 from asteroid_bsrnn.engine.checkpoints import resumable
-from asteroid_bsrnn.engine.config import parse_changes
 from asteroid_bsrnn.weights.find import best_checkpoint
 
 from . import hub_server, processes
@@ -312,22 +311,6 @@ def test_ranks_share_the_validation_tracks(tiny, n_tracks, world_size, expected)
     assert next(iter(loaders[-1]))["index"] == expected[-1][0]
 
 
-def test_too_little_memory_names_the_settings_that_help(tiny, tmp_path):
-    import train as recipe_train  # beside the recipe, whose folder is on the path
-
-    few = ("training.max_epochs=1", "data.samples_per_epoch=2", "data.workers=0")
-    changes = parse_changes(settings(tiny, *few, "energy.track=false"))
-    config = recipe.resolve("bsrnn", "vocals", changes)
-
-    def build(config):
-        network = recipe.build_model(config)
-        network.encoder.register_forward_pre_hook(lambda *_: torch.empty(2**45))
-        return network
-
-    with pytest.raises(UserError, match=r"--set training\.activation_checkpointing=layers, then"):
-        recipe_train.run(config, build, str(tiny / "data"), tmp_path / "run", accelerator="cpu")
-
-
 # Lets a program take a little more memory than the interpreter has.
 WITH_LITTLE_MEMORY = """
 import re, resource, runpy, sys
@@ -344,8 +327,12 @@ runpy.run_path(sys.argv[0], run_name="__main__")
     ("checkpointing", "advice"),
     [
         ("none", "training.activation_checkpointing=layers"),
-        ("layers", "training.activation_checkpointing=selective"),
-        ("selective", "training.activation_checkpointing=block"),
+        pytest.param(
+            "layers", "training.activation_checkpointing=selective", marks=pytest.mark.slow
+        ),
+        pytest.param(
+            "selective", "training.activation_checkpointing=block", marks=pytest.mark.slow
+        ),
         ("block", "training.precision=bf16-mixed"),
     ],
 )

@@ -293,7 +293,7 @@ class TestSeparate:
         torch.testing.assert_close(torch.stack(list(single.values())), mono, rtol=0, atol=1e-6)
 
     def test_batches_do_not_matter(self, tiny):
-        mixture = noise(60_000)
+        mixture = noise(40_000)
         for arguments in ({"segment": 0.2}, {"segment": 0.2, "hop": 0.1}):
             one = Separator(tiny, batch_size=1, **arguments).separate(mixture)
             three = Separator(tiny, batch_size=3, **arguments).separate(mixture)
