@@ -64,7 +64,7 @@ def test_training_steps_on_a_cpu(tmp_path):
     done = subprocess.run([*command, *sizes, "--precisions", "bfloat16", "--output", page],
                           capture_output=True, text=True, timeout=300)  # fmt: skip
     assert done.returncode == 0, done.stderr
-    table = [line.split(" | ") for line in page.read_text().splitlines()[4:]]
+    table = [line.split(" | ") for line in page.read_text().splitlines()[6:]]
     forms = ["plain, CPU, float32", *("package, CPU, bfloat16" + end for end in ENDS)]
     assert [line[1] for line in table] == forms
     assert all(float(line[2].split()[0]) > 0 and float(line[3]) > 0 for line in table)

@@ -103,7 +103,12 @@ class SourceModel(SeparateMethods, BaseModel):
         for package in ("pytorch-lightning", "asteroid"):
             versions[package.replace("-", "_") + "_version"] = version(package)
         infos = {"software_versions": versions}
-        return {**self.describe(), "state_dict": self.get_state_dict(), "infos": infos}
+        return {
+            "model_name": type(self).__name__,
+            "state_dict": self.get_state_dict(),
+            "model_args": self.get_model_args(),
+            "infos": infos,
+        }
 
     def describe(self) -> dict:
         """Return what `build_network` builds the model from, as plain types."""
