@@ -23,7 +23,8 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
 # Files of few tests that take long. They come first, lest the last of them keeps one core busy
 # while the others have nothing left to do.
 LONG = (
-    "report_test.py", "recipe_run_test.py", "weights_install_test.py", "generate_test.py",
+    "report_test.py", "recipe_run_test.py", "export_test.py", "generate_test.py",
+    "weights_install_test.py",
     "docs_commands_test.py", "recipe_finetune_test.py", "separator_test.py", "kernels_lstm_test.py",
     "recipe_stems_test.py", "audio_test.py", "voices_singing_test.py", "recipe_resume_test.py",
     "kernels_checkpointing_test.py", "separate_cli_test.py", "peers_spleeter_test.py",
