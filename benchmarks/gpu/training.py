@@ -20,8 +20,10 @@ LARGEST_BATCH = 64
 VARIANTS = [
     Variant(lstm="triton", precision="bfloat16"),
     Variant(plain=True, batch=2),
-    Variant(lstm="triton", precision="bfloat16", checkpointing=True),
+    Variant(lstm="triton", precision="bfloat16", checkpointing="block"),
     Variant(lstm="triton", precision="bfloat16", graphs=True),
+    Variant(lstm="triton", precision="bfloat16", checkpointing="layers"),
+    Variant(lstm="triton", precision="bfloat16", checkpointing="selective"),
     Variant(precision="bfloat16"),
     Variant(lstm="triton", precision="tf32"),
     Variant(plain=True),

@@ -30,7 +30,7 @@ class Variant:
         lstm: "torch" or "triton".
         precision: "default" is torch's float32, which allows TF32 in cuDNN only;
             "float32" and "tf32" are float32 without and with TF32 everywhere.
-        checkpointing: whether activations are recomputed in the backward pass.
+        checkpointing: mode of `set_activation_checkpointing`.
         batch: examples; None for as many as fit.
         graphs: whether a CUDA graph replays the masker, with half of the batch that would fit.
     """
@@ -38,7 +38,7 @@ class Variant:
     plain: bool = False
     lstm: str = "torch"
     precision: str = "default"
-    checkpointing: bool = False
+    checkpointing: str = "none"
     batch: int | None = None
     graphs: bool = False
 
@@ -51,7 +51,7 @@ class Variant:
             )
         ]
         words.append({"default": "float32 (torch's defaults)"}.get(self.precision, self.precision))
-        words += ["checkpointing"] if self.checkpointing else []
+        words += [f"{self.checkpointing} checkpointing"] * (self.checkpointing != "none")
         words += ["CUDA graphs"] if self.graphs else []
         words += [f"batch {self.batch}"] if self.batch else []
         return ", ".join(words)
@@ -90,5 +90,5 @@ def counted_gib(name: str, variant: Variant) -> float | None:
     if variant.lstm != "triton" or variant.plain:
         return None
     precision = variant.precision if variant.precision in ("bfloat16", "float16") else "float32"
-    mode = "block" if variant.checkpointing else "none"
-    return needed_gib(name, Form("cuda", precision=precision, checkpointing=mode))[1]
+    form = Form("cuda", precision=precision, checkpointing=variant.checkpointing)
+    return needed_gib(name, form)[1]
