@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from asteroid_bsrnn.audio import AudioFile, AudioWriter, check_output
-from asteroid_bsrnn.audio.tags import NAMES, Tags, read_tags, write_tags
+from asteroid_bsrnn.audio.names import TAG_NAMES, Tags, read_tags, write_tags
 from asteroid_bsrnn.audio.writer import LOSSY
 from asteroid_bsrnn.options import SUBTYPES
 
@@ -135,7 +135,11 @@ def test_tags_and_cover_are_read_again_and_the_sound_stays(tmp_path, format, kin
     assert (after.frames, after.subtype) == (before.frames, before.subtype)
     np.testing.assert_array_equal(after.read(), before.read())
     found = read_tags(path)
-    kept = {"title", "artist", "album", "date", "track", "genre"} if format == "wav" else set(NAMES)
+    kept = (
+        {"title", "artist", "album", "date", "track", "genre"}
+        if format == "wav"
+        else set(TAG_NAMES)
+    )
     assert found.texts == {name: TAGS[name] for name in kept}
     assert found.cover == (None if format == "wav" else picture(kind))
     assert [file.name for file in tmp_path.iterdir()] == [path.name]

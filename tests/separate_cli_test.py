@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from asteroid_bsrnn.audio import AudioFile
-from asteroid_bsrnn.audio.tags import Tags, read_tags, write_tags
+from asteroid_bsrnn.audio.names import Tags, read_tags, write_tags
 
 from .audio_lossy_test import encode, music, picture, rate_of
 from .cli_test import command, complaint, files_below, main, program, save_network

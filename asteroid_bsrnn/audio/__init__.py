@@ -8,7 +8,7 @@ line that names it.
 
 from ..files import OutputDirectory
 from .reader import AudioFile, find_inputs
-from .resampling import resample_blocks, resampled_length
+from .stems import resample_blocks, resampled_length
 from .writer import AudioWriter, check_output, default_subtype, output_rate
 
 __all__ = [

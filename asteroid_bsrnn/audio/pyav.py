@@ -11,7 +11,7 @@ import numpy as np
 from av.stream import Disposition
 
 from ..errors import UserError
-from .headers import is_cut_short, read_data_chunk
+from .reader import is_cut_short, read_data_chunk
 
 # Encoders put silence before the music, and some decoders drop more of it than the container
 # says. Decoded audio may end this many seconds earlier than the container says.

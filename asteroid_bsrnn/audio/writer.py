@@ -14,7 +14,7 @@ import soundfile
 
 from ..errors import UserError
 from ..options import SUBTYPES
-from .headers import sound_name
+from .reader import sound_name
 
 if TYPE_CHECKING:
     from .pyav import AacFile

@@ -22,7 +22,7 @@ import numpy as np
 import soundfile
 import torch
 
-from ..audio.headers import sound_name
+from ..audio.reader import sound_name
 from ..errors import UserError
 from ..files import write_text
 from .tracks import Track, relative_name, stamp

@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from ..audio.headers import sound_name
+from ..audio.reader import sound_name
 from ..errors import UserError
 
 DECISIONS = ("used", "silent", "quiet", "whole", "disagreement")

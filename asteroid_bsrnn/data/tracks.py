@@ -14,8 +14,8 @@ import numpy as np
 import soundfile
 import soxr
 
-from ..audio.headers import is_cut_short, sound_name
-from ..audio.resampling import resampled_length
+from ..audio.reader import is_cut_short, sound_name
+from ..audio.stems import resampled_length
 from ..errors import UserError
 from ..files import list_files
 from .layout import MIXTURE, Layout

@@ -1,12 +1,14 @@
-"""The base class of all models: checked arguments and input, named sources, safe serialisation."""
+"""The base class of all models: checked input and arguments, named sources, Asteroid's methods."""
 
 from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterable
+import os
+import warnings
+from collections.abc import Callable, Iterable, Iterator
 from importlib.metadata import version
-from os import PathLike, fspath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,16 +17,18 @@ from asteroid.models import BaseModel
 from asteroid.utils.torch_utils import script_if_tracing
 from torch.nn import functional as F
 
+from ..audio import stems
 from ..errors import UserError, check_channels
 from ..memory import one_thread
-from .asteroid import SeparateMethods
+from ..options import FileOptions
+from ..separation.chunks import CrossFade, any_channels, separate_blocks
 
 
-class SourceModel(SeparateMethods, BaseModel):
+class SourceModel(BaseModel):
     """A model with named sources: (batch, channels, time) -> (batch, sources, channels, time).
 
-    It extends Asteroid's `BaseModel`. Files of its weights load under
-    `torch.load(weights_only=True)`.
+    It extends Asteroid's `BaseModel`. Its `separate` methods keep level and channels. Files of its
+    weights load under `torch.load(weights_only=True)`.
 
     Args:
         sources: names of the estimated sources, in order.
@@ -86,8 +90,8 @@ class SourceModel(SeparateMethods, BaseModel):
         replace the stored ones.
         """
         conf = pretrained_model_conf_or_path
-        if isinstance(conf, PathLike):
-            conf = fspath(conf)
+        if isinstance(conf, os.PathLike):
+            conf = os.fspath(conf)
         if isinstance(conf, dict):
             conf = {**conf, "model_args": dict(conf.get("model_args", {}))}
         return super().from_pretrained(conf, *args, **kwargs)
@@ -117,6 +121,112 @@ class SourceModel(SeparateMethods, BaseModel):
     def get_model_args(self) -> dict:
         """Return every argument of the constructor, as plain types."""
         return dict(self.model_args)
+
+    # Asteroid's own `separate` methods rescale all estimates to the level of the mixture and read
+    # only the first channel of a file. These keep level and channels.
+
+    def separate(
+        self, wav, output_dir=None, force_overwrite: bool = False, resample: bool = False, **kwargs
+    ):
+        """Separate a tensor, an array or a file by the method for it, whose arguments it takes.
+
+        Returns:
+            Estimates of the type of `wav`; None for a file.
+
+        Raises:
+            ValueError: `wav` has another type.
+        """
+        if isinstance(wav, (str, os.PathLike)):
+            return self.file_separate(wav, output_dir, force_overwrite, resample, **kwargs)
+        if isinstance(wav, np.ndarray):
+            return self.numpy_separate(wav, **kwargs)
+        if isinstance(wav, torch.Tensor):
+            return self.torch_separate(wav, **kwargs)
+        raise ValueError(
+            f"Only support filenames, numpy arrays and torch tensors, received {type(wav)}"
+        )
+
+    @torch.no_grad()
+    def torch_separate(self, wav: torch.Tensor, **kwargs) -> torch.Tensor:
+        """Return estimates at the level of the mixture, on its device.
+
+        Args:
+            wav: (time,), (batch, time) or (batch, channels, time), at the model's sample rate.
+            **kwargs: passed to `forward_wav`.
+
+        Returns:
+            (sources, time), (batch, sources, time) or (batch, sources, channels, time). As
+            everywhere in Asteroid, estimates of a mono mixture have no channel dimension.
+        """
+        device = next(self.parameters()).device
+        return self.forward_wav(wav.to(device), **kwargs).to(wav.device)
+
+    def numpy_separate(self, wav: np.ndarray, **kwargs) -> np.ndarray:
+        """Return what `torch_separate` returns, for an array."""
+        return self.torch_separate(torch.from_numpy(wav), **kwargs).numpy()
+
+    def file_separate(
+        self,
+        filename: str | os.PathLike,
+        output_dir: str | os.PathLike | None = None,
+        force_overwrite: bool = False,
+        resample: bool = False,
+        **kwargs,
+    ) -> None:
+        """Write the estimates of a file as `<name>_est<i>.wav`, with all of its channels.
+
+        The file is separated in chunks, so that memory use does not depend on its length.
+        Estimates have the level and depth of the file; they are clipped at full scale unless the
+        depth is float.
+
+        Args:
+            filename: an audio file.
+            output_dir: folder of the estimates; None means that of the file.
+            force_overwrite: whether to replace existing estimates. If false, nothing is separated
+                where one exists, and a warning says so.
+            resample: whether to resample a file of another sample rate, and its estimates back.
+            **kwargs: passed to `forward_wav`.
+
+        Raises:
+            RuntimeError: the sample rate differs and `resample` is false.
+            UserError: the file cannot be read or the estimates cannot be written.
+        """
+        source = Path(filename)
+        directory = source.parent if output_dir is None else Path(output_dir)
+        names = [f"{source.stem}_est{i}.wav" for i in range(1, len(self.sources) + 1)]
+        existing = [directory / name for name in names if (directory / name).is_file()]
+        if existing and not force_overwrite:
+            warnings.warn(
+                f"File {existing[0]} already exists, pass `force_overwrite=True` to overwrite it",
+                UserWarning,
+                stacklevel=3,
+            )
+            return
+        options = FileOptions(
+            clip="none",
+            overwrite=force_overwrite,
+            track=source.stem,
+            file_name="{track}_est{index}.{format}",
+        )
+        job = stems.plan(filename, directory, self.sources, options)
+        rate, model_rate = job.audio.sample_rate, int(self.sample_rate)
+        if rate != model_rate and not resample:
+            raise RuntimeError(
+                f"Received a signal with a sampling rate of {rate}Hz for a model of {model_rate}Hz."
+                " You can pass `resample=True` to resample automatically."
+            )
+
+        def network(chunks: torch.Tensor) -> torch.Tensor:
+            estimates = self.torch_separate(chunks, **kwargs)
+            return estimates if estimates.ndim == 4 else estimates.unsqueeze(2)
+
+        def estimate(blocks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+            schedule = CrossFade(10.0, 0.1, model_rate)
+            pairwise = any_channels(network, self.in_channels)
+            for block in separate_blocks(pairwise, map(torch.from_numpy, blocks), schedule):
+                yield block.numpy()
+
+        stems.separate(job, estimate, model_rate)
 
 
 # --- input and output, as in Asteroid's own models and in traced ones ----------------------------
