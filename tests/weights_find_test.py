@@ -192,8 +192,8 @@ for name in ("asteroid_bsrnn", "asteroid_bsrnn.cli"):
     sys.modules[name] = package
 parser = argparse.ArgumentParser()
 commands = parser.add_subparsers()
-importlib.import_module("asteroid_bsrnn.cli.models").add_models(commands)
-importlib.import_module("asteroid_bsrnn.cli.convert").add_convert(commands)
+importlib.import_module("asteroid_bsrnn.cli.weights").add_models(commands)
+importlib.import_module("asteroid_bsrnn.cli.weights").add_convert(commands)
 options = parser.parse_args(["models"])
 options.run(options)
 print(sorted({"torch", "asteroid", "numpy", "requests"} & set(sys.modules)))

@@ -16,15 +16,16 @@ from ..errors import UserError
 from ..memory import is_out_of_memory, keep_freed_memory
 from .terminal import OUT_OF_MEMORY, complain, ended_tidily
 
-# Only the module of the command that is called gets imported: some import torch.
+# The module and the description of each command. Only the module of the command that is called gets
+# imported: some import torch.
 COMMANDS = {
-    "separate": "separate songs into stems",
-    "convert": "convert checkpoints of the replication study's code or of a training",
-    "models": "list pretrained weights, download or remove them",
-    "evaluate": "score models on a data set",
-    "compare": "put models side by side: scores, confidence, size, speed, energy",
-    "export": "write a network as ONNX or for torch.export",
-    "report": "make a page of results: tables, charts, sounds",
+    "separate": ("separate", "separate songs into stems"),
+    "convert": ("weights", "convert checkpoints of the replication study's code or of a training"),
+    "models": ("weights", "list pretrained weights, download or remove them"),
+    "evaluate": ("evaluate", "score models on a data set"),
+    "compare": ("results", "put models side by side: scores, confidence, size, speed, energy"),
+    "export": ("weights", "write a network as ONNX or for torch.export"),
+    "report": ("results", "make a page of results: tables, charts, sounds"),
 }
 
 
@@ -71,10 +72,10 @@ def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     command = next((argument for argument in given if not argument.startswith("-")), None)
-    for name, text in COMMANDS.items():
+    for name, (module, text) in COMMANDS.items():
         if name == command:
-            module = importlib.import_module(f"{__name__}.{name}")
-            getattr(module, f"add_{name}")(commands)
+            add = getattr(importlib.import_module(f"{__name__}.{module}"), f"add_{name}")
+            add(commands)
         else:
             commands.add_parser(name, help=text)
     return parser
