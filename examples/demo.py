@@ -12,9 +12,9 @@ import soundfile
 import stempeg
 
 from asteroid_bsrnn import Separator, zoo
-from asteroid_bsrnn.evaluation.picture import draw_separation
 from asteroid_bsrnn.memory import keep_freed_memory
 from asteroid_bsrnn.metrics import usdr
+from asteroid_bsrnn.report.drawing import draw_separation
 
 ORDER = ("drums", "bass", "other", "vocals")  # order of the streams in the file, after the mixture
 FOLDER = Path("demo")

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from asteroid_bsrnn import UserError
-from asteroid_bsrnn.evaluation.picture import draw_separation
+from asteroid_bsrnn.report.drawing import draw_separation
 
 RATE = 44100
 

@@ -47,12 +47,12 @@ def separate_one(separator, work: Work, song: Song, reporter: ForPeople) -> bool
             job = separator.plan(song.path, work.output, replace(work.files, track=song.track))
             rate, page = job.audio.sample_rate, None
             if work.page:
-                from ..report.listening import page_path, write_page
+                from ..report.page import page_path, write_song_page
 
                 page = page_path(song.track, job.paths, work.files.overwrite)
             paths = separator.run(job, lambda done, total: progress(done / rate, total / rate))
             if work.page:
-                write_page(page, song.track, paths)
+                write_song_page(page, song.track, paths)
     except (UserError, MemoryError, RuntimeError) as error:
         # The other songs are separated all the same.
         if not isinstance(error, UserError) and not is_out_of_memory(error):

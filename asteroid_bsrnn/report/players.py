@@ -21,11 +21,11 @@ from ..data import Layout
 from ..errors import UserError
 from ..evaluation.comparison import Comparison, Row
 from ..evaluation.datasets import EvaluationTracks
-from ..evaluation.picture import RANGE_DB, WINDOW, spectrogram
 from ..evaluation.records import weights_of
 from ..options import SPLITS
 from ..progress import Progress
 from ..separation.separator import Separator
+from .drawing import RANGE_DB, WINDOW, spectrogram
 from .inputs import Group
 
 MIXTURE, REFERENCE = "mixture", "reference"
