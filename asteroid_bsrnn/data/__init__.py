@@ -13,8 +13,7 @@ from .activity import active_segments, active_segments_of_file, detect_activity
 from .augmentations import AUGMENTATIONS, Augmentations, augmentation, peak_normalise
 from .filtering import Filter
 from .layout import Layout, read_layout
-from .musdb18 import MUSDB18HQ_INFOS, decode_musdb18, musdb_setup
-from .musdb18hq import TEST_TRACKS, find_tracks, verify
+from .musdb18 import MUSDB18HQ_INFOS, TEST_TRACKS, decode_musdb18, find_tracks, musdb_setup, verify
 from .segments import EpochSampler, RandomSegments, WholeTracks
 from .selection import describe_selection, read_selection, select, selection_table
 from .semi_supervised import SemiSupervisedSegments

@@ -21,7 +21,7 @@ from ..bands import SOURCES
 from ..costs import paper_table
 from ..costs.record import read as read_ledger
 from ..data import TEST_TRACKS
-from ..data.musdb18hq import MUSDB18HQ_SAMPLE_RATE
+from ..data.musdb18 import MUSDB18HQ_SAMPLE_RATE
 from ..errors import UserError
 from ..tables import Cell
 from . import oracles

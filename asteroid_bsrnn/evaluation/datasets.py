@@ -18,7 +18,7 @@ from ..audio import AudioFile
 from ..audio.reader import READABLE_SUFFIXES
 from ..data import SOURCES, Layout, fingerprint
 from ..data.layout import MIXTURE
-from ..data.musdb18hq import folders_of, read_tracks
+from ..data.musdb18 import folders_of, read_tracks
 from ..data.tracks import SOUNDS, SUFFIXES, read_stem
 from ..errors import UserError
 from ..files import list_files, list_folders

@@ -22,7 +22,7 @@ from ..audio.names import page_name
 from ..costs import paper_table
 from ..costs.paper_table import Table
 from ..costs.runs import Run
-from ..data.musdb18hq import MUSDB18HQ_COUNTS
+from ..data.musdb18 import MUSDB18HQ_COUNTS
 from ..errors import UserError
 from ..evaluation import comparison_table, oracles
 from ..evaluation.comparison import MEAN, Comparison, Row
