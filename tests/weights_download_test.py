@@ -25,7 +25,7 @@ from asteroid.utils import hub_utils
 from asteroid_bsrnn import progress
 from asteroid_bsrnn.errors import UserError
 from asteroid_bsrnn.weights import answers, cache, download
-from asteroid_bsrnn.weights.part import Part, Spans
+from asteroid_bsrnn.weights.cache import Part, Spans
 
 from .web_server import Server
 

@@ -292,7 +292,7 @@ def _wrong_formats(tracks: list[Track], rate: int | None, channels: int | None) 
     return problems
 
 
-# --- MUSDB18's own files ---------------------------------------------------------------------------
+# --- MUSDB18's own files -------------------------------------------------------------------------
 
 
 @functools.cache

@@ -23,13 +23,15 @@ from ..errors import UserError
 from ..files import whole_file, writing_to
 from ..models import Ensemble, PerSourceSeparator, SourceModel
 from ..models.bsrnn import BandSplitModel
-from .onnx_file import quantise, run_onnx, write_onnx
-from .stand_ins import (
+from .lowering import (
     in_onnx_order,
     in_torch_order,
+    quantise,
     replace_blocks,
     replace_recurrent,
     restore_recurrent,
+    run_onnx,
+    write_onnx,
 )
 
 __all__ = ["OPSET", "Exported", "Masker", "check", "export", "quantise"]

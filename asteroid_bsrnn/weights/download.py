@@ -2,7 +2,7 @@
 
 No library does all of this: pooch neither resumes nor splits downloads, pypdl splits them but
 ignores `Retry-After`, and huggingface_hub works with its own servers only. `answers` reads what
-servers answer, `part` keeps what has arrived.
+servers answer, `cache` keeps what has arrived.
 """
 
 from __future__ import annotations
@@ -22,8 +22,7 @@ import requests
 from ..errors import UserError
 from ..progress import Meter, megabytes
 from .answers import Answer, Failure, answer, host_of
-from .cache import cache_directory, exclusive, fault_of, storing
-from .part import Part, Span
+from .cache import Part, Span, cache_directory, exclusive, fault_of, storing
 
 CONNECTIONS = "ASTEROID_BSRNN_CONNECTIONS"
 DEFAULT_CONNECTIONS = 6

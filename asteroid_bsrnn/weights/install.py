@@ -29,6 +29,7 @@ from .answers import host_of
 from .cache import (
     BLOCK_BYTES,
     RECORD,
+    RangedFile,
     check_room,
     exclusive,
     fault_of,
@@ -39,7 +40,6 @@ from .cache import (
     storing,
 )
 from .download import Download, check_url
-from .part import RangedFile
 from .registry import Member, Pretrained
 
 # A Lightning checkpoint contains Adam's two moments beside the weights.
