@@ -51,11 +51,7 @@ _LONGEST_WRITE = 2**16
 
 
 def check_output(
-    format: str,
-    subtype: str | None,
-    sample_rate: int,
-    channels: int,
-    bitrate: int | None = None,
+    format: str, subtype: str | None, sample_rate: int, channels: int, bitrate: int | None = None
 ) -> str:
     """Check the properties of a file before any work is done for it.
 

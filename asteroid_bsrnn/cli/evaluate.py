@@ -82,9 +82,7 @@ def _add_paper(group: argparse._ArgumentGroup) -> None:
         help="also write this table to FILE.md, .csv or .tex",
     )
     group.add_argument(
-        "--paper-any-data",
-        action="store_true",
-        help="show it on other data too, marked as such",
+        "--paper-any-data", action="store_true", help="show it on other data too, marked as such"
     )
 
 
@@ -201,10 +199,7 @@ def evaluate_all(
     from ..evaluation import oracles, running
 
     reporter = reporter or ForPeople()
-    shared = {
-        "museval_processes": options.museval or 0,
-        "shard": getattr(options, "shard", None),
-    }
+    shared = {"museval_processes": options.museval or 0, "shard": getattr(options, "shard", None)}
     wanted = oracles.names() if options.oracles else []
     found: list[Record] = []
 

@@ -146,10 +146,7 @@ def _measured(record: Record, options: argparse.Namespace, known: dict | None):
         return known  # no weights to measure
     path = records.weights_of(record.model, record.folder)
     if path is None:
-        print(
-            f"{record.label}: its weights are gone; nothing is measured",
-            file=sys.stderr,
-        )
+        print(f"{record.label}: its weights are gone; nothing is measured", file=sys.stderr)
         return known
     # The settings of the evaluation, on the device of the command line.
     separator = {
@@ -224,10 +221,7 @@ def add_report(commands) -> None:
         help="length of each excerpt; default: %(default)g",
     )
     listening.add_argument(
-        "--validation-tracks",
-        type=local_path,
-        metavar="FILE",
-        help="as in evaluate",
+        "--validation-tracks", type=local_path, metavar="FILE", help="as in evaluate"
     )
     listening.add_argument("--device", default="auto", help="to separate on; default: %(default)s")
     parser.set_defaults(run=_report)

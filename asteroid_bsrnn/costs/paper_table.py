@@ -163,11 +163,7 @@ def to_csv(table: Table) -> str:
     return tables.to_csv(headings, rows)
 
 
-FORMATS: dict[str, Callable[[Table], str]] = {
-    ".md": to_markdown,
-    ".csv": to_csv,
-    ".tex": to_latex,
-}
+FORMATS: dict[str, Callable[[Table], str]] = {".md": to_markdown, ".csv": to_csv, ".tex": to_latex}
 
 
 def write(table: Table, path: str | Path) -> None:

@@ -332,9 +332,7 @@ def _is_speed_range(speed: object) -> bool:
 
 
 def _candidates(
-    tracks: Sequence[Track],
-    sources: Sequence[str],
-    activity: Mapping[Path, Sequence[int]] | None,
+    tracks: Sequence[Track], sources: Sequence[str], activity: Mapping[Path, Sequence[int]] | None
 ) -> list[_Candidate]:
     """Return the tracks in which any of the sources is active; all with a source if none is."""
     present = [track for track in tracks if any(track.parts(source) for source in sources)]

@@ -225,11 +225,7 @@ def licences(selection: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _song(
-    song: Song,
-    folders: Sequence[Path],
-    relative_to: Path,
-    sources: Sequence[str],
-    settings: Filter,
+    song: Song, folders: Sequence[Path], relative_to: Path, sources: Sequence[str], settings: Filter
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Return a song's entry, and its records in the folders."""
     if not folders:

@@ -138,11 +138,7 @@ class RunLedger(Callback):
 
     def state_dict(self) -> dict:
         """Return the best validation so far, for the session that resumes from a checkpoint."""
-        return {
-            "best": self._best,
-            "best_epoch": self._best_epoch,
-            "best_score": self._best_score,
-        }
+        return {"best": self._best, "best_epoch": self._best_epoch, "best_score": self._best_score}
 
     def load_state_dict(self, state: dict) -> None:
         """Restore the best validation of the session before."""

@@ -252,7 +252,7 @@ def legend(comparison: Comparison) -> list[str]:
     percent = f"{100 * LEVEL:g}"
     lines = [
         f"uSDR: mean over {comparison.n_tracks} tracks; cSDR: median; dB. In brackets: bootstrap "
-        f"intervals of {percent} % over tracks.",
+        f"intervals of {percent} % over tracks."
     ]
     if any(row.costs for row in comparison.rows):
         lines.append(

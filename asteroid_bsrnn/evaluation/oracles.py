@@ -37,12 +37,7 @@ class Oracle:
         UserError: for an unknown name, or if norbert is missing.
     """
 
-    def __init__(
-        self,
-        name: str,
-        sources: Sequence[str],
-        sample_rate: float = 44100,
-    ):
+    def __init__(self, name: str, sources: Sequence[str], sample_rate: float = 44100):
         if name not in names():
             raise UserError(f"unknown oracle {name!r}; valid: {', '.join(names())}")
         if name == "oracle_wiener":

@@ -13,15 +13,7 @@ from ..models import register_models
 from .networks import AsteroidPeer, OpenUnmixPeer, Peer, XUMXPeer
 from .spleeter import SpleeterPeer
 
-__all__ = [
-    "AsteroidPeer",
-    "OpenUnmixPeer",
-    "Peer",
-    "SpleeterPeer",
-    "XUMXPeer",
-    "build",
-    "names",
-]
+__all__ = ["AsteroidPeer", "OpenUnmixPeer", "Peer", "SpleeterPeer", "XUMXPeer", "build", "names"]
 
 register_models(AsteroidPeer, OpenUnmixPeer, SpleeterPeer, XUMXPeer)
 

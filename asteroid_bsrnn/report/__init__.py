@@ -142,10 +142,7 @@ def _section(
         for row in comparison.rows
     }
     score = "mean uSDR in dB"
-    axes = {
-        "kwh": _ENERGY_AXIS,
-        "real_time_factor": "real-time factor",
-    }
+    axes = {"kwh": _ENERGY_AXIS, "real_time_factor": "real-time factor"}
     figures = folder / "figures"
     costs = {}
     for cost, title in axes.items():

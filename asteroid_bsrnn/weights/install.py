@@ -284,12 +284,7 @@ def _convert_checkpoints(entry: Pretrained, folder: Path, paths: Sequence[Path])
 
 
 def _store(
-    entry: Pretrained,
-    folder: Path,
-    member: Member,
-    model: SourceModel,
-    path: Path,
-    origin: dict,
+    entry: Pretrained, folder: Path, member: Member, model: SourceModel, path: Path, origin: dict
 ) -> None:
     """Check a network against the registry, and save it in the cache."""
     _check_network(entry, member, model, path)
