@@ -176,15 +176,19 @@ def to_text(table: Table) -> str:
         details = [cell.detail(column) for cell, column in zip(cells, table.columns, strict=True)]
         if any(details):
             lines.append([*("" for _ in labels), *details])
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    left = len(table.labels)
-    return "\n".join(
+    return "\n".join(aligned(lines, len(table.labels)))
+
+
+def aligned(rows: Sequence[Sequence[str]], n_labels: int = 1) -> list[str]:
+    """Return a line for each row, with the first `n_labels` columns to the left, others right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
         "  ".join(
-            cell.ljust(width) if index < left else cell.rjust(width)
-            for index, (cell, width) in enumerate(zip(line, widths, strict=True))
+            cell.ljust(width) if index < n_labels else cell.rjust(width)
+            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
-        for line in lines
-    )
+        for row in rows
+    ]
 
 
 def to_markdown(table: Table) -> str:

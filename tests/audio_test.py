@@ -21,11 +21,11 @@ from asteroid_bsrnn.audio import (
     AudioWriter,
     OutputDirectory,
     check_output,
-    default_subtype,
     find_inputs,
     resample_blocks,
-    resampled_length,
 )
+from asteroid_bsrnn.audio.stems import resampled_length
+from asteroid_bsrnn.audio.writer import default_subtype
 from asteroid_bsrnn.errors import UserError
 
 from .sounds import RATE, noise, refused, write

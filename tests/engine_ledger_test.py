@@ -17,7 +17,8 @@ import torch
 from asteroid_bsrnn.costs import environment
 from asteroid_bsrnn.costs.energy import EnergyMeter, EnergyReading
 from asteroid_bsrnn.costs.green_algorithms import estimate
-from asteroid_bsrnn.costs.ledger import Ledger, extrapolate, read
+from asteroid_bsrnn.costs.ledger import Ledger
+from asteroid_bsrnn.costs.record import extrapolate, read
 from asteroid_bsrnn.errors import UserError
 
 from .warm_python import python

@@ -7,7 +7,7 @@ import pytest
 
 from asteroid_bsrnn import presets
 from asteroid_bsrnn.costs.energy import EnergyReading
-from asteroid_bsrnn.costs.ledger import Ledger, read
+from asteroid_bsrnn.costs.ledger import Ledger
 from asteroid_bsrnn.costs.paper_table import (
     collect,
     paper_figures,
@@ -16,6 +16,7 @@ from asteroid_bsrnn.costs.paper_table import (
     to_markdown,
     write,
 )
+from asteroid_bsrnn.costs.record import read
 from asteroid_bsrnn.errors import UserError
 from asteroid_bsrnn.tables import Cell
 

@@ -11,8 +11,9 @@ import pytest
 
 from asteroid_bsrnn import cli
 from asteroid_bsrnn.data import SOURCES, TEST_TRACKS
-from asteroid_bsrnn.evaluation import comparison, read_record
+from asteroid_bsrnn.evaluation import comparison
 from asteroid_bsrnn.evaluation.datasets import EvaluationTracks
+from asteroid_bsrnn.evaluation.records import read_record
 from asteroid_bsrnn.weights import registry
 
 from . import study

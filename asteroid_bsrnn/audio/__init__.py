@@ -8,17 +8,15 @@ line that names it.
 
 from ..files import OutputDirectory
 from .reader import AudioFile, find_inputs
-from .stems import resample_blocks, resampled_length
-from .writer import AudioWriter, check_output, default_subtype, output_rate
+from .stems import resample_blocks
+from .writer import AudioWriter, check_output, output_rate
 
 __all__ = [
     "AudioFile",
     "AudioWriter",
     "OutputDirectory",
     "check_output",
-    "default_subtype",
     "find_inputs",
     "output_rate",
     "resample_blocks",
-    "resampled_length",
 ]

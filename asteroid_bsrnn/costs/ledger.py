@@ -36,8 +36,6 @@ from .record import (
 )
 from .runs import differing_settings, latest
 
-__all__ = ["Ledger", "extrapolate", "read"]
-
 
 class Ledger:
     """Writer of a run's ledger.

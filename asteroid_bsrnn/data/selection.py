@@ -31,6 +31,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import UserError
+from ..tables import aligned
 from .filtering import DECISIONS, Filter, adding_up_to, decide, measure, together
 from .songs import Song, parse_part, read_record, song_folder
 
@@ -172,11 +173,7 @@ def selection_table(selection: Mapping[str, Any]) -> str:
         shares = [f"{100 * hours.get(decision, 0) / total:.0f} %" for decision in DECISIONS]
         median = summary["agreement"].get(name)
         rows.append([name, f"{total:.2f}", *shares, "" if median is None else f"{median:.1f} dB"])
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
-        "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip()
-        for row in rows
-    ]
+    lines = aligned(rows)
     lines.append(
         f"songs: {summary['songs']}, of which used: {summary['songs_used']}; hours:"
         f" {summary['hours']:.2f}, used: {summary['hours_used']:.2f}, as songs:"

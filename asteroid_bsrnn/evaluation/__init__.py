@@ -1,14 +1,5 @@
 """Evaluation of separators on data sets, and comparison of the results."""
 
-from .comparison import compare
-from .records import find_records, read_record
-from .running import evaluate, evaluate_model, evaluate_oracle
+from .running import evaluate, evaluate_model
 
-__all__ = [
-    "compare",
-    "evaluate",
-    "evaluate_model",
-    "evaluate_oracle",
-    "find_records",
-    "read_record",
-]
+__all__ = ["evaluate", "evaluate_model"]
