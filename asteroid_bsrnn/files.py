@@ -39,6 +39,11 @@ def is_url(name: str | os.PathLike) -> bool:
     return bool(re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", text)) and not os.path.exists(text)
 
 
+def relative_path(path: str | os.PathLike, folder: str | os.PathLike) -> str:
+    """Return a path relative to a folder, with slashes on every system."""
+    return Path(os.path.relpath(path, folder)).as_posix()
+
+
 def list_folders(folder: str | os.PathLike) -> list[Path]:
     """Return the folders in a folder, links among them, sorted and without hidden ones.
 

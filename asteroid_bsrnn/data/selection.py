@@ -31,6 +31,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import UserError
+from ..files import relative_path
 from ..tables import aligned
 from .filtering import DECISIONS, Filter, adding_up_to, decide, measure, together
 from .songs import Song, parse_part, read_record, song_folder
@@ -260,7 +261,7 @@ def _song(
         agreement = energies.agreement()
         for row, (name, file) in enumerate(zip(first["parts"], files, strict=True)):
             entry["parts"][name] = {
-                "file": Path(os.path.relpath(file, relative_to)).as_posix(),
+                "file": relative_path(file, relative_to),
                 "agreement": _median(agreement[row][decisions[row] != DECISIONS.index("silent")]),
                 "decisions": _numbers(decisions[row]),
             }

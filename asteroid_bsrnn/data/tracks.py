@@ -17,7 +17,7 @@ import soxr
 from ..audio.reader import is_cut_short, sound_name
 from ..audio.stems import resampled_length
 from ..errors import UserError
-from ..files import list_files
+from ..files import list_files, relative_path
 from .layout import MIXTURE, Layout
 
 SUFFIXES = (".wav", ".flac", ".ogg")
@@ -231,7 +231,7 @@ def common_format(tracks: Sequence[Track], sample_rate: int | None = None) -> tu
 def relative_name(root: str | os.PathLike, path: Path) -> str:
     """Return a file's path relative to the data set's folder, the same on every system."""
     root = os.path.abspath(os.path.expanduser(root))
-    return Path(os.path.relpath(os.path.abspath(path), root)).as_posix()
+    return relative_path(os.path.abspath(path), root)
 
 
 def stamp(path: Path) -> dict[str, int]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import tables
+from ..files import relative_path
 from ..tables import EMPTY, MARKS, Cell, Table, rounded
 from .comparison import LEVEL, MEAN, MEASURES, Comparison, Row
 
@@ -78,7 +79,7 @@ def _table_of(
         found = column.cell(row)
         if folder is None or column.path not in row.paths:
             return found
-        link = _relative_path(row.paths[column.path], folder)
+        link = relative_path(row.paths[column.path], folder)
         return Cell(found.value, found.low, found.high, marks=found.marks, link=link)
 
     rows = [
@@ -147,7 +148,7 @@ def to_csv(comparison: Comparison, folder: str | os.PathLike = ".") -> str:
         cells += [costs.get("memory_gb"), costs.get("device")]
         cells += [training.get(part) for part in ("hours", "kwh", "finished")]
         paths = [row.paths.get(name) for name in ("record", "costs", "ledger")]
-        cells += [None if path is None else _relative_path(path, folder) for path in paths]
+        cells += [None if path is None else relative_path(path, folder) for path in paths]
         rows.append(cells)
     return tables.to_csv(titles, rows)
 
@@ -169,7 +170,7 @@ def to_json(comparison: Comparison, folder: str | os.PathLike = ".") -> str:
             "parameters": row.parameters,
             "costs": row.costs,
             "training": row.training,
-            "paths": {name: _relative_path(path, folder) for name, path in row.paths.items()},
+            "paths": {name: relative_path(path, folder) for name, path in row.paths.items()},
         }
         for row in comparison.rows
     ]
@@ -264,11 +265,6 @@ def legend(comparison: Comparison) -> list[str]:
         mark = MARKS["unfinished"]
         lines.append(f"{mark.text} {mark.meaning}.")
     return [*lines, *comparison.notes]
-
-
-def _relative_path(path: str | os.PathLike, folder: str | os.PathLike) -> str:
-    """Return `path` relative to `folder`, with slashes on every system."""
-    return Path(os.path.relpath(path, folder)).as_posix()
 
 
 def _score(measure: str, source: str, row: Row) -> Cell:

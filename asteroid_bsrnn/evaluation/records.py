@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import UserError
-from ..files import list_files, list_folders, write_json, write_text, writing_to
+from ..files import list_files, list_folders, relative_path, write_json, write_text, writing_to
 from ..tables import to_csv
 from ..weights.bag import facts_of, files_of, sha256_of, sha256_of_members
 from ..weights.find import BEST_OF_RUN, find_weights
@@ -93,7 +93,7 @@ def weights_of(facts: Mapping, folder: str | os.PathLike) -> Path | None:
 
 
 def _relative(path: Path, folder: str | os.PathLike) -> str:
-    return Path(os.path.relpath(path.resolve(), Path(folder).resolve())).as_posix()
+    return relative_path(path.resolve(), Path(folder).resolve())
 
 
 def safe_name(text: str) -> str:

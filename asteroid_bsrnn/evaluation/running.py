@@ -22,6 +22,7 @@ from .._version import __version__
 from ..costs.environment import version_of
 from ..costs.record import fingerprint
 from ..errors import UserError
+from ..files import relative_path
 from ..options import Shard
 from ..progress import Progress
 from ..separation.separator import SCORING, Separator
@@ -134,7 +135,7 @@ def evaluate_estimates(
         "label": label,
         "name": None,
         "path": None,  # there are no weights
-        "folder": Path(os.path.relpath(estimates.folder, folder)).as_posix(),
+        "folder": relative_path(estimates.folder, folder),
         "sha256": estimates.sha256,
         "ledger": None,
         "class": "stems in files",
