@@ -280,20 +280,14 @@ def museval_scores(
     BSS Eval v4: one filter over the whole track. It takes longer than the track lasts. Score all
     sources of a track together, each once: the SIR depends on which sources are given.
 
-    Args:
-        references: (sources, channels, time), tensor or array.
-        estimates: the same shape.
-        window: length of a frame in samples. Default: 44100, a second of a CD.
-        hop: distance of the starts of frames in samples. Default: 44100, no overlap.
+    Arguments are those of `frame_sdr`.
 
     Returns:
         The keys "sdr", "isr", "sir" and "sar", each (sources, frames) in dB, float64. NaN in
         frames with a silent signal; all NaN, with a warning, if a signal is silent throughout.
 
     Raises:
-        UserError: if museval or its ffmpeg is missing, the shapes differ, are not of three
-            dimensions or hold no sample, window or hop is not a whole number from 1, or a sample
-            is NaN or infinite.
+        UserError: if museval or its ffmpeg is missing, or as `frame_sdr` raises it.
     """
     check_shapes(references, estimates)
     n_frames = count_frames(references.shape[-1], window, hop)

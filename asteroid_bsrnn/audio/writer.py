@@ -177,13 +177,10 @@ class AudioWriter:
 
     Args:
         path: the file; an existing one is overwritten.
-        sample_rate: in hertz.
-        channels: number of channels.
-        format: one of `SUBTYPES`.
-        subtype: as returned by `check_output`; None means the format's default.
         frames: number of samples per channel to come, if known. With it, a wav beyond 4 GiB is
             written as RF64 from the start, rather than copied to one later.
-        bitrate: of a lossy format, in bits per second; None means its default.
+
+        The other arguments are those of `check_output`.
 
     Raises:
         UserError: the file cannot be written: unknown format, missing rights or no space left.

@@ -6,9 +6,10 @@ read stems take it as a `Layout`; its defaults are the layout of MUSDB18-HQ.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -117,15 +118,7 @@ class Layout:
 
     def settings(self) -> dict[str, Any]:
         """Return the description in plain types, as configurations and records store it."""
-        return {
-            "stems": {name: list(files) for name, files in self.stems.items()},
-            "sums": {name: list(parts) for name, parts in self.sums.items()},
-            "mixture": self.mixture,
-            "folders": dict(self.folders),
-            "sample_rate": self.sample_rate,
-            "channels": self.channels,
-            "missing": self.missing,
-        }
+        return json.loads(json.dumps(asdict(self)))  # tuples become lists
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> Layout:
