@@ -34,7 +34,8 @@ from pathlib import Path
 
 MODULES = (
     "asteroid_bsrnn.cli.separate", "asteroid_bsrnn.data", "asteroid_bsrnn.engine.trainer",
-    "asteroid_bsrnn.engine.callbacks", "asteroid_bsrnn.engine.system", "asteroid_bsrnn.evaluation",
+    "asteroid_bsrnn.engine.callbacks", "asteroid_bsrnn.engine.system",
+    "asteroid_bsrnn.evaluation.comparison",
     "asteroid_bsrnn.zoo", "av", "omegaconf", "pandas", "torch.utils.tensorboard",
 )  # fmt: skip
 
