@@ -67,16 +67,13 @@ def band_widths(
 ) -> tuple[int, ...]:
     """Return the widths of the bands of a table in bins; they sum to `n_filters // 2 + 1`.
 
-    A band of `h` hertz has `floor(h / (nyquist / n_bins))` bins. Named tables end at the Nyquist
-    frequency, so that they fit any sample rate.
+    Bands are in order, from 0 Hz upwards. A band of `h` hertz has `floor(h / (nyquist / n_bins))`
+    bins. Named tables end at the Nyquist frequency, so that they fit any sample rate.
 
     Args:
         table: name of a table (a key of `TABLES`) or `(count, hertz)` pairs.
         sample_rate: in hertz.
         n_filters: size of the FFT.
-
-    Returns:
-        One width per band, from 0 Hz upwards.
 
     Raises:
         ValueError: for an unknown name, a malformed table, a sample rate that is not positive, or

@@ -204,14 +204,8 @@ def check_finite(finite_references: bool, finite_estimates: bool) -> None:
 def count_frames(length: int, window: int, hop: int) -> int:
     """Return the number of whole windows in a signal, at least one, as museval counts them.
 
-    Args:
-        length: of the signal in samples. The rest after the last whole window is no frame; a
-            signal shorter than a window is one frame.
-        window: length of a frame in samples.
-        hop: distance of the starts of frames in samples.
-
-    Returns:
-        The number of frames.
+    All arguments are in samples. The rest after the last whole window is no frame; a signal shorter
+    than a window is one frame.
 
     Raises:
         UserError: if window or hop is not a whole number from 1.

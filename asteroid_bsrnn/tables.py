@@ -215,9 +215,7 @@ def to_markdown(table: Table) -> str:
 def to_latex(table: Table, comments: Iterable[str] = ()) -> str:
     """Return LaTeX's `tabular` for booktabs, and for hyperref where values have links.
 
-    Args:
-        table: to write.
-        comments: lines above it.
+    `comments` are lines above it.
     """
 
     def shown(cell: Cell, column: Column) -> str:

@@ -97,15 +97,12 @@ def from_reference(state_dict: Mapping, config: Mapping, sources: Sequence[str])
 
 
 def from_reference_files(paths: Sequence[str | os.PathLike]) -> SourceModel:
-    """Return one model from checkpoints of the study's code or of this project's recipes.
+    """Return a model in evaluation mode from checkpoints of the study's code or of the recipes.
 
     Args:
         paths: checkpoints: of Lightning, or dicts of `state_dict`, `config` and `targets`. Several
             become one separator with a network for each. A folder means the checkpoints in it, or
             the best weights of the run in it.
-
-    Returns:
-        The model in evaluation mode.
 
     Raises:
         UserError: a file cannot be read safely or converted, or two estimate the same source.

@@ -53,7 +53,7 @@ _LONGEST_WRITE = 2**16
 def check_output(
     format: str, subtype: str | None, sample_rate: int, channels: int, bitrate: int | None = None
 ) -> str:
-    """Check the properties of a file before any work is done for it.
+    """Check the properties of a file before any work is done; return its subtype for `AudioWriter`.
 
     Args:
         format: one of `SUBTYPES`.
@@ -62,9 +62,6 @@ def check_output(
         sample_rate: in hertz.
         channels: number of channels.
         bitrate: of a lossy format, in bits per second; None means its default.
-
-    Returns:
-        The subtype for `AudioWriter`.
 
     Raises:
         UserError: the format does not allow this; the message names the valid values.
@@ -144,12 +141,7 @@ def _kilo(bitrate: int) -> str:
 
 
 def default_subtype(format: str, source_subtype: str) -> str | None:
-    """Return the subtype that keeps the depth of an input; None for lossy formats.
-
-    Args:
-        format: one of `SUBTYPES`.
-        source_subtype: `AudioFile.subtype` of the input.
-    """
+    """Return the subtype that keeps the depth of an input (`AudioFile.subtype`); None if lossy."""
     if format in LOSSY:
         return None
     if source_subtype in ("FLOAT", "DOUBLE"):

@@ -117,10 +117,7 @@ def ledger_path(path: str | Path) -> Path:
 
 
 def read(path: str | Path) -> dict[str, Any]:
-    """Read and check a ledger.
-
-    Args:
-        path: `ledger.json`, or the run's folder.
+    """Read and check a ledger; `path` is that of `ledger.json`, or of the run's folder.
 
     Raises:
         UserError: if there is none, it is damaged, or of a newer version than this package reads.

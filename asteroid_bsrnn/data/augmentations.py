@@ -162,12 +162,8 @@ def peak_normalise(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Divide each example by the highest peak among its mixture and targets.
 
-    Args:
-        mixture: `(B, C, L)`.
-        targets: `(B, S, C, L)`.
-
-    Returns:
-        Both, with a joint peak of 1; silent examples are unchanged.
+    Mixtures `(B, C, L)` and targets `(B, S, C, L)` keep their shapes and get a joint peak of 1;
+    silent examples are unchanged.
     """
     peak = torch.maximum(mixture.abs().amax(dim=(1, 2)), targets.abs().amax(dim=(1, 2, 3)))
     divisor = torch.where(peak > 0, peak, 1)

@@ -71,7 +71,7 @@ def find_tracks(
     with_mixture: bool = True,
     layout: Layout | None = None,
 ) -> list[Track]:
-    """Find the tracks of a subset of a data set, and check the headers of all their files.
+    """Return the tracks of a subset of a data set, sorted by name, after a check of all headers.
 
     Hidden folders, and those that operating systems leave behind, are not tracks.
 
@@ -85,9 +85,6 @@ def find_tracks(
             the layout has a folder for them.
         with_mixture: whether each track must have the mixture's file.
         layout: of the data set; None means that of MUSDB18-HQ, with the stems `sources`.
-
-    Returns:
-        The tracks, sorted by name.
 
     Raises:
         UserError: a folder, a validation track or a stem is missing or damaged, or the stems of a
@@ -321,7 +318,7 @@ def decode_musdb18(
     progress: Callable[[int, int], None] | None = None,
     subsets: Sequence[str] = ("train", "test"),
 ) -> int:
-    """Decode MUSDB18 to 16-bit wav files in the layout of MUSDB18-HQ.
+    """Decode MUSDB18 to 16-bit wav files in MUSDB18-HQ's layout; return the number of tracks.
 
     Training reads wav files only: reading a segment of 3 s from a .stem.mp4 file takes 0.5 s for
     each stem, as it starts ffmpeg; from a wav file it takes 2 ms.
@@ -334,9 +331,6 @@ def decode_musdb18(
         output: folder for the wav files, 23 GB for all tracks.
         progress: called with the number of tracks done and in total, after each track.
         subsets: folders to decode, `train` or `test` or both.
-
-    Returns:
-        The number of tracks.
 
     Raises:
         UserError: there are no such files or one is damaged, ffmpeg or musdb is missing, or the

@@ -55,7 +55,7 @@ def select(
     settings: Filter,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
-    """Filter the parts of songs.
+    """Filter the parts of songs, and return the selection in plain types.
 
     Args:
         songs: to choose from.
@@ -65,9 +65,6 @@ def select(
         sources: of the data, in order.
         settings: of the filter.
         progress: called with the number of songs done and in all.
-
-    Returns:
-        The selection, plain types only.
 
     Raises:
         UserError: a song is not separated yet or appears twice, or a file is damaged.

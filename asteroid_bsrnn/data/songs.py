@@ -141,7 +141,7 @@ def parse_parts(names: Iterable[str], sources: Sequence[str]) -> list[tuple[str,
 
 
 def read_songs(path: str | os.PathLike, sources: Sequence[str]) -> list[Song]:
-    """Read a list of songs, or find the songs of a folder.
+    """Return the songs of a list or of a folder, in order.
 
     A list is a YAML or JSON file. Each entry has a `path`, of a song or of a folder of songs,
     relative to the file; optionally `licence`, `author`, `link` and `title`; and
@@ -151,9 +151,6 @@ def read_songs(path: str | os.PathLike, sources: Sequence[str]) -> list[Song]:
     Args:
         path: the list, or a folder of songs without facts.
         sources: of the data, in order.
-
-    Returns:
-        The songs, in order.
 
     Raises:
         UserError: the list cannot be read or an entry is not valid, a file is missing, or a song

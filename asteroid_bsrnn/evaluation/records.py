@@ -250,9 +250,6 @@ def write_summary(folder: Path, summary: Mapping, records: Sequence[Mapping]) ->
 def aggregate(records: Sequence[Mapping]) -> dict:
     """Return figures over all tracks: the mean of uSDR and SI-SDR, the median of the others.
 
-    Args:
-        records: of the tracks.
-
     Returns:
         For each measure a dict from source to dB, with their mean under "mean"; NaN if no track has
         a score. Also `n_tracks`, and `seconds_per_second`, the audio processed per second of

@@ -117,15 +117,8 @@ def evaluate_estimates(
 ) -> Record | None:
     """Score the stems that another tool has written.
 
-    Args:
-        estimates: estimates of the tracks of the data.
-        data: data to evaluate on.
-        output: folder of all results.
-        label: name in tables; None means the name of the estimates' folder.
-        **scoring: as for `evaluate_model`.
-
-    Returns:
-        As `evaluate_model`.
+    `label` is the name in tables; None means the name of the estimates' folder. The other arguments
+    and the result are those of `evaluate_model`.
     """
     label = safe_name(label or estimates.label)
     settings = {"weights_sha256": None, "estimates_sha256": estimates.sha256, **data.settings}

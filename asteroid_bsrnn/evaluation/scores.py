@@ -30,12 +30,7 @@ def scorable(
     """Return the stems of a track that can be scored, in order.
 
     A stem that is a sum is scored by the sum of the estimates, unless there is an estimate with its
-    name.
-
-    Args:
-        stems: names of the stems of a track. `bass+other` is a sum.
-        estimated: names of the estimates.
-        sums: further stems that are sums.
+    name. Sums are those of `sums` and names such as `bass+other`.
 
     Example:
         >>> scorable(["vocals", "drums", "bass+other"], ["vocals", "bass", "other"])
@@ -99,17 +94,11 @@ def score(
 
 
 def scaled_mixture(mixture: torch.Tensor, references: torch.Tensor) -> torch.Tensor:
-    """Return the mixture with the best scale for each source.
+    """Return the mixture with the best scale for each source: (sources, channels, time).
 
-    The scale is one factor for a track and all channels, <source, mixture> / <mixture, mixture>. It
-    minimises the squared error and thus maximises the uSDR.
-
-    Args:
-        mixture: (channels, time).
-        references: (sources, channels, time).
-
-    Returns:
-        (sources, channels, time)
+    The mixture is (channels, time), the references are (sources, channels, time). The scale is one
+    factor for a track and all channels, <source, mixture> / <mixture, mixture>. It minimises the
+    squared error and thus maximises the uSDR.
     """
     energy = mixture.double().square().sum()
     if energy == 0:

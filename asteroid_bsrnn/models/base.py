@@ -66,10 +66,7 @@ class SourceModel(BaseModel):
         return like_input(self.forward_with_spectrogram(wav)[0].to(wav.dtype), wav)
 
     def forward_with_spectrogram(self, wav: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Estimate the sources and their spectrograms, for losses on both.
-
-        Args:
-            wav: as in `forward`.
+        """Estimate the sources of the mixture of `forward` and their spectrograms.
 
         Returns:
             Waveforms (batch, sources, channels, time) and spectrograms (batch, sources, channels,

@@ -88,14 +88,9 @@ def paper_points(table: paper_table.Table) -> list[Point]:
 
 
 def draw_costs(folder: Path, name: str, points: Sequence[Point], cost: str, score: str) -> Chart:
-    """Draw score against cost, with the Pareto front.
+    """Draw score against cost, with the Pareto front of at least one point.
 
-    Args:
-        folder: folder of the files.
-        name: name of the files, without a suffix.
-        points: points of the chart, at least one.
-        cost: label of the axis of costs.
-        score: label of the axis of scores.
+    Files get the name without a suffix. `cost` and `score` label the axes.
     """
     on_front = front([p.cost for p in points], [p.score for p in points])
 

@@ -214,7 +214,7 @@ def draw_separation(
     sample_rate: float,
     captions: Mapping[str, str] | None = None,
 ) -> Path:
-    """Draw the waveforms and spectrograms of a mixture and its stems.
+    """Draw the waveforms and spectrograms of a mixture and its stems, and return the path.
 
     Waveforms share a scale and spectrograms a range of colours, so that levels can be compared.
     Spectrograms are averages over the channels, on a logarithmic frequency axis.
@@ -225,9 +225,6 @@ def draw_separation(
         stems: source -> (channels, time).
         sample_rate: in hertz.
         captions: source (or "mixture") -> text beside its name, such as its uSDR.
-
-    Returns:
-        The path.
 
     Raises:
         UserError: if matplotlib is missing, or the picture cannot be written.

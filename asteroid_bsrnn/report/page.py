@@ -138,8 +138,7 @@ class Page:
 def environment(**filters: Callable) -> Environment:
     """Return Jinja's environment, which escapes all text and refuses undefined names.
 
-    Args:
-        **filters: further filters by name.
+    `filters` are further ones by name.
     """
     made = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),

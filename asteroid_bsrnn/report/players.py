@@ -133,12 +133,8 @@ def cut_excerpts(
 def liveliest(stems: np.ndarray, sample_rate: int, seconds: float) -> int:
     """Return the first sample, at a whole second, of an excerpt in which all stems are audible.
 
-    It maximises the lowest relative stem level. A stem's level is relative to its loudest excerpt.
-
-    Args:
-        stems: (sources, channels, time).
-        sample_rate: in hertz.
-        seconds: length of the excerpt.
+    It maximises the lowest relative level of the stems (sources, channels, time). A stem's level is
+    relative to its loudest excerpt. The excerpt lasts `seconds`.
     """
     n_seconds = stems.shape[-1] // sample_rate
     length = max(1, round(seconds))

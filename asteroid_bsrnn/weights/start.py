@@ -19,20 +19,14 @@ State = Mapping[str, torch.Tensor]
 
 
 def start_from(network: BandSplitModel, published: SourceModel) -> str:
-    """Load weights into a network, all or as far as they fit other sources.
+    """Load weights into a network, all or as far as they fit, and return what was kept as a phrase.
 
-    Weights of the same sources must fit as a whole. If the last source of the network is the
-    residual, the mask of that source is left out. Of weights of other sources, the dual-path blocks
-    must fit and are kept; so are the band split and the masks of sources of the same name where
-    the bands are the same. Everything else keeps the random weights that it has. Of several
-    networks, that of the same source is taken, or else one with the same bands.
-
-    Args:
-        network: the network to train.
-        published: the network with the weights.
-
-    Returns:
-        What was kept and what starts anew, as a phrase.
+    The weights are those of `published`. Weights of the same sources must fit as a whole. If the
+    last source of the network is the residual, the mask of that source is left out. Of weights of
+    other sources, the dual-path blocks must fit and are kept; so are the band split and the masks
+    of sources of the same name where the bands are the same. Everything else keeps the random
+    weights that it has. Of several networks, that of the same source is taken, or else one with
+    the same bands.
 
     Raises:
         UserError: the weights belong to another kind of network.
