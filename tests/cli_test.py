@@ -19,6 +19,7 @@ from asteroid_bsrnn.audio import AudioFile
 from asteroid_bsrnn.weights import checkpoint
 
 from .sounds import RATE, noise, write
+from .tiny_networks import FEW_BANDS
 from .warm_python import python
 
 
@@ -54,7 +55,7 @@ def files_below(folder):
 
 def save_network(path, sources, **arguments):
     torch.manual_seed(0)
-    sizes = {"feature_dim": 8, "n_repeats": 1, "mask_expansion": 1}
+    sizes = {"feature_dim": 8, "n_repeats": 1, "mask_expansion": 1, "bands": FEW_BANDS}
     return checkpoint.save_model(BSRNN(sources=sources, **{**sizes, **arguments}), path)
 
 

@@ -25,6 +25,7 @@ from asteroid_bsrnn.weights.cache import sha256_of
 
 from .sounds import refused
 from .tiny_musdb import make_tiny_musdb
+from .tiny_networks import FEW_BANDS
 from .warm_python import python
 
 
@@ -38,7 +39,8 @@ def main(*arguments):
 def save_bsrnn(path, sources=("vocals", "drums"), seed=0, **arguments):
     torch.manual_seed(seed)
     path.parent.mkdir(parents=True, exist_ok=True)
-    network = BSRNN(sources=sources, feature_dim=4, n_repeats=1, **arguments)
+    sizes = {"feature_dim": 4, "n_repeats": 1, "bands": FEW_BANDS}
+    network = BSRNN(sources=sources, **{**sizes, **arguments})
     return checkpoint.save_model(network, path)
 
 

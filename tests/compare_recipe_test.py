@@ -13,6 +13,7 @@ from asteroid_bsrnn import UserError, cli, peers, zoo
 from asteroid_bsrnn.costs import ledger
 
 from .tiny_musdb import SOURCES, make_tiny_recipe
+from .tiny_networks import FEW_BANDS_SETTING
 from .warm_python import python
 
 FOLDER = Path(__file__).parent.parent / "egs" / "musdb18hq" / "compare"
@@ -23,7 +24,8 @@ SMALL = {
     "xumx": ["model.hidden_size=8", "model.n_layers=2", "model.n_filters=1024", "model.stride=512"],
     "conv_tasnet": ["model.n_filters=8", "model.n_blocks=1", "model.n_repeats=1",
                     "model.bn_chan=8", "model.hid_chan=8", "model.skip_chan=8"],
-    "simo_bsrnn": ["model.feature_dim=4", "model.n_repeats=1", "model.mask_expansion=1"],
+    "simo_bsrnn": ["model.feature_dim=4", "model.n_repeats=1", "model.mask_expansion=1",
+                   FEW_BANDS_SETTING],
 }  # fmt: skip
 
 

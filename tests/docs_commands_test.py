@@ -30,6 +30,7 @@ from asteroid_bsrnn.weights import checkpoint
 
 from .sounds import RATE, noise, write
 from .tiny_musdb import make_tiny_musdb, make_tiny_recipe
+from .tiny_networks import FEW_BANDS
 from .warm_python import python
 
 ROOT = Path(asteroid_bsrnn.__file__).parent.parent
@@ -55,7 +56,7 @@ PARSED_ONLY = {
 }
 
 # Options that make a command of the package take less time.
-SHORTER = {"compare": ("--cost-seconds", "1", "--cost-repeats", "1")}
+SHORTER = {"compare": ("--cost-seconds", "0.5", "--cost-repeats", "1")}
 
 
 class Command(NamedTuple):
@@ -218,7 +219,7 @@ def material(tmp_path_factory) -> Path:
         subprocess.run(["ffmpeg", "-v", "error", *given, *options], cwd=folder, check=True)
     make_tiny_recipe(folder, train=2, valid=1, test=1, seconds=1.5)
     shutil.copytree(folder / "data" / "test", folder / "demucs_stems")
-    network = presets.build("simo_bsrnn", None, feature_dim=8, n_repeats=1)
+    network = presets.build("simo_bsrnn", None, feature_dim=8, n_repeats=1, bands=FEW_BANDS)
     checkpoint.save_model(network, folder / "model.pth")
     (folder / "bag.yml").write_text(blocks(ROOT / "docs" / "separate.md", "yaml")[0])
     for name in ("egs", "examples", "hubconf.py"):

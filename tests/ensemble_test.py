@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import sys
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from asteroid_bsrnn.weights import bag, checkpoint
 from .cli_test import complaint, main  # noqa: F401
 from .sounds import RATE, noise, refused, write
 from .tiny_musdb import make_tiny_musdb
+from .warm_python import python
 
 SIZES = {"feature_dim": 4, "n_repeats": 1}
 
@@ -225,7 +227,7 @@ class TestCommands:
         rates = ["--model", folder / "a.pth", folder / "fast.pth"]
         assert "one sample rate" in complaint("separate", song, "-o", tmp_path / "out", *rates)
 
-    def test_evaluate(self, folder, tmp_path):
+    def test_evaluate(self, folder, tmp_path, monkeypatch):
         data = make_tiny_musdb(tmp_path / "data", train=0, valid=0, test=1, seconds=1.5)
         output = tmp_path / "out"
         text = "models: [a.pth, {model: b.pth, weights: {drums: 2}}]"
@@ -250,4 +252,5 @@ class TestCommands:
         assert main(*run) == 0 and len(list(output.iterdir())) == 1
         bag_file(folder, text.replace("2", "3"), "scored.yml")
         assert main(*run) == 0 and len(list(output.iterdir())) == 2
+        monkeypatch.setattr(sys, "executable", python())  # starts the processes that measure costs
         assert main("compare", *output.iterdir(), "--cost-seconds", "1", "--cost-repeats", "1") == 0

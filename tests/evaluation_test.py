@@ -10,6 +10,8 @@ import torch
 from asteroid_bsrnn import BSRNN, Separator, UserError, metrics
 from asteroid_bsrnn.evaluation import evaluate
 
+from .tiny_networks import FEW_BANDS
+
 SOURCES = ("vocals", "bass", "drums", "other")
 
 
@@ -34,7 +36,8 @@ class Tracks:
 @pytest.fixture(scope="module")
 def separator():
     torch.manual_seed(0)
-    return Separator(BSRNN(sources=("drums", "vocals"), feature_dim=4, n_repeats=1), device="cpu")
+    sizes = {"feature_dim": 4, "n_repeats": 1, "bands": FEW_BANDS}
+    return Separator(BSRNN(sources=("drums", "vocals"), **sizes), device="cpu")
 
 
 def run(separator, tracks, folder, **settings):

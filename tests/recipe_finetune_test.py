@@ -20,6 +20,7 @@ from . import processes
 from .recipe_rows_test import recipe
 from .recipe_run_test import assert_equal, latest
 from .tiny_musdb import SOURCES, make_tiny_musdb, make_tiny_recipe
+from .tiny_networks import FEW_BANDS, FEW_BANDS_SETTING
 from .warm_python import python
 
 FOLDER = Path(__file__).parent.parent / "egs" / "musdb18hq"
@@ -43,6 +44,7 @@ NOTICE = {
 CHANGES = [
     "model.feature_dim=8",
     "model.n_repeats=1",
+    FEW_BANDS_SETTING,
     "data.segment=1.0",
     "data.samples_per_epoch=12",
     "data.workers=1",
@@ -76,7 +78,7 @@ def tiny(tmp_path_factory):
     ]
     (root / "songs.json").write_text(json.dumps(songs))
     torch.manual_seed(0)
-    small = {"feature_dim": 8, "n_repeats": 1}
+    small = {"feature_dim": 8, "n_repeats": 1, "bands": FEW_BANDS}
     four = presets.build("simo_bsrnn", None, **small)
     checkpoint.save_model(four, root / "four.pth", {"dataset": "tiny", "licenses": [NOTICE]})
     checkpoint.save_model(presets.build("bsrnn", "vocals", **small), root / "voice.pth")

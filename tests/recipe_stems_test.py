@@ -20,6 +20,7 @@ from asteroid_bsrnn.costs import ledger
 from . import tiny_stems
 from .recipe_run_test import recipe_main
 from .tiny_musdb import make_tiny_recipe, validation_names
+from .tiny_networks import FEW_BANDS_SETTING
 from .warm_python import python
 
 FOLDER = Path(__file__).parent.parent / "egs" / "musdb18hq" / "BSRNN"
@@ -28,6 +29,7 @@ STEMS = FOLDER / "conf" / "stems"
 SMALL = (
     "model.feature_dim=8",
     "model.n_repeats=1",
+    FEW_BANDS_SETTING,
     "data.segment=1.0",
     "data.samples_per_epoch=4",
     "data.workers=0",
@@ -188,6 +190,7 @@ def test_a_peer_and_bsrnn_are_compared_on_other_stems(tmp_path, capsys):
     running = {}
     for name, given in sizes.items():
         changes = [f"model.{size}" for size in given]
+        changes += [FEW_BANDS_SETTING] if name == "simo_bsrnn" else []
         changes += [f"data.validation_tracks={tmp_path / 'valid.txt'}", "data.musdb18hq=false"]
         changes += ["data.segment=0.5", "data.samples_per_epoch=4", "data.workers=0"]
         changes += ["data.activity_detection=false", "energy.track=false"]

@@ -35,8 +35,8 @@ from pathlib import Path
 MODULES = (
     "asteroid_bsrnn.cli.separate", "asteroid_bsrnn.data", "asteroid_bsrnn.engine.trainer",
     "asteroid_bsrnn.engine.callbacks", "asteroid_bsrnn.engine.system",
-    "asteroid_bsrnn.evaluation.comparison",
-    "asteroid_bsrnn.zoo", "av", "omegaconf", "pandas", "torch.utils.tensorboard",
+    "asteroid_bsrnn.evaluation.comparison", "asteroid_bsrnn.zoo", "av", "codecarbon", "omegaconf",
+    "pandas", "torch.utils.tensorboard", "torch_audiomentations",
 )  # fmt: skip
 
 VARIABLE = "WARM_PYTHON"  # has the path of an interpreter whose server runs
