@@ -19,6 +19,7 @@ from asteroid_bsrnn.weights.cache import sha256_of
 
 from .sounds import refused
 from .tiny_musdb import SOURCES, make_tiny_musdb
+from .tiny_networks import FEW_BANDS
 from .warm_python import python
 
 
@@ -31,7 +32,8 @@ def main(*arguments):
 
 def save_bsrnn(path, sources=("vocals", "drums")):
     torch.manual_seed(0)
-    return checkpoint.save_model(BSRNN(sources=sources, feature_dim=4, n_repeats=1), path)
+    network = BSRNN(sources=sources, feature_dim=4, n_repeats=1, bands=FEW_BANDS)
+    return checkpoint.save_model(network, path)
 
 
 def only(folder):
@@ -239,6 +241,10 @@ class TestData:
         assert [track.name for track in EvaluationTracks(tmp_path).tracks] == ["song"]
         with refused("neither train or test"):
             EvaluationTracks(tmp_path / "out")
+        # A mixture of another spelling is not taken for none.
+        shutil.copy(tiny / "test" / "Test 1" / "mixture.wav", folder / "Mixture.WAV")
+        with refused("mixture.wav: missing", "rename Mixture.WAV"):
+            EvaluationTracks(folder)
 
     def test_what_systems_leave_changes_nothing(self, tiny, tmp_path):
         plain = EvaluationTracks(tiny)

@@ -1,6 +1,7 @@
 """Trainings that fail, are interrupted, killed, or resumed with other settings."""
 
 import re
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -11,6 +12,8 @@ import torch
 from asteroid_bsrnn import zoo
 from asteroid_bsrnn.costs import ledger
 from asteroid_bsrnn.engine import config as configuration
+from asteroid_bsrnn.engine.checkpoints import resumable
+from asteroid_bsrnn.weights.find import best_checkpoint
 
 from . import processes
 from .recipe_run_test import FOLDER, SMALL, assert_equal, latest, recipe_main
@@ -22,6 +25,8 @@ CHANGES = [
     "data.samples_per_epoch=8",
     "data.workers=0",
     "training.max_epochs=3",
+    "training.accumulate=2",
+    # As if every step took minutes; a batch between two steps must not be lost.
     "training.checkpoint_minutes=1e-9",
     "energy.track=false",
 ]
@@ -69,9 +74,24 @@ def assert_same_run(folder, expected):
 
 def test_a_run_killed_several_times_is_the_whole_one(tiny, whole, tmp_path):
     folder = tmp_path / "run"
-    ends = processes.kill("train", 2, 4, folder, *arguments(tiny, folder), cwd=FOLDER)
+    command = arguments(tiny, folder, "data.workers=1")
+    ends = processes.kill("train", 2, 4, folder, *command, cwd=FOLDER)
     assert len(ends) > 3, ends
     assert_same_run(folder, whole)
+    states = [session["state"] for session in ledger.read(folder)["sessions"]]
+    assert len(states) > 1 and set(states[:-1]) == {"interrupted"}
+
+
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(whole, tmp_path):
+    folder = shutil.copytree(whole / "checkpoints", tmp_path / "checkpoints")
+    names = sorted(path.name for path in folder.glob("latest-*"))
+    assert names == ["latest-0001-end.ckpt", "latest-0002-end.ckpt"]
+    path = folder / names[1]
+    path.write_bytes(path.read_bytes()[:-1000])
+    said = []
+    assert resumable(folder, said.append).name == names[0]
+    assert len(said) == 1 and path.name in said[0] and "damaged" in said[0]
+    assert best_checkpoint(folder).name.startswith("best-")
 
 
 @pytest.mark.slow
@@ -195,6 +215,12 @@ def test_the_patience_of_a_resumed_run_is_the_new_one(tiny, tmp_path):
         )
         assert code == 0, output
         assert ledger.read(folder)["totals"]["epochs"] == epochs, patience
+
+
+def test_the_learning_rate_falls_every_second_epoch(whole):
+    (group,) = latest(whole)[1]["optimizer_states"][0]["param_groups"]
+    # Four examples a step, and three epochs.
+    assert group["lr"] == pytest.approx(0.001 * 4 / 16 * 0.98)
 
 
 def test_fewer_epochs_than_are_done_are_refused(tiny, whole):

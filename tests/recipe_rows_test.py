@@ -189,6 +189,12 @@ def test_a_row_builds_its_model_loss_optimiser_and_augmentations(row):
     per_step = 16 if row == "bsrnn_accumulate" else 2
     assert optimizer.param_groups[0]["lr"] == pytest.approx(0.001 * per_step / 16)
     assert isinstance(scheduler, torch.optim.lr_scheduler.StepLR)
+    rates = []
+    for _ in range(5):  # epochs
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    assert rates == pytest.approx([rates[0] * factor for factor in (1, 1, 0.98, 0.98, 0.98**2)])
     expected = ("val_loss", "min") if row == "bsrnn_monitor_loss" else ("val_usdr", "max")
     assert monitored(config) == expected
     assert len(recipe.build_augmentations(config)) == 2
