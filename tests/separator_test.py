@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import pickle
 import re
+import shutil
 import subprocess
 import sys
 import warnings
@@ -26,6 +27,7 @@ from asteroid_bsrnn.audio import AudioFile
 from asteroid_bsrnn.weights import checkpoint
 
 from .sounds import RATE, decibels, noise, refused, write
+from .tiny_networks import FEW_BANDS
 from .warm_python import python
 
 ROOT = Path(__file__).parents[1]
@@ -69,7 +71,7 @@ class Broken(Splitter):
 
 def tiny_network(**arguments):
     torch.manual_seed(0)
-    sizes = {"feature_dim": 8, "n_repeats": 1, "mask_expansion": 1}
+    sizes = {"feature_dim": 8, "n_repeats": 1, "mask_expansion": 1, "bands": FEW_BANDS}
     return BSRNN(sources=["vocals", "drums"], **sizes, **arguments)
 
 
@@ -657,13 +659,17 @@ class TestBeforeTheWork:
 class TestInTheMidst:
     """What fails in the midst leaves nothing behind."""
 
-    @pytest.fixture
-    def song(self, tmp_path):
-        source = write(tmp_path / "song.wav", noise(20 * RATE))
-        path = tmp_path / "song.m4a"
+    @pytest.fixture(scope="class")
+    @classmethod
+    def encoded(cls, tmp_path_factory):
+        folder = tmp_path_factory.mktemp("encoded")
+        source, path = write(folder / "song.wav", noise(20 * RATE)), folder / "song.m4a"
         subprocess.run(["ffmpeg", "-v", "error", "-i", source, path], check=True)
-        source.unlink()
         return path
+
+    @pytest.fixture
+    def song(self, encoded, tmp_path):
+        return Path(shutil.copy(encoded, tmp_path))
 
     @pytest.mark.parametrize(
         ("clip", "error"), [("rescale", ZeroDivisionError()), ("none", KeyboardInterrupt())]
