@@ -16,7 +16,6 @@ from asteroid_bsrnn.kernels.lstm_fused import bidirectional_lstm
 from asteroid_bsrnn.masknn import (
     TAC,
     FullBandAttention,
-    MaskEstimator,
     ResidualConv,
     ResidualDilatedConvs,
     SequenceNorm,
@@ -63,11 +62,6 @@ def attention():
     return lambda x, *_: layer(x), leaves_of(layer, shape=(5, 2, 1, 4))
 
 
-def masks():
-    layer = MaskEstimator([2, 2, 3], 3, n_sources=2, expansion=1, causal=True)
-    return lambda x, *_: layer(x), leaves_of(layer, shape=(2, 3, 2, 3))
-
-
 def convolutions():
     norm, conv = SequenceNorm(4), SequenceConv(4, 3, 3, dilation=2)
     conv.recomputes = True
@@ -106,7 +100,6 @@ CASES = {
     "kernels.lstm_recompute._NormalisedLSTM": onednn_lstm,
     "masknn.attention._ActivatedNorm": attention,
     "masknn.convolutional._NormalisedConv": convolutions,
-    "masknn.mask._NormalisedLinear": masks,
     "masknn.norm._Statistics": variance_and_mean,
     "masknn.tac._Exchange": tac,
 }
@@ -180,16 +173,6 @@ def test_what_attention_keeps():
     _, kept = kept_by(lambda: layer.value(x))
     large = [shape for shape in kept if torch.Size(shape).numel() >= x.numel()]
     assert len(large) == 2, "the input and that of the activation"
-
-
-def test_masks_keep_their_input_once_for_all_sources():
-    layer = MaskEstimator([2, 2], 3, n_sources=5, expansion=1)
-    x = leaves_of(layer, shape=(7, 2, 3, 3))[0]
-    _, kept = kept_by(lambda: layer(x))
-    assert kept.count((2, 7, 3, 3)) == 1, "the input"
-    sizes = [torch.Size(shape).numel() for shape in kept if 7 * 3 in shape]
-    # Both hidden layers of all bands and sources, and the inputs of the gates.
-    assert sum(sizes) == 2 * 5 * 7 * 3 * (3 + 3 + 8)
 
 
 def test_convolutions_keep_their_inputs_once():

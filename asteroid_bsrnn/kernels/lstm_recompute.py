@@ -1,9 +1,9 @@
 """A normalised LSTM with a linear layer for training on a CPU that keeps little.
 
 oneDNN keeps a workspace for the backward pass of an LSTM that takes ten times the memory of its
-input and its states, and the layers around it keep the normalised input and the states of both
-directions a second time. This function keeps the input before the normalisation, and either the
-states and oneDNN's workspace, or nothing else: the backward pass then runs the forward pass again,
+input and its states, and plain layers around it keep the states of both directions a second time.
+This function keeps the normalised input, the states and oneDNN's workspace. With `recompute` it
+keeps the input before the normalisation alone, and the backward pass runs the forward pass again,
 which takes a third of the time of a training step of the layer.
 """
 
@@ -50,8 +50,8 @@ def normalised_lstm(
         shift: broadcasts with `x`.
         module: a bidirectional LSTM of one layer that starts from zeros.
         linear: from the states of both directions to M features.
-        recompute: whether the backward pass repeats the forward pass instead of keeping the states
-            and oneDNN's workspace.
+        recompute: whether the backward pass repeats the forward pass instead of keeping the
+            normalised input, the states and oneDNN's workspace.
 
     Returns:
         (T, ..., M); in autocast's type under autocast.
@@ -83,7 +83,7 @@ class _NormalisedLSTM(torch.autograd.Function):
         kind, result_kind = types
         with torch.autocast("cpu", enabled=False):
             inputs = _normalised(x, scale, shift, kind)
-            result, kept = bias.to(result_kind), []
+            result, kept = bias.to(result_kind), [] if recompute else [inputs]
             for reverse, columns in enumerate(matrix.to(result_kind).chunk(2, dim=1)):
                 layer = Direction(weights[4 * reverse : 4 * reverse + 4], reverse, kind)
                 states, *others = layer.forward(inputs, train=not recompute)
@@ -99,12 +99,13 @@ class _NormalisedLSTM(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx, gradient):
         x, scale, shift, matrix, bias, *rest = ctx.saved_tensors
-        weights, kept = rest[:8], rest[8:]
+        weights, (inputs, *kept) = rest[:8], rest[8:] or [None]
         kind, result_kind = ctx.types
         with torch.autocast("cpu", enabled=False):
-            inputs = _normalised(x, scale, shift, kind)
+            inputs = _normalised(x, scale, shift, kind) if inputs is None else inputs
             gradient = gradient.reshape(len(x), -1, len(bias))
-            gradient = F.pad(gradient, (0, 0, 0, inputs.shape[1] - gradient.shape[1]))
+            if extra := inputs.shape[1] - gradient.shape[1]:
+                gradient = F.pad(gradient, (0, 0, 0, extra))
             rows = gradient.flatten(0, 1)
             wide = torch.promote_types(result_kind, torch.float32)
             d_bias = rows.sum(dim=0, dtype=wide).to(bias.dtype)

@@ -9,14 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ..bands import Run, runs_of_equal_width
-from ..kernels import (
-    affine,
-    affine_gradients,
-    computing_type,
-    estimates_in_bfloat16,
-    keeps_inputs,
-    linear,
-)
+from ..kernels import affine, computing_type, estimates_in_bfloat16, linear
 from .band_split import BandLinear, band_linear
 from .norm import normalisation
 from .recompute import recomputed
@@ -77,21 +70,44 @@ class MaskEstimator(nn.Module):
         runs = zip(self.bands, self.runs, strict=True)
         if self.recomputes:
             return torch.cat([recomputed(self._of_run, bands, *run) for run in runs], dim=3)
-        hidden = self._hidden_features(bands, slice(None))
+        hidden = self._hidden_features(bands, *self._first_layers())
         shape = bands.shape[1:3]
         masks = [self._gated(hidden[run.bands], layer, shape) for run, layer in runs]
         return torch.cat(masks, dim=3)
 
     def _of_run(self, bands: torch.Tensor, run: Run, layer: BandLinear) -> torch.Tensor:
         """Estimate the masks of the bands of one width from all bands (K, T, B, N)."""
-        hidden = self._hidden_features(bands[run.bands], run.bands)
+        parameters = (parameter[run.bands] for parameter in self._first_layers())
+        hidden = self._hidden_features(bands[run.bands], *parameters)
         return self._gated(hidden, layer, bands.shape[1:3])
 
-    def _hidden_features(self, bands: torch.Tensor, which: slice) -> torch.Tensor:
-        """Apply the first two layers of some bands: (K, T, B, N) -> (K, S, T * B, n_hidden)."""
-        hidden = torch.tanh(self._normalised_input(bands, which))
-        weight, bias = self.hidden.weight[which], self.hidden.bias[which]
-        return torch.tanh(band_linear(hidden, weight, bias))
+    def _first_layers(self) -> tuple[torch.Tensor, ...]:
+        """Return the parameters of the normalisation and of the first two layers of all bands."""
+        layers = (self, self.input, self.hidden)
+        return tuple(tensor for layer in layers for tensor in (layer.weight, layer.bias))
+
+    def _hidden_features(
+        self,
+        bands: torch.Tensor,
+        gain: torch.Tensor,
+        offset: torch.Tensor,
+        first: torch.Tensor,
+        bias_first: torch.Tensor,
+        second: torch.Tensor,
+        bias_second: torch.Tensor,
+    ) -> torch.Tensor:
+        """Normalise bands (K, T, B, N) and apply the first two layers: (K, S, T * B, n_hidden).
+
+        The sources share the statistics. The first layer absorbs their affine maps, so that the
+        features are normalised once for all sources.
+        """
+        one, zero = gain.new_ones(()), gain.new_zeros(())
+        scale, shift = normalisation(bands, one, zero, dim=self.dim, eps=self.eps)
+        rows = affine(bands, scale, shift).flatten(1, 2)
+        rows = rows.unsqueeze(1).expand(-1, gain.shape[1], -1, -1)
+        bias_first = bias_first + (offset.unsqueeze(-2) @ first).squeeze(-2)
+        hidden = torch.tanh(band_linear(rows, gain.unsqueeze(-1) * first, bias_first))
+        return torch.tanh(band_linear(hidden, second, bias_second))
 
     def _gated(
         self, hidden: torch.Tensor, layer: BandLinear, shape: tuple[int, int]
@@ -107,22 +123,6 @@ class MaskEstimator(nn.Module):
             return layer(hidden)
         with torch.autocast(hidden.device.type, enabled=False):
             return layer(hidden.to(layer.weight.dtype))
-
-    def _normalised_input(self, features: torch.Tensor, which: slice) -> torch.Tensor:
-        """Normalise some bands (K, T, B, N) and apply the first layer: (K, S, T * B, n_hidden).
-
-        The sources share the statistics. The layer absorbs their affine maps, so that the
-        features are normalised once for all sources.
-        """
-        one, zero = self.weight.new_ones(()), self.weight.new_zeros(())
-        scale, shift = normalisation(features, one, zero, dim=self.dim, eps=self.eps)
-        parameters = (self.weight, self.bias, self.input.weight, self.input.bias)
-        parameters = [parameter[which] for parameter in parameters]
-        if keeps_inputs(features) and not self.recomputes:
-            return _NormalisedLinear.apply(features, scale, shift, *parameters)
-        return band_linear(
-            _rows(features, scale, shift, parameters[0].shape[1]), *_absorbed(*parameters)
-        )
 
     def _band_by_band(self, features: torch.Tensor, kind: torch.dtype) -> torch.Tensor:
         """Compute `forward` with the hidden features of one band and source at a time.
@@ -158,58 +158,3 @@ class MaskEstimator(nn.Module):
         hidden = linear(x, first.to(kind).mT, bias_first.to(kind), "tanh")
         second, bias_second = self.hidden.weight[index], self.hidden.bias[index]
         return linear(hidden, second.to(kind).mT, bias_second.to(kind), "tanh")
-
-
-class _NormalisedLinear(torch.autograd.Function):
-    """The first layers of all sources, which keep the features before their normalisation."""
-
-    @staticmethod
-    def forward(ctx, features, scale, shift, *parameters):
-        kind = features.device.type
-        autocast = torch.is_autocast_enabled(kind)
-        ctx.dtype = torch.get_autocast_dtype(kind) if autocast else features.dtype
-        ctx.save_for_backward(features, scale, shift, *parameters)
-        with torch.autocast(kind, enabled=False):
-            rows = _rows(features, scale, shift, parameters[0].shape[1], ctx.dtype)
-            weight, bias = (tensor.to(ctx.dtype) for tensor in _absorbed(*parameters))
-            return band_linear(rows, weight, bias)
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx, gradient):
-        features, scale, shift, *parameters = ctx.saved_tensors
-        gain, offset, weight, _ = parameters
-        with torch.autocast(features.device.type, enabled=False):
-            # The layer that has absorbed the affine map of each source, and its input.
-            rows = _rows(features, scale, shift, gain.shape[1], ctx.dtype).contiguous()
-            absorbed = _absorbed(*parameters)[0].to(ctx.dtype)
-            d_absorbed = (rows.mT @ gradient).to(weight.dtype)
-            d_bias = gradient.sum(dim=-2).to(weight.dtype)
-            # The gradient of the normalised features is the sum over the sources.
-            d_rows = (gradient @ absorbed.mT).sum(dim=1).view(features.shape)
-            # The absorbed weight is gain * weight, and its bias is bias + offset @ weight.
-            d_gain = (d_absorbed * weight).sum(dim=-1)
-            d_offset = (weight @ d_bias.unsqueeze(-1)).squeeze(-1)
-            d_weight = d_absorbed * gain.unsqueeze(-1)
-            d_weight += offset.unsqueeze(-1) * d_bias.unsqueeze(-2)
-            d_affine = affine_gradients(d_rows, features, scale, shift)
-        return *d_affine, d_gain, d_offset, d_weight, d_bias
-
-
-def _rows(
-    features: torch.Tensor,
-    scale: torch.Tensor,
-    shift: torch.Tensor,
-    n_sources: int,
-    dtype: torch.dtype | None = None,
-) -> torch.Tensor:
-    """Return normalised features (K, T, B, N), the same for each source: (K, S, T * B, N)."""
-    rows = affine(features, scale, shift, dtype).flatten(1, 2)
-    return rows.unsqueeze(1).expand(-1, n_sources, -1, -1)
-
-
-def _absorbed(
-    gain: torch.Tensor, offset: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return weight and bias of linear layers for `x * gain + offset` that take `x` itself."""
-    return gain.unsqueeze(-1) * weight, bias + (offset.unsqueeze(-2) @ weight).squeeze(-2)
