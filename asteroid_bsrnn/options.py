@@ -15,7 +15,7 @@ from .errors import UserError
 
 T = TypeVar("T")
 
-DEFAULT_MODEL = "small"
+DEFAULT_MODEL = "small_bag"
 """Name of the weights that ship with the package."""
 
 PRECISIONS = ("auto", "32", "bf16", "16")

@@ -30,7 +30,7 @@ from asteroid_bsrnn.export import Masker, export, quantise
 from asteroid_bsrnn.memory import keep_freed_memory
 from asteroid_bsrnn.weights import checkpoint
 
-NAMES = (zoo.DEFAULT, "bsrnn")
+NAMES = ("small", "bsrnn")
 FORMS = ("PyTorch", "ONNX", "ONNX, int8 weights")
 
 

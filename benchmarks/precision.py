@@ -2,8 +2,8 @@
 
     python benchmarks/precision.py [--seconds 6] [--output benchmarks/results/precision_<name>.md]
 
-The trained weights are `small` and `preview`; `--weights` names others, such as the study's. The
-study's networks have random weights by default. The excerpt comes with the package `stempeg`.
+The trained weights are `small` and `small_vocals`; `--weights` names others, such as the study's.
+The study's networks have random weights by default. The excerpt comes with the package `stempeg`.
 `Separator(precision="auto")` relies on these figures.
 """
 
@@ -22,7 +22,6 @@ from torch import nn
 from asteroid_bsrnn import Separator, presets, zoo
 from asteroid_bsrnn.costs.environment import hardware
 
-PREVIEW = Path(__file__).parents[1] / "egs" / "openstems" / "results" / "preview" / "model.pth"
 PRESETS = ("obsrnn_simo", "obsrnn", "bsrnn_large", "bsrnn", "bscnn")
 LIMIT = -45.0
 
@@ -35,7 +34,7 @@ def excerpt(seconds: float) -> np.ndarray:
 
 def networks(names: list[str], weights: list[str]) -> Iterator[tuple[str, str, nn.Module]]:
     """Yield names, kinds of weights and networks."""
-    for weight in (zoo.DEFAULT, PREVIEW, *weights):
+    for weight in ("small", "small_vocals", *weights):
         yield Path(weight).parent.name if Path(weight).is_file() else weight, "trained", zoo.load(
             weight
         )

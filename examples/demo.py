@@ -72,7 +72,7 @@ def main() -> None:
     picture = draw_separation(FOLDER / "excerpt.png", mixture, stems, rate, captions)
     print(f"\nThe stems are in {FOLDER / 'excerpt'}, a picture of them is {picture}.")
     weights = zoo.registry()[zoo.DEFAULT]
-    print(f"The weights ({weights.name}) were trained on {weights.training_data}:")
+    print(f"The weights: {weights.name}, {weights.description};")
     print(f"see asteroid_bsrnn/weights/{weights.name}.md.")
     print("--model spleeter_small and --model obsrnn_simo of asteroid-bsrnn separate are better.")
 

@@ -7,7 +7,7 @@ import stempeg
 import torch
 from torch import nn
 
-from asteroid_bsrnn import Separator, presets, zoo
+from asteroid_bsrnn import Separator, presets
 from asteroid_bsrnn.audio import AudioFile
 from asteroid_bsrnn.errors import UserError
 from asteroid_bsrnn.kernels import has_bfloat16
@@ -42,7 +42,7 @@ def test_what_auto_takes_for_others():
     assert resolve_precision("auto", conv, CPU) == "32"
     assert resolve_precision("bf16", conv, CPU) == "bf16"
     # Its last stem is the mixture minus the others.
-    assert Separator(zoo.DEFAULT, device="cpu").settings["precision"] == "32"
+    assert Separator("small", device="cpu").settings["precision"] == "32"
     with pytest.raises(UserError, match="64.*auto, 32, bf16, 16"):
         resolve_precision("64", conv, CPU)
 

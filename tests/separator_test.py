@@ -199,8 +199,8 @@ class TestArguments:
     @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
     @pytest.mark.parametrize("precision, level", [("32", 60), ("bf16", 20), ("16", 25)])
     def test_cuda_is_close_to_the_cpu(self, excerpt, precision, level):
-        wanted = Separator(zoo.DEFAULT, device="cpu", precision="32").separate(excerpt)
-        stems = Separator(zoo.DEFAULT, device="cuda", precision=precision).separate(excerpt)
+        wanted = Separator("small", device="cpu", precision="32").separate(excerpt)
+        stems = Separator("small", device="cuda", precision=precision).separate(excerpt)
         for name, stem in stems.items():
             assert decibels(wanted[name], stem) > level
 
@@ -217,11 +217,11 @@ class TestArguments:
 
     def test_lower_precision_is_close(self, excerpt):
         mixture = excerpt[:, : RATE // 2]  # a CPU takes its time with them
-        wanted = Separator(zoo.DEFAULT, precision=32).separate(mixture)
+        wanted = Separator("small", precision=32).separate(mixture)
         for precision in ("bf16", 16):
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
-                separator = Separator(zoo.DEFAULT, precision=precision)
+                separator = Separator("small", precision=precision)
             slow = [str(w.message) for w in caught if "compute in bfloat16; 32" in str(w.message)]
             on_cpu = separator.device.type == "cpu"
             assert len(slow) == (precision == "bf16" and on_cpu and not kernels.has_bfloat16())
@@ -316,7 +316,7 @@ class TestSeparate:
 
     def test_gain_and_silence_of_music(self):
         excerpt = AudioFile(stempeg.example_stem_path(), duration=2.0).read()
-        separator = Separator(zoo.DEFAULT, precision="32")
+        separator = Separator("small", precision="32")
         stems = separator.separate(excerpt)
         for name, quieter in separator.separate(0.5 * excerpt).items():
             error = np.linalg.norm(quieter / 0.5 - stems[name])
@@ -325,7 +325,7 @@ class TestSeparate:
             assert not stem.any()
 
     def test_quiet_music_loses_what_the_documentation_says(self, excerpt):
-        separator = Separator(zoo.DEFAULT, precision="32")
+        separator = Separator("small", precision="32")
         stems = separator.separate(excerpt)
         for gain, least in ((0.1, 73), (0.01, 34), (0.001, 11)):
             quiet = separator.separate(np.float32(gain) * excerpt)

@@ -232,7 +232,8 @@ def write_registry(path: Path, entries: dict[str, dict]) -> Path:
     from asteroid_bsrnn.weights.registry import FOLDER
 
     shipped = json.loads((FOLDER / "registry.json").read_text(encoding="utf-8"))
-    path.write_text(json.dumps({**entries, zoo.DEFAULT: shipped[zoo.DEFAULT]}), encoding="utf-8")
+    here = {name: shipped[name] for name in (zoo.DEFAULT, "small", "small_vocals")}
+    path.write_text(json.dumps({**entries, **here}), encoding="utf-8")
     return path
 
 

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from .. import presets
 from ..errors import UserError
+from ..files import read_yaml
 from ..progress import megabytes
 from ..weights.cache import folder_of, installed_files, is_installed, remove
-from ..weights.registry import Pretrained, entry_of, registry
+from ..weights.registry import FOLDER, Pretrained, entry_of, registry
 from .options import count, local_path, name, number_within
 
 
@@ -99,10 +100,10 @@ def _print(title: str, text: str) -> None:
 
 def _where(entry: Pretrained) -> str:
     """Return where the weights are, or where they are downloaded from."""
-    if entry.is_bag:
-        return "the package lists its models, which are downloaded at first use"
     if entry.embedded:
-        return "ships with the package"
+        later = [member for member in _members(entry) if not registry()[member].embedded]
+        use = f"; {', '.join(later)} is downloaded at first use" if later else ""
+        return f"ships with the package{use}"
     if entry.package:
         if is_installed(entry):
             return f"here, in {folder_of(entry)}"
@@ -118,6 +119,14 @@ def _where(entry: Pretrained) -> str:
         sources = ", ".join(source for member in here for source in member.sources)
         return f"{sources} here ({size}); the rest is downloaded at first use, all: {download}"
     return f"downloaded at first use: {download}"
+
+
+def _members(entry: Pretrained) -> list[str]:
+    """Return the names of the models of a bag; none for other weights."""
+    if not entry.is_bag:
+        return []
+    members = read_yaml(FOLDER / entry.file)["models"]  # `weights.bag` would import torch
+    return [member if isinstance(member, str) else member["model"] for member in members]
 
 
 def add_convert(commands) -> None:

@@ -2,7 +2,7 @@
 """Validate models on recordings of real music.
 
     python real_validation.py build DIR --recordings RECORDINGS
-    python real_validation.py evaluate small preview spleeter mine.pth --root DIR --against small
+    python real_validation.py evaluate small small_bag spleeter mine.pth --root DIR --against small
 
 Exit codes: 0 done, 2 a user's mistake (one line on stderr).
 """
@@ -20,8 +20,6 @@ sys.path.insert(0, str(HERE))
 
 from openstems.errors import UserError  # noqa: E402
 from openstems.materials import CLIENTS, Materials  # noqa: E402
-
-PREVIEW = HERE / "results" / "preview" / "model.pth"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -59,8 +57,7 @@ def evaluate(options: argparse.Namespace) -> int:
 
     if not (options.root / MANIFEST).is_file():
         raise UserError(f"{options.root}: no validation set; make one with 'build'")
-    given = [f"preview={PREVIEW}" if name == "preview" else name for name in options.models]
-    models = [candidate(name) for name in given]
+    models = [candidate(name) for name in options.models]
     labels = [model.label for model in models]
     if options.against not in labels:
         raise UserError(f"--against {options.against}: not among the models {', '.join(labels)}")
@@ -130,13 +127,13 @@ def _parser() -> argparse.ArgumentParser:
         "models",
         nargs="+",
         metavar="MODEL",
-        help="'preview', or anything that asteroid-bsrnn evaluate takes",
+        help="anything that asteroid-bsrnn evaluate takes",
     )
     command.add_argument("--root", metavar="DIR", type=Path, required=True, help="the set")
     command.add_argument(
         "--against",
         metavar="MODEL",
-        default="small",
+        default="small_bag",
         help="model to compare with; default: %(default)s",
     )
     command.add_argument(

@@ -106,7 +106,7 @@ def test_a_model_is_measured_and_compared(some_songs, tmp_path):
     teacher = songs.RealSong("teacher", "song", some_songs[2].stems)
     songs.write_set(root, iter([*some_songs, teacher]), lambda line: None)
     command = [python(), RECIPE / "real_validation.py", "evaluate", "small", "again=small"]
-    command += ["--root", root, "--output", output, "--device", "cpu"]
+    command += ["--root", root, "--output", output, "--device", "cpu", "--against", "small"]
     run = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=120)
     assert run.returncode == 0, run.stderr
     assert (output / "table.md").read_text() == run.stdout
