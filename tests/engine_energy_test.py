@@ -4,6 +4,7 @@ import logging
 import os
 import socket
 import subprocess
+import sys
 import threading
 import time
 
@@ -18,8 +19,6 @@ from asteroid_bsrnn.costs.green_algorithms import (
     green_algorithms_kwh,
 )
 from asteroid_bsrnn.errors import UserError
-
-from .warm_python import python
 
 MACHINE = {
     "cpu_model": "Intel(R) Xeon(R) Gold 6130 CPU @ 2.10GHz",
@@ -293,7 +292,7 @@ with EnergyMeter() as meter:
 def test_codecarbon_is_imported_late_missed_politely_and_kept_quiet(tmp_path):
     environment = {**os.environ, "PYTHONWARNINGS": "ignore"}
     done = subprocess.run(
-        [python(), "-c", SCRIPT],
+        [sys.executable, "-c", SCRIPT],
         capture_output=True,
         text=True,
         cwd=tmp_path,
