@@ -68,7 +68,7 @@ def report(options: argparse.Namespace) -> Iterator[str]:
     yield "|---" * (3 + len(presets.SOURCES)) + "|"
     for name, kind, network in networks(options.networks, options.weights):
         found = errors(network, mixture, options.device)
-        cells = [f"{found[source]:.1f}" for source in presets.SOURCES]
+        cells = [f"{found[source]:.1f}" if source in found else "" for source in presets.SOURCES]
         auto = Separator(network, device=options.device).settings["precision"]
         yield f"| {name} | {kind} | " + " | ".join(cells) + f" | {auto} |"
 
