@@ -16,7 +16,7 @@ from .errors import UserError
 T = TypeVar("T")
 
 DEFAULT_MODEL = "small_bag"
-"""Name of the weights that ship with the package."""
+"""Name of the weights that are used if none are named; they ship with the package."""
 
 PRECISIONS = ("auto", "32", "bf16", "16")
 """Floating-point types that a `Separator` computes in."""

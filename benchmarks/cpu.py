@@ -18,10 +18,10 @@ from statistics import median
 
 import soundfile
 import torch
-from cpu_form import KINDS, OTHER, Form
+from cpu_form import KINDS, OTHER, WEIGHTS, Form
 from printing import print_and_write
 
-from asteroid_bsrnn import __version__, zoo
+from asteroid_bsrnn import __version__
 from asteroid_bsrnn.costs.environment import GIGABYTE, hardware
 
 # Targets: the gain of each network over the plain form, and seconds of audio per second from file
@@ -102,10 +102,8 @@ def file_rows(seconds: float, repeats: int) -> Iterator[str]:
         noise = 0.1 * torch.randn(round(44100 * seconds), 2)
         soundfile.write(Path(folder, "mixture.wav"), noise.numpy(), 44100)
         forms = FORMS[1:]
-        times, memory, (fastest, spent) = measure(
-            zoo.DEFAULT, forms, seconds, repeats, Path(folder)
-        )
-    name = f"file, {zoo.DEFAULT}"
+        times, memory, (fastest, spent) = measure(WEIGHTS, forms, seconds, repeats, Path(folder))
+    name = f"file, {WEIGHTS}"
     for form, values in times.items():
         speed = f"{seconds / median(values):.2f}"
         used = gigabytes(memory[form])

@@ -19,6 +19,7 @@ from asteroid_bsrnn import Separator, presets, zoo
 from asteroid_bsrnn.memory import keep_freed_memory
 
 SOURCE = "vocals"
+WEIGHTS = "small"  # one network; that of the rows of former results
 # Kinds of operations by prefixes of torch's names; the first match counts.
 KINDS = {
     "LSTM": ("aten::mkldnn_rnn", "aten::lstm"),
@@ -34,8 +35,8 @@ class Form:
     """Process that runs one form, and computes only during a call.
 
     Args:
-        name: a preset of one source, to separate a recording in memory; or the weights in the
-            package, to separate a file.
+        name: a preset of one source, to separate a recording in memory; or `WEIGHTS`, to separate a
+            file.
         form: "plain", "float32" or "bfloat16".
         seconds: length of the recording, which is stereo noise.
         folder: folder of the recording and of the estimates.
@@ -64,7 +65,7 @@ def _serve(pipe, name: str, form: str, seconds: float, folder: Path) -> None:
     """Answer requests until the other end of the pipe is closed."""
     if form != "plain":
         keep_freed_memory()
-    make = _of_a_file if name == zoo.DEFAULT else _in_memory
+    make = _of_a_file if name == WEIGHTS else _in_memory
     run = make(name, form, seconds, folder)
     answers: dict[str, Callable[[], object]] = {
         "run": lambda: _seconds(run),

@@ -251,7 +251,7 @@ def test_two_processes_that_use_a_network_twice(tmp_path):
                 assert deviation(found, expected) < 1e-5, (name, mode)
 
 
-@pytest.mark.parametrize("mode", ["none", "selective", "block"])  # "selective" includes "layers"
+@pytest.mark.parametrize("mode", MODES)
 def test_compiled_layers_have_the_same_gradients(mode):
     """`torch.compile` decides itself what to keep; it runs `nn.LSTM` as it is in every mode."""
     # All modes give the same graphs: one of them passes the slower backend.

@@ -315,7 +315,7 @@ def _mention_better_weights() -> None:
     best = next((entry for entry in entries.values() if entry.archive), None)
     if best is not None and sys.stderr.isatty():
         note = (
-            f"note: {DEFAULT_MODEL} are small networks trained without MUSDB18-HQ; --model "
+            f"note: {DEFAULT_MODEL} has small networks trained without MUSDB18-HQ; --model "
             f"{best.name} separates far better (downloads {megabytes(best.archive.bytes)} once)"
         )
         if "spleeter_small" in entries:  # another registry may lack it

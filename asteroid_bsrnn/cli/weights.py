@@ -166,9 +166,7 @@ def _convert(options: argparse.Namespace) -> int:
 
     if options.name:
         return _import(options)
-    target = Path(options.output)
-    if target.exists() and not options.overwrite:
-        raise UserError(f"{target}: exists already; use --overwrite to replace it")
+    target = _target(options)
     files = [file for given in options.inputs for file in find.checkpoints_in(given)]
     model = zoo.from_reference_files(files)
     infos = checkpoint.infos_of(files)
@@ -242,10 +240,8 @@ def add_export(commands) -> None:
 def _export(options: argparse.Namespace) -> int:
     from .. import export, zoo
 
-    target = Path(options.output)
-    export.check(target, int8=options.int8)
-    if target.exists() and not options.overwrite:
-        raise UserError(f"{target}: exists already; use --overwrite to replace it")
+    export.check(Path(options.output), int8=options.int8)
+    target = _target(options)
     stems = options.stems.split(",") if options.stems else None
     exported = export.export(
         zoo.load(options.model, stems=stems),
@@ -269,3 +265,11 @@ def _show_export(exported) -> None:
         stft = f"STFT of {facts['n_fft']} samples, hop {facts['hop']}, "
         print(f"{stft}periodic {facts['window']} window, {facts['sample_rate']} Hz")
     print(f"largest difference from PyTorch: {exported.error:.1e} of the largest estimate")
+
+
+def _target(options: argparse.Namespace) -> Path:
+    """Return the file to write, an existing one only with `--overwrite`."""
+    target = Path(options.output)
+    if target.exists() and not options.overwrite:
+        raise UserError(f"{target}: exists already; use --overwrite to replace it")
+    return target
