@@ -215,6 +215,8 @@ def test_the_patience_of_a_resumed_run_is_the_new_one(tiny, tmp_path):
         )
         assert code == 0, output
         assert ledger.read(folder)["totals"]["epochs"] == epochs, patience
+        resumed = re.search(r"resuming from .*checkpoints/latest-\d+-end\.ckpt", output)
+        assert bool(resumed) == (len(ledger.read(folder)["sessions"]) > 1), output
 
 
 def test_the_learning_rate_falls_every_second_epoch(whole):
