@@ -97,7 +97,7 @@ def onednn_lstm():
 
 CASES = {
     "kernels.lstm_fused._NormalisedLSTM": fused_lstm,
-    "kernels.lstm_recompute._NormalisedLSTM": onednn_lstm,
+    "kernels.lstm_onednn._NormalisedLSTM": onednn_lstm,
     "masknn.attention._ActivatedNorm": attention,
     "masknn.convolutional._NormalisedConv": convolutions,
     "masknn.norm._Statistics": variance_and_mean,

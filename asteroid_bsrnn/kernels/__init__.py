@@ -18,7 +18,7 @@ from .cpu import (
     serves,
     var_mean,
 )
-from .lstm_recompute import keeps_little, normalised_lstm
+from .lstm_onednn import keeps_little, normalised_lstm
 
 __all__ = [
     "ROWS",

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ..bands import Run, runs_of_equal_width
+from ..bands import runs_of_equal_width
 from ..kernels import affine, computing_type, estimates_in_bfloat16, linear
 from .band_split import BandLinear, band_linear
 from .norm import normalisation
@@ -66,20 +66,19 @@ class MaskEstimator(nn.Module):
         kind = computing_type(features)
         if kind is not None:
             return self._band_by_band(features, kind)
-        bands = features.permute(1, 0, 2, 3)
-        runs = zip(self.bands, self.runs, strict=True)
+        tensors = (features.permute(1, 0, 2, 3), *self._first_layers())
+        counts = [run.n_bands for run in self.bands]
+        # A split has one gradient. Each slice would have its own, of the size of the whole tensor.
         if self.recomputes:
-            return torch.cat([recomputed(self._of_run, bands, *run) for run in runs], dim=3)
-        hidden = self._hidden_features(bands, *self._first_layers())
-        shape = bands.shape[1:3]
-        masks = [self._gated(hidden[run.bands], layer, shape) for run, layer in runs]
-        return torch.cat(masks, dim=3)
+            parts = zip(self.runs, *(tensor.split(counts) for tensor in tensors), strict=True)
+            return torch.cat([recomputed(self._of_run, *part) for part in parts], dim=3)
+        parts = zip(self.runs, self._hidden_features(*tensors).split(counts), strict=True)
+        shape = tensors[0].shape[1:3]
+        return torch.cat([self._gated(layer, hidden, shape) for layer, hidden in parts], dim=3)
 
-    def _of_run(self, bands: torch.Tensor, run: Run, layer: BandLinear) -> torch.Tensor:
-        """Estimate the masks of the bands of one width from all bands (K, T, B, N)."""
-        parameters = (parameter[run.bands] for parameter in self._first_layers())
-        hidden = self._hidden_features(bands[run.bands], *parameters)
-        return self._gated(hidden, layer, bands.shape[1:3])
+    def _of_run(self, layer: BandLinear, bands: torch.Tensor, *first: torch.Tensor) -> torch.Tensor:
+        """Estimate the masks of bands of one width; `first` are the parameters of their layers."""
+        return self._gated(layer, self._hidden_features(bands, *first), bands.shape[1:3])
 
     def _first_layers(self) -> tuple[torch.Tensor, ...]:
         """Return the parameters of the normalisation and of the first two layers of all bands."""
@@ -104,13 +103,14 @@ class MaskEstimator(nn.Module):
         one, zero = gain.new_ones(()), gain.new_zeros(())
         scale, shift = normalisation(bands, one, zero, dim=self.dim, eps=self.eps)
         rows = affine(bands, scale, shift).flatten(1, 2)
-        rows = rows.unsqueeze(1).expand(-1, gain.shape[1], -1, -1)
         bias_first = bias_first + (offset.unsqueeze(-2) @ first).squeeze(-2)
-        hidden = torch.tanh(band_linear(rows, gain.unsqueeze(-1) * first, bias_first))
+        layers = zip((gain.unsqueeze(-1) * first).unbind(1), bias_first.unbind(1), strict=True)
+        # One product for all sources would copy the features for each of them.
+        hidden = torch.tanh(torch.stack([band_linear(rows, *layer) for layer in layers], dim=1))
         return torch.tanh(band_linear(hidden, second, bias_second))
 
     def _gated(
-        self, hidden: torch.Tensor, layer: BandLinear, shape: tuple[int, int]
+        self, layer: BandLinear, hidden: torch.Tensor, shape: tuple[int, int]
     ) -> torch.Tensor:
         """Apply a last layer and its gate for (T, B) frames and channels: (B, S, P, F', T)."""
         mask = F.glu(self._last(layer, hidden), dim=-1)
