@@ -32,6 +32,12 @@ LONG = (
 )  # fmt: skip
 
 
+def pytest_xdist_auto_num_workers():
+    """Return one process more than cores, because tests wait for programs, servers and browsers."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return (cores or 1) + 1
+
+
 def pytest_configure(config):
     """Prepare a process that runs tests, or the one that starts such processes."""
     if config.getoption("numprocesses", None) and "PYTEST_XDIST_WORKER" not in os.environ:

@@ -147,10 +147,11 @@ def test_energy_is_power_times_time_times_pue_once():
             last = meter.snapshot(fresh=True)
     assert last.status == "measured"
     joules_per_watt = (last.seconds - first.seconds) * 2.0
-    assert (last.ram_kwh - first.ram_kwh) * 3.6e6 == pytest.approx(50 * joules_per_watt, rel=0.1)
+    # Twice the PUE or none is an error of a factor of two; a busy machine measures late.
+    assert (last.ram_kwh - first.ram_kwh) * 3.6e6 == pytest.approx(50 * joules_per_watt, rel=0.3)
     # CodeCarbon's model: a tenth of the full power for idling.
     share = (last.cpu_kwh - first.cpu_kwh) * 3.6e6 / (100 * joules_per_watt)
-    assert 0.09 <= share <= 1.1
+    assert 0.07 <= share <= 1.3
     assert last.kwh == last.cpu_kwh + last.gpu_kwh + last.ram_kwh
     assert last.emissions_kg > 0
 
