@@ -29,12 +29,12 @@ test-slow: setup ## Run the tests that take minutes each
 	$(PYTEST) -m slow
 
 lint: setup ## Check formatting and style, changing nothing
-	$(PYTHON_IN_VENV) -m black --check --quiet --diff .
+	$(PYTHON_IN_VENV) -m ruff format --check --diff --quiet .
 	$(PYTHON_IN_VENV) -m ruff check .
 
 format: setup ## Format the code
 	$(PYTHON_IN_VENV) -m ruff check --fix --exit-zero .
-	$(PYTHON_IN_VENV) -m black .
+	$(PYTHON_IN_VENV) -m ruff format .
 
 clean: ## Delete .venv, builds and caches
 	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache

@@ -35,8 +35,10 @@ def excerpt(seconds: float) -> np.ndarray:
 def networks(names: list[str], weights: list[str]) -> Iterator[tuple[str, str, nn.Module]]:
     """Yield names, kinds of weights and networks."""
     for weight in ("small", "small_vocals", *weights):
-        yield Path(weight).parent.name if Path(weight).is_file() else weight, "trained", zoo.load(
-            weight
+        yield (
+            Path(weight).parent.name if Path(weight).is_file() else weight,
+            "trained",
+            zoo.load(weight),
         )
     for name in names:
         torch.manual_seed(0)

@@ -161,9 +161,9 @@ def test_options_reach_the_network(hub):
     for name in ENTRY_POINTS - {"separator", "obsrnn"}:
         found = hub[name]
         simo = "simo" in name
-        assert found["sources"] == (
-            ["vocals", "bass", "drums", "other"] if simo else ["vocals"]
-        ), name
+        assert found["sources"] == (["vocals", "bass", "drums", "other"] if simo else ["vocals"]), (
+            name
+        )
         assert found["class"] == ("BSRNN" if simo else "PerSourceSeparator")
         assert {network["feature_dim"] for network in found["networks"]} == {8}
     heads = {name: hub[name]["networks"][0]["attention_heads"] for name in ("bsrnn", "obsrnn")}

@@ -93,9 +93,9 @@ def python() -> str:
         stdout=subprocess.PIPE,
     )
     # It imports while its first clients wait.
-    assert (
-        server.stdout.readline() == b"listening\n"
-    ), "the server of tests/warm_python.py has failed"
+    assert server.stdout.readline() == b"listening\n", (
+        "the server of tests/warm_python.py has failed"
+    )
 
     @atexit.register
     def end() -> None:

@@ -179,8 +179,7 @@ def _of_training(loaded: Mapping, path: str | os.PathLike) -> dict:
         }
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(
-            f"{path}: the model cannot be made from its training's configuration: "
-            f"{one_line(error)}"
+            f"{path}: the model cannot be made from its training's configuration: {one_line(error)}"
         ) from error
     return {
         **network.describe(),

@@ -112,9 +112,9 @@ def all_trials(options: argparse.Namespace) -> Iterator[Trial]:
     """Yield the trials of a study."""
     if options.study == "voices":
         yield from voices_trials(options)
-    for name, changes in (
-        {"settings": SETTINGS, "aids": AIDS, "real": REAL}.get(options.study, {}).items()
-    ):
+    for name, changes in {"settings": SETTINGS, "aids": AIDS, "real": REAL}.get(
+        options.study, {}
+    ).items():
         yield Trial(name, options.root, changes)
 
 

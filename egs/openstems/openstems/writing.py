@@ -84,8 +84,7 @@ def read_entry(root: Path, song_id: SongId) -> dict[str, Any] | None:
         sizes = {name: file["bytes"] for name, file in entry["files"].items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise UserError(
-            f"{folder}: not a song of this program (no {ENTRY}); remove it or choose another"
-            " folder"
+            f"{folder}: not a song of this program (no {ENTRY}); remove it or choose another folder"
         ) from None
     for name, size in sizes.items():
         path = folder / f"{name}.wav"
