@@ -137,7 +137,7 @@ def label_points(axes: Any, points: list[tuple[float, float, str]]) -> None:
             ax=axes,
             expand=(1.3, 1.9),
             # By default it stops after a second: the same report would look different each time.
-            iter_lim=200,
+            iter_lim=100,
             arrowprops={"arrowstyle": "-", "color": MUTED, "linewidth": 0.6},
         )
 
