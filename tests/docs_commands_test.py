@@ -204,8 +204,9 @@ def test_commands_parse(page, monkeypatch, capsys):
 def material(tmp_path_factory) -> Path:
     """A folder with the files that the documentation names, and the recipes beside them."""
     folder = tmp_path_factory.mktemp("docs")
-    song = write(folder / "song.wav", noise(RATE))
-    long = write(folder / "long.wav", np.tile(noise(RATE), 61))
+    sound = noise(RATE // 4)  # short, since most commands separate it
+    song = write(folder / "song.wav", sound)
+    long = write(folder / "long.wav", np.tile(sound, 241))  # a little more than a minute
     (folder / "album").mkdir()
     shutil.copy(song, folder / "album" / "one.wav")
     two = ["-map", "0", "-map", "1", "-c:a", "aac"]

@@ -42,10 +42,11 @@ def archives(tmp_path_factory):
     """Archives of small networks with made-up weights, in the form of the published ones."""
     folder = tmp_path_factory.mktemp("archives")
     found = {}
-    for name in NAMES:
-        networks = [SOURCES] if name == "obsrnn_simo" else [[source] for source in SOURCES]
-        optimized = name.startswith("obsrnn")
-        found[name] = study.archive(folder / f"{name}.zip", networks, optimized=optimized)
+    with study.few_bands():
+        for name in NAMES:
+            networks = [SOURCES] if name == "obsrnn_simo" else [[source] for source in SOURCES]
+            optimized = name.startswith("obsrnn")
+            found[name] = study.archive(folder / f"{name}.zip", networks, optimized=optimized)
     return found
 
 
@@ -54,7 +55,8 @@ def made_up(archives, tmp_path, monkeypatch):
     """A server of these archives and a registry that names them; gives the server."""
     monkeypatch.setenv("no_proxy", "*")
     monkeypatch.setenv("ASTEROID_CACHE", str(tmp_path / "cache"))
-    with Server({path.name: path.read_bytes() for path in archives.values()}) as server:
+    contents = {path.name: path.read_bytes() for path in archives.values()}
+    with study.few_bands(), Server(contents) as server:
         entries = {
             name: study.entry(path, [server.url(path.name)], name, feature_dim=4, n_repeats=1)
             for name, path in archives.items()

@@ -29,15 +29,21 @@ async (wanted) => {
   const mono = new Float32Array(buffer.length);
   for (let c = 0; c < buffer.numberOfChannels; c += 1)
     buffer.getChannelData(c).forEach((x, i) => { mono[i] += x / buffer.numberOfChannels; });
-  // Within a fifth of a second around where it should be.
+  // Within a fifth of a second around where it should be. What does not depend on the shift is
+  // computed once: there are thousands of shifts.
   const rate = buffer.sampleRate, reach = Math.round(0.2 * rate);
   const expected = Math.round(at * rate) - heard.length;
+  const near = new Float32Array(heard.length + 2 * reach);
+  for (let i = 0; i < near.length; i += 1)
+    near[i] = mono[(((expected - reach + i) % mono.length) + mono.length) % mono.length];
+  let two = 0;
+  for (let i = 0; i < heard.length; i += 2) two += heard[i] * heard[i];
   let best = -1, found = 0;
   for (let shift = -reach; shift <= reach; shift += 1) {
-    let product = 0, one = 0, two = 0;
+    let product = 0, one = 0;
     for (let i = 0; i < heard.length; i += 2) {
-      const x = mono[(((expected + shift + i) % mono.length) + mono.length) % mono.length];
-      product += x * heard[i]; one += x * x; two += heard[i] * heard[i];
+      const x = near[reach + shift + i];
+      product += x * heard[i]; one += x * x;
     }
     const likeness = product / Math.sqrt(one * two + 1e-20);
     if (likeness > best) { best = likeness; found = shift; }

@@ -424,6 +424,18 @@ class TestParts:
         assert charts.front(costs, scores) == [3, 2, 5]
         assert charts.front([], []) == []
 
+    def test_a_slow_computer_labels_points_as_a_fast_one(self, monkeypatch):
+        points = [(1, 1 + i / 100, f"the long name of model {i}") for i in range(12)]
+
+        def labelled():
+            axes = drawing.new_figure(drawing.NARROW, 4.2).add_subplot()
+            drawing.label_points(axes, points)
+            return [text.get_position() for text in axes.texts]
+
+        fast = labelled()
+        monkeypatch.setattr("adjustText.timer", iter(range(0, 10**6, 10)).__next__)
+        assert labelled() == fast
+
     def test_a_missing_matplotlib_is_told_of(self, monkeypatch):
         import sys
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 import threading
+from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -269,14 +270,15 @@ CONFIG = {"feature_dim": 4, "num_repeat": 1}
 
 
 @pytest.fixture
-def checkpoints(tmp_path) -> Path:
+def checkpoints(tmp_path) -> Iterator[Path]:
     """A folder of small checkpoints, one for each source, as the study publishes them."""
     folder = tmp_path / "checkpoints"
     folder.mkdir()
-    for source in presets.SOURCES:
-        content = {"config": CONFIG, "state_dict": study.state_dict([source])}
-        fake(folder / f"{source}.ckpt", **content, targets=[source])
-    return folder
+    with study.few_bands():
+        for source in presets.SOURCES:
+            content = {"config": CONFIG, "state_dict": study.state_dict([source])}
+            fake(folder / f"{source}.ckpt", **content, targets=[source])
+        yield folder
 
 
 @pytest.mark.parametrize(
