@@ -17,8 +17,6 @@ from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
-from scipy.fft import rfft
 from scipy.signal import ShortTimeFFT
 from scipy.signal.windows import hann
 
@@ -208,7 +206,6 @@ _LOWEST_HERTZ = 30.0
 RANGE_DB = 80.0  # below the loudest bin of the mixture, where the colours end
 _COLUMNS = 1200  # of a waveform: more than a picture has pixels for
 WINDOW = 4096  # samples of a frame of the spectrogram
-_FRAMES_AT_ONCE = 64
 
 
 def draw_separation(
@@ -268,23 +265,11 @@ def spectrogram(signal: np.ndarray, sample_rate: float, hop: int) -> tuple[np.nd
 
     The second result is the number of frames centred before the first sample; `hop` is in samples.
     """
-    window = hann(WINDOW, sym=False)
-    transform = ShortTimeFFT(window, hop, sample_rate)
+    transform = ShortTimeFFT(hann(WINDOW, sym=False), hop, sample_rate)
     if signal.shape[-1] < WINDOW:
         signal = np.pad(signal, ((0, 0), (0, WINDOW - signal.shape[-1])))
-    length, first = signal.shape[-1], -transform.p_min
-    n_frames = first + transform.p_max(length)
-    before = first * hop + WINDOW // 2
-    after = (n_frames - 1) * hop + WINDOW - before - length
-    padded = np.pad(signal.astype(np.float64), ((0, 0), (before, max(after, 0))))
-    frames = sliding_window_view(padded, WINDOW, axis=-1)[:, ::hop][:, :n_frames]
-    power = np.empty((WINDOW // 2 + 1, n_frames))
-    # `ShortTimeFFT` transforms frame by frame, which takes twice the time.
-    for start in range(0, n_frames, _FRAMES_AT_ONCE):
-        part = slice(start, start + _FRAMES_AT_ONCE)
-        spectra = rfft(frames[:, part] * window)
-        power[:, part] = (spectra.real**2 + spectra.imag**2).mean(axis=0).T
-    return 10 * np.log10(power + 1e-12), first
+    power = sum(transform.spectrogram(channel.astype(np.float64)) for channel in signal)
+    return 10 * np.log10(power / len(signal) + 1e-12), -transform.p_min
 
 
 def _draw_waveform(axes, signal: np.ndarray, sample_rate: float, peak: float) -> None:
