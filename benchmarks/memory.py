@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import gc
 import multiprocessing
 import os
@@ -191,7 +192,7 @@ def count(name: str, form: Form, *, batch: int = 1, seconds: float = SAMPLE_SECO
     Raises:
         ValueError: if the network has no plain form.
     """
-    with FakeTensorMode() if form.device == "cuda" else contextlib.nullcontext():
+    with _fake() if form.device == "cuda" else contextlib.nullcontext():
         network, like = form.build(name, **changes)
         with form.running(), saved_bytes(network.parameters()) as sizes:
             loss = loss_of(form, network, like, batch, seconds)
@@ -213,13 +214,25 @@ def count_sample(name: str, form: Form, seconds: float) -> dict[str, float]:
     """
     if form.device == "cuda":
         return count(name, form)
-    with FakeTensorMode():
-        stride = form.build(name)[1].encoder.filterbank.stride
+    stride = _stride(name)
     lengths = (seconds / 2, seconds, SAMPLE_SECONDS)
     short, long, whole = (round(44100 * length) // stride + 1 for length in lengths)
     few, many = (count(name, form, seconds=length) for length in lengths[:2])
     steps = (whole - short) / (long - short)
     return {kind: few.get(kind, 0) + steps * (many[kind] - few.get(kind, 0)) for kind in many}
+
+
+@functools.cache
+def _stride(name: str) -> int:
+    with FakeTensorMode():
+        return Form().build(name)[1].encoder.filterbank.stride
+
+
+@contextlib.contextmanager
+def _fake() -> Iterator[None]:
+    """Make fake tensors without a search for a GPU, which takes longer than an operation."""
+    with FakeTensorMode(), mock.patch.object(torch.cuda, "is_available", return_value=False):
+        yield
 
 
 def peak_of_step(name: str, form: Form, batch: int) -> int:
@@ -349,4 +362,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    gc.freeze()  # `count` looks for garbage, which what is imported is not
     main()

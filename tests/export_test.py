@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ import torch
 from asteroid_bsrnn import BSRNN, PerSourceSeparator, Separator, cli, peers, presets, zoo
 from asteroid_bsrnn.audio import AudioFile
 from asteroid_bsrnn.errors import UserError
-from asteroid_bsrnn.export import Masker, export
+from asteroid_bsrnn.export import Masker, Waveform, export
 from asteroid_bsrnn.models import Ensemble
 from asteroid_bsrnn.weights import checkpoint
 
@@ -29,7 +30,7 @@ pytest.importorskip("onnxscript")
 ROOT = Path(__file__).parent.parent
 EXAMPLE = ROOT / "examples" / "separate_onnx.py"
 PAGE = ROOT / "docs" / "export.md"
-BANDS = [(4, 2756.25), (2, 5512.5)]  # few, because every width takes seconds
+BANDS = [(6, 2756.25)]  # with the rest two widths; every width takes seconds
 TINY = {"bands": BANDS, "feature_dim": 8, "n_repeats": 1, "n_filters": 512, "stride": 128}
 
 
@@ -148,10 +149,24 @@ class TestShippedWeights:
         assert json.loads(facts["sources"]) == list(model.sources)
 
 
-@pytest.mark.parametrize("suffix", ["pt2", pytest.param("onnx", marks=pytest.mark.slow)])
-def test_waveform_models_of_a_fixed_length(tmp_path, suffix):
+def two_sources():
+    """A network of two sources, whose blocks are those of the masker."""
     torch.manual_seed(0)
-    model = BSRNN(sources=["vocals", "other"], **TINY).eval()  # the blocks are those of the masker
+    return BSRNN(sources=["vocals", "other"], **TINY).eval()
+
+
+def test_transforms_of_waveform_models_are_those_of_the_network():
+    """The bag below exports such models; this compares one that is alone."""
+    model, mixture = two_sources(), torch.randn(2, 2, 4410)
+    with torch.no_grad():
+        found, expected = Waveform(model, 4410)(mixture), model(mixture)
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
+
+
+@pytest.mark.slow  # the bag below exports such models
+@pytest.mark.parametrize("suffix", ["pt2", "onnx"])
+def test_waveform_models_of_a_fixed_length(tmp_path, suffix):
+    model = two_sources()
     path = tmp_path / f"wave.{suffix}"
     exported = export(model, path, seconds=0.1)
     assert exported.facts["samples"] == 4410 and exported.error < 1e-5
@@ -178,6 +193,10 @@ def test_a_bag_is_exported_from_waveform_to_waveforms(tmp_path, capsys):
     assert cli.main(["export", str(bag), "-o", str(path), "--seconds", "0.1"]) == 0
     out = capsys.readouterr().out
     assert "(batch, 2, 4410) -> (batch, 3, 2, 4410); sources: vocals, drums, other" in out
+    assert float(re.search(r"PyTorch: (\S+)", out).group(1)) < 1e-5
+    with zipfile.ZipFile(path) as archive:
+        (facts,) = (name for name in archive.namelist() if name.endswith("facts.json"))
+        assert json.loads(archive.read(facts))["samples"] == 4410
     mixture = torch.randn(2, 2, 4410)
     with torch.no_grad():
         expected = zoo.load(bag)(mixture)

@@ -22,7 +22,7 @@ lstm_triton = pytest.importorskip("asteroid_bsrnn.kernels.lstm_triton")
 DEVICE = "cpu" if INTERPRETED else "cuda"
 # (T, B, N, H); the interpreter takes a millisecond for what a GPU does in a microsecond. One step
 # and several, one tile of the batch and several, two and three tiles of the hidden size.
-SHAPES = [(1, 40, 16, 64), (2, 130, 24, 64), (5, 17, 40, 96), (9, 3, 16, 64)]
+SHAPES = [(1, 40, 16, 64), (2, 130, 24, 64), (3, 17, 40, 96), (5, 3, 16, 64)]
 STRIDED = [(1, 1, 5, 64), (2, 33, 9, 96), (6, 5, 7, 16)]
 # Many steps, many tiles of the batch, and tiles that neither batch nor hidden size fill; rounding
 # adds up over the steps, so that the longest are in 16 bits.
@@ -67,7 +67,7 @@ def test_strided_inputs(shape):
     ("shape", "dtype"),
     [
         ((1, 5, 8, 64), torch.float16),
-        ((5, 2, 24, 128), torch.bfloat16),
+        ((3, 2, 24, 128), torch.bfloat16),
         ((2, 20, 32, 256), torch.float16),
     ],
     ids=str,
@@ -79,7 +79,7 @@ def test_types_of_16_bits(shape, dtype):
 def test_a_long_sequence(monkeypatch):
     if INTERPRETED:
         monkeypatch.setattr(lstm_triton, "choose_tiles", wide_tiles)
-    assert_close((41, 3, 16, 64))
+    assert_close((21, 3, 16, 64))
 
 
 @pytest.mark.slow

@@ -185,14 +185,18 @@ def test_missing_materials_have_no_pieces():
     assert corpora.all_pieces(Folder("/nowhere", "simutrans-data")) == ()
 
 
-def _excerpts(materials, number=12):
-    for index, piece in enumerate(corpora.all_pieces(materials)[:number]):
-        yield piece, corpora.excerpt(piece, SECONDS, generator("excerpt", index))
+@pytest.fixture(scope="module")
+def excerpts(simutrans):
+    """Return pieces and excerpts of them."""
+    return [
+        (piece, corpora.excerpt(piece, SECONDS, generator("excerpt", index)))
+        for index, piece in enumerate(corpora.all_pieces(simutrans)[:20])
+    ]
 
 
-def test_excerpts_have_a_band_and_a_voice(simutrans):
+def test_excerpts_have_a_band_and_a_voice(excerpts):
     active = []
-    for piece, score in _excerpts(simutrans):
+    for piece, score in excerpts[:12]:
         assert score.seconds == SECONDS and score.origin["digest"] == piece.digest
         for part in score.parts:
             for note in part.notes:
@@ -218,9 +222,9 @@ def test_the_same_stream_gives_the_same_excerpt(simutrans):
     assert first != corpora.excerpt(piece, SECONDS, generator(2))
 
 
-def test_the_origin_has_window_transposition_and_stretch(simutrans):
+def test_the_origin_has_window_transposition_and_stretch(excerpts):
     shifts = set()
-    for piece, score in _excerpts(simutrans):
+    for piece, score in excerpts[:12]:
         origin = score.origin
         start, stop = origin["window"]
         assert 0.9 <= origin["stretch"] <= 1.12 and abs(origin["transposition"]) <= 4
@@ -250,9 +254,9 @@ def test_the_origin_has_window_transposition_and_stretch(simutrans):
     assert len(shifts) > 3
 
 
-def test_the_sung_melody_is_removed_from_the_instruments(simutrans):
+def test_the_sung_melody_is_removed_from_the_instruments(excerpts):
     taken = 0
-    for piece, score in _excerpts(simutrans, 20):
+    for piece, score in excerpts:
         if score.origin["melody"] == "composed":
             continue
         taken += 1

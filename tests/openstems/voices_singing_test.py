@@ -24,6 +24,7 @@ with warnings.catch_warnings():
 from .voices_bank_test import PHRASES, Pip
 
 SECONDS = 10
+SHORT = 7  # where a tune of few phrases tells as much; ten seconds take two to sing and measure
 
 
 class Quick(Pip):
@@ -40,11 +41,11 @@ def cache(tmp_path_factory):
     return tmp_path_factory.mktemp("voices")
 
 
-def tune(centre, name="tune"):
+def tune(centre, name="tune", seconds=SECONDS):
     """Return phrases of two to five notes around `centre`, with rests of half a second or more."""
     rng = generator(name, centre)
     notes, time, pitch = [], 0.8, centre
-    while time < SECONDS - 2.5:
+    while time < seconds - 2.5:
         for _ in range(int(rng.integers(2, 6))):
             length = float(rng.choice([0.25, 0.4, 0.6, 0.9]))
             pitch = int(np.clip(pitch + rng.integers(-4, 5), centre - 6, centre + 6))
@@ -74,12 +75,12 @@ def off_key(audio, notes):
     return np.abs(errors), len(errors) / expected
 
 
-def lead(who, notes, seed=0):
+def lead(who, notes, seed=0, seconds=SECONDS):
     """Return a take of a melody by a random singer, without arrangement."""
     rng = generator("lead", seed)
     manner = character.draw(rng, 0.0)
     phrases = melody.phrases(notes)
-    mix = np.zeros((2, SECONDS * RATE))
+    mix = np.zeros((2, seconds * RATE))
     for learnt, phrase in zip(who.learn(phrases, manner, rng), phrases, strict=True):
         add(mix, who.sing(learnt, phrase, manner, rng), 0.0, 0.0)
     return mix[0]
@@ -90,9 +91,9 @@ def lead(who, notes, seed=0):
 def test_banks_sing_in_tune(name, phrases, cache):
     who = performer({"kind": "bank", "speaker": name}, Pip(), phrases, cache)
     assert isinstance(who, BankPerformer)
-    notes = tune(round(who.bank.pitch + 7))
+    notes = tune(round(who.bank.pitch + 7), seconds=SHORT)
     for seed in range(2):
-        errors, heard = off_key(lead(who, notes, seed), notes)
+        errors, heard = off_key(lead(who, notes, seed, SHORT), notes)
         assert np.median(errors) < 15
         assert np.mean(errors < 50) >= 0.95
         assert heard > 0.75
@@ -100,18 +101,18 @@ def test_banks_sing_in_tune(name, phrases, cache):
 
 @pytest.mark.parametrize("centre", [50, 76])
 def test_sinsy_is_in_tune_far_outside_its_range(centre):
-    notes = tune(centre)
-    errors, heard = off_key(lead(SinsyPerformer(0.55), notes, centre), notes)
+    notes = tune(centre, seconds=SHORT)
+    errors, heard = off_key(lead(SinsyPerformer(0.55), notes, centre, SHORT), notes)
     assert np.median(errors) < 15
     assert np.mean(errors < 50) >= 0.95
     assert heard > 0.75
 
 
 def test_notes_change_on_the_beat(cache):
-    notes = [Note(1 + 0.5 * n, 1.5 + 0.5 * n, (60, 67)[n % 2], 90) for n in range(14)]
+    notes = [Note(1 + 0.5 * n, 1.5 + 0.5 * n, (60, 67)[n % 2], 90) for n in range(10)]
     banks = performer({"kind": "bank", "speaker": "hibari-heart"}, Pip(), PHRASES, cache)
     for who in (banks, SinsyPerformer(0.55)):
-        pitch = track(lead(who, notes, 3))
+        pitch = track(lead(who, notes, 3, SHORT))
         delays = []
         for before, note in zip(notes, notes[1:], strict=False):
             frames = np.arange(int((note.start - 0.15) / HOP), int((note.start + 0.2) / HOP))
@@ -150,14 +151,14 @@ CHORDS = tuple(
 SECTIONS = (Section("verse", 0, 4, 0.5), Section("chorus", 4, SECONDS, 0.9))
 
 
-def song(name, seed, cache, **options):
+def song(name, seed, cache, seconds=SECONDS, **options):
     rng = generator("song", seed)
     voice = record(CATALOGUE[name], rng)
     voice["character"]["spoken"] = False
     return arrangement.sing(
-        tune(64),
+        tune(64, seconds=seconds),
         voice,
-        SECONDS * RATE,
+        seconds * RATE,
         rng,
         materials=Quick(),
         phrases=PHRASES,
@@ -168,10 +169,10 @@ def song(name, seed, cache, **options):
 
 @pytest.mark.parametrize("name", ["hibari-heart", "sinsy-f001"])
 def test_songs_are_the_same_bits_each_time(name, cache):
-    options = {"chords": CHORDS, "sections": SECTIONS}
+    options = {"chords": CHORDS, "sections": SECTIONS, "seconds": SHORT}
     audio, notes = song(name, 0, cache, **options)
     again, notes_again = song(name, 0, cache, **options)
-    assert audio.shape == (2, SECONDS * RATE) and audio.dtype == np.float32
+    assert audio.shape == (2, SHORT * RATE) and audio.dtype == np.float32
     assert np.array_equal(audio, again)
     assert json.loads(json.dumps(notes)) == json.loads(json.dumps(notes_again)) == notes
     assert not np.array_equal(audio, song(name, 1, cache, **options)[0])
