@@ -18,7 +18,7 @@ import torch
 from asteroid_bsrnn import BSRNN, PerSourceSeparator, Separator, cli, peers, presets, zoo
 from asteroid_bsrnn.audio import AudioFile
 from asteroid_bsrnn.errors import UserError
-from asteroid_bsrnn.export import Masker, Waveform, export
+from asteroid_bsrnn.export import Masker, _facts, _module, export
 from asteroid_bsrnn.models import Ensemble
 from asteroid_bsrnn.weights import checkpoint
 
@@ -158,8 +158,10 @@ def two_sources():
 def test_transforms_of_waveform_models_are_those_of_the_network():
     """The bag below exports such models; this compares one that is alone."""
     model, mixture = two_sources(), torch.randn(2, 2, 4410)
+    facts = _facts(model, 0.1)
+    assert facts["samples"] == 4410
     with torch.no_grad():
-        found, expected = Waveform(model, 4410)(mixture), model(mixture)
+        found, expected = _module(model, facts)(mixture), model(mixture)
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
 
 
