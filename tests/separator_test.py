@@ -782,10 +782,15 @@ separator = Separator(network, device="cpu", precision="32", batch_size=2)
 separator.separate(mixture[:, :44100])
 
 
+def held(which):
+    "Address space in MiB: VmSize now, VmPeak at most so far."
+    return int(Path("/proc/self/status").read_text().split(which + ":")[1].split()[0]) / 1024
+
+
 def separate(mebibytes):
     "Separate with so much more memory than the process holds now."
-    pages = int(Path("/proc/self/statm").read_text().split()[0])
-    limit = pages * resource.getpagesize() + mebibytes * 2**20
+    before = held("VmSize")
+    limit = int((before + mebibytes) * 2**20)
     resource.setrlimit(resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
     try:
         with warnings.catch_warnings(record=True) as caught:
@@ -796,7 +801,8 @@ def separate(mebibytes):
     finally:
         resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     found = {"done": stems is not None, "segment": separator.settings["segment"],
-             "batch_size": separator.batch_size, "warnings": [str(w.message) for w in caught]}
+             "batch_size": separator.batch_size, "warnings": [str(w.message) for w in caught],
+             "taken": held("VmPeak") - before}
     if found["done"] and found["segment"] < 10:
         wanted = Separator(network, found["segment"], device="cpu", precision="32")
         wanted = wanted.separate(mixture)
@@ -819,24 +825,14 @@ def attempt(mebibytes):
     return found
 
 
-nothing_fits = attempt(8)
-# Whole chunks fit in `high`, nothing in `low`; chunks shrink in between.
-low, high = 8, 400
-while high - low > 1:
-    middle = (low + high) // 2
-    found = attempt(middle)
-    if not found["done"]:
-        low = middle
-    elif found["segment"] == 10:
-        high = middle
-    else:
+nothing_fits, whole = attempt(8), attempt(10_000)
+del nothing_fits["taken"]
+# Whole chunks take so much. With a little less, chunks shrink; an attempt may yet fail after its
+# first chunk.
+for percent in range(97, 30, -3):
+    found = attempt(whole["taken"] * percent / 100)
+    if found["done"] and found["segment"] < 10:
         break
-else:
-    # An attempt that failed after its first chunk misled the search: try sizes one by one.
-    for middle in range(high, 8, -4):
-        found = attempt(middle)
-        if found["done"] and found["segment"] < 10:
-            break
 print(json.dumps([nothing_fits, found]))
 """
 
