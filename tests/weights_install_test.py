@@ -558,10 +558,19 @@ def test_remove(cache, capsys):
     assert "0 MB freed" in capsys.readouterr().out
 
 
-def test_keep_the_archive(cache, archives):
+def test_keep_the_archive(cache, server, archives):
     assert main("models", "obsrnn_simo", "--download", "--keep-archive") == 0
-    kept = cache / "obsrnn_simo" / "simo.zip"
-    assert kept.read_bytes() == archives["obsrnn_simo"].read_bytes()
+    kept, network = (cache / "obsrnn_simo" / name for name in ("simo.zip", "separator.pth"))
+    whole = kept.read_bytes()
+    assert whole == archives["obsrnn_simo"].read_bytes()
+    # It takes the place of a download, unless it is damaged.
+    for content in (whole, whole[:-1] + bytes([whole[-1] ^ 1])):
+        kept.write_bytes(content)
+        network.unlink()
+        server.requests.clear()
+        assert main("models", "obsrnn_simo", "--download", "--keep-archive") == 0
+        assert network.is_file() and kept.read_bytes() == whole
+        assert bool(server.requests) == (content != whole)
 
 
 @pytest.mark.parametrize(
