@@ -143,15 +143,15 @@ def test_energy_is_power_times_time_times_pue_once():
     # Between two measurements: before the first, CodeCarbon inspects the machine.
     with EnergyMeter(force_cpu_power=100, force_ram_power=50, pue=2.0) as meter:
         first = last = meter.snapshot(fresh=True)
-        while last.seconds < first.seconds + 0.2:
+        # Long enough for a busy machine, which measures late.
+        while last.seconds < first.seconds + 0.5:
             last = meter.snapshot(fresh=True)
     assert last.status == "measured"
     joules_per_watt = (last.seconds - first.seconds) * 2.0
-    # Twice the PUE or none is an error of a factor of two; a busy machine measures late.
-    assert (last.ram_kwh - first.ram_kwh) * 3.6e6 == pytest.approx(50 * joules_per_watt, rel=0.3)
+    assert (last.ram_kwh - first.ram_kwh) * 3.6e6 == pytest.approx(50 * joules_per_watt, rel=0.1)
     # CodeCarbon's model: a tenth of the full power for idling.
     share = (last.cpu_kwh - first.cpu_kwh) * 3.6e6 / (100 * joules_per_watt)
-    assert 0.07 <= share <= 1.3
+    assert 0.09 <= share <= 1.1
     assert last.kwh == last.cpu_kwh + last.gpu_kwh + last.ram_kwh
     assert last.emissions_kg > 0
 
