@@ -801,8 +801,9 @@ def separate(mebibytes):
     finally:
         resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     found = {"done": stems is not None, "segment": separator.settings["segment"],
-             "batch_size": separator.batch_size, "warnings": [str(w.message) for w in caught],
-             "taken": held("VmPeak") - before}
+             "batch_size": separator.batch_size, "warnings": [str(w.message) for w in caught]}
+    if found["done"]:
+        found["taken"] = held("VmPeak") - before
     if found["done"] and found["segment"] < 10:
         wanted = Separator(network, found["segment"], device="cpu", precision="32")
         wanted = wanted.separate(mixture)
@@ -826,7 +827,6 @@ def attempt(mebibytes):
 
 
 nothing_fits, whole = attempt(8), attempt(10_000)
-del nothing_fits["taken"]
 # Whole chunks take so much. With a little less, chunks shrink; an attempt may yet fail after its
 # first chunk.
 for percent in range(97, 30, -3):

@@ -32,7 +32,6 @@ from .web_server import Server
 SIZES = {"feature_dim": 4, "n_repeats": 1}
 SINGLE = [[source] for source in study.SOURCES]
 SHUFFLED = ["drums", "other", "vocals", "bass"]
-REQUEST_BYTES = 25_000
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +57,7 @@ def entries(archives) -> dict[str, dict]:
 @pytest.fixture
 def server(archives, monkeypatch):
     monkeypatch.setattr(downloads, "BACKOFF_SECONDS", 0.01)
-    monkeypatch.setattr(downloads, "REQUEST_BYTES", REQUEST_BYTES)
+    monkeypatch.setattr(downloads, "REQUEST_BYTES", 25_000)
     monkeypatch.setenv("no_proxy", "*")
     with Server({path.name: path.read_bytes() for path in archives.values()}) as server:
         yield server

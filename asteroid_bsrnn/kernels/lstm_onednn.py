@@ -113,14 +113,19 @@ def _both_directions(x: torch.Tensor, module: nn.LSTM, linear: nn.Linear) -> tor
     x = x.contiguous()  # the layer assumes it
     columns = linear.weight.to(kind).split(n_hidden, dim=1)
     result = linear.bias.to(kind)
-    for reverse, suffix in enumerate(("", "_reverse")):
-        weights = [getattr(module, f"{name}_l0{suffix}") for name in PARAMETERS]
-        states, *_ = Direction(weights, reverse, kind).forward(x, train=False)
+    for reverse in (0, 1):
+        layer = Direction(_weights(module, reverse), reverse, kind)
+        states, *_ = layer.forward(x, train=False)
         # In place for the second direction. Torch's counter of operations knows `addmm`.
         out = result if reverse else None
         result = torch.addmm(result, states.flatten(0, 1), columns[reverse].mT, out=out)
         del states  # before the other direction allocates its own
     return result.view(*x.shape[:2], -1)
+
+
+def _weights(module: nn.LSTM, reverse: int) -> list[torch.Tensor]:
+    """Return the weights of one direction in the order of `PARAMETERS`."""
+    return [getattr(module, name + ("_l0", "_l0_reverse")[reverse]) for name in PARAMETERS]
 
 
 class Direction:
@@ -218,7 +223,7 @@ def normalised_lstm(
     Raises:
         RuntimeError: on a second backward: the gradient has no derivative.
     """
-    weights = [getattr(module, name + end) for end in ("_l0", "_l0_reverse") for name in PARAMETERS]
+    weights = (*_weights(module, 0), *_weights(module, 1))
     return _NormalisedLSTM.apply(
         x, scale, shift, *linear.parameters(), *weights, _types(x), recompute
     )

@@ -66,14 +66,15 @@ class MaskEstimator(nn.Module):
         kind = computing_type(features)
         if kind is not None:
             return self._band_by_band(features, kind)
-        tensors = (features.permute(1, 0, 2, 3), *self._first_layers())
+        bands = features.permute(1, 0, 2, 3)
+        tensors = (bands, *self._first_layers())
         counts = [run.n_bands for run in self.bands]
         # A split has one gradient. Each slice would have its own, of the size of the whole tensor.
         if self.recomputes:
             parts = zip(self.runs, *(tensor.split(counts) for tensor in tensors), strict=True)
             return torch.cat([recomputed(self._of_run, *part) for part in parts], dim=3)
         parts = zip(self.runs, self._hidden_features(*tensors).split(counts), strict=True)
-        shape = tensors[0].shape[1:3]
+        shape = bands.shape[1:3]
         return torch.cat([self._gated(layer, hidden, shape) for layer, hidden in parts], dim=3)
 
     def _of_run(self, layer: BandLinear, bands: torch.Tensor, *first: torch.Tensor) -> torch.Tensor:

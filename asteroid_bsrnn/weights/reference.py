@@ -230,7 +230,7 @@ def _mask_estimator(state: State, name: str, network: BandSplitModel) -> torch.T
     if name.startswith("runs."):
         index, _, kind = name.removeprefix("runs.").partition(".")
         run = estimator.bands[int(index)]
-        bands, stage = range(run.first_band, run.first_band + run.n_bands), "5"
+        bands, stage = range(n_bands)[run.bands], "5"
     else:
         layer, _, kind = name.rpartition(".")
         bands, stage = range(n_bands), {"": "0", "input": "1", "hidden": "3"}[layer]
